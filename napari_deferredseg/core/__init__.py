@@ -1,0 +1,1 @@
+"""Geometry, volumes, predictions and records: numpy and pydantic, nothing else."""

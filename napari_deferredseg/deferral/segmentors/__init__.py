@@ -1,0 +1,1 @@
+"""Adapters to segmentation models; each turns its input into a `Prediction`."""

@@ -1,0 +1,1 @@
+"""Read and write images, label maps and DICOM series."""

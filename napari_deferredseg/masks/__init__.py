@@ -1,0 +1,1 @@
+"""What is done with masks: smoothing, components, overlaps."""

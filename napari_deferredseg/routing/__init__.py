@@ -1,0 +1,1 @@
+"""From a deferral map to regions, and from regions to readers."""

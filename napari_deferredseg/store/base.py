@@ -1,0 +1,136 @@
+"""What every store promises. One contract suite runs over all of them (tests/store/contract.py)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_deferredseg.core.records import (
+        Assignment,
+        CaseRecord,
+        Correction,
+        PredictionRecord,
+        Reader,
+        Region,
+        WorkItem,
+    )
+
+LEASE = timedelta(minutes=30)
+
+
+class Store(Protocol):
+    """Readers, cases, regions, who holds them, and the corrections.
+
+    Every method is one transaction: it happens whole or not at all. What the user got wrong raises `InputError` with
+    one line; a lost race (somebody else was faster) is a return value, since it is nobody's fault.
+
+    States of an assignment::
+
+        open -> claimed -> submitted -> settled
+        claimed -> open (released, or the lease ran out)
+        claimed | open -> skipped -> claimed
+        open | claimed | skipped -> declined -> open (assigned anew)
+        open | skipped | declined, claims past their lease -> withdrawn (a newer prediction took its place)
+        submitted -> submitted (amended by the same reader)
+    """
+
+    # readers
+    def add_reader(self, reader: Reader) -> None:
+        """Add a reader. InputError when the login (case does not matter) is taken."""
+
+    def readers(self) -> list[Reader]:
+        """List all, by login."""
+
+    def reader(self, login: str) -> Reader:
+        """Find one by login or, failing that, by a display name that only one has.
+
+        InputError names the known logins.
+        """
+
+    # cases
+    def add_prediction(
+        self,
+        case: CaseRecord,
+        prediction: PredictionRecord,
+        regions: Sequence[Region],
+        assignments: Sequence[Assignment],
+    ) -> bool:
+        """Add a run with its regions and one assignment for each region.
+
+        The case is added where it is new; where it is known, its voxel hash and geometry must agree (InputError).
+        Earlier predictions' regions of that case that nobody has submitted are withdrawn. InputError, and no change,
+        when somebody holds one of them under a running lease. False, and no change, when this prediction id is known.
+        """
+
+    def cases(self) -> list[CaseRecord]:
+        """List all, oldest first."""
+
+    def case(self, key: str) -> CaseRecord:
+        """Find one. InputError names the known keys."""
+
+    def prediction(self, case_key: str) -> PredictionRecord:
+        """Return the newest prediction of a case. InputError when there is none."""
+
+    # regions
+    def add_region(self, region: Region, assignment: Assignment) -> None:
+        """Add a region that somebody drew."""
+
+    def region(self, region_id: str) -> Region:
+        """Find one. InputError when there is none."""
+
+    def items(self, *, case_key: str | None = None) -> list[WorkItem]:
+        """Regions of the newest predictions and drawn ones with their assignments, withdrawn ones left out.
+
+        Ordered by case, then region number.
+        """
+
+    def worklist(self, login: str, now: datetime) -> list[WorkItem]:
+        """What this reader may work on now, in the order to do it.
+
+        Assigned to them or one of their groups; open, skipped, or claimed by themselves, or claimed by somebody whose
+        lease ran out. Skipped ones come last, otherwise ordered by case, then region number.
+        """
+
+    # who holds what
+    def assign(self, region_id: str, *, reader: str | None, group: str | None, by: str, note: str = "") -> Assignment:
+        """Give a region to a reader or a group. InputError when somebody is reading it or it is submitted."""
+
+    def claim(self, region_id: str, login: str, now: datetime, lease: timedelta = LEASE) -> Assignment | None:
+        """Take a region, or extend one's own lease. None when somebody else holds it. Two callers never both get it."""
+
+    def release(self, region_id: str, login: str) -> bool:
+        """Give a claimed region back as open. False when this reader does not hold it."""
+
+    def skip(self, region_id: str, login: str) -> bool:
+        """Put off a region that is open to or held by this reader. False when it is neither."""
+
+    def decline(self, region_id: str, login: str, reason: str) -> bool:
+        """Refuse a region, with a reason (InputError when empty). False as in `skip`."""
+
+    # corrections
+    def submit(self, correction: Correction) -> None:
+        """Keep a correction and mark its region submitted, in one transaction.
+
+        Sending the same correction id again is harmless. A late submission after the lease ran out counts as long as
+        nobody else has claimed the region. InputError when the volume's hash is not the case's, when somebody else
+        holds or has submitted the region, when `supersedes` is not the newest correction of this reader on this
+        region, or when it is missing though this reader has submitted the region before.
+        """
+
+    def corrections(self, *, case_key: str | None = None, reader: str | None = None) -> list[Correction]:
+        """Corrections that no other supersedes, oldest first. Erased ones are left out."""
+
+    def history(self, region_id: str) -> list[Correction]:
+        """All corrections of a region, amended ones too, oldest first. Erased ones are left out."""
+
+    def erase(self, correction_id: str, by: str, reason: str) -> None:
+        """Delete a correction's name and payload at its author's wish. Its link in the hash chain stays."""
+
+    def verify(self) -> list[str]:
+        """Check the hash chain; one line for each correction that is not what was submitted. Empty: all is well."""
+
+    def close(self) -> None:
+        """Let go of the connections."""

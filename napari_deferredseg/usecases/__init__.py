@@ -1,0 +1,1 @@
+"""What the program does, without a screen. Only this package composes the others."""

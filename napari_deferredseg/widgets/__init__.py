@@ -1,0 +1,1 @@
+"""The napari side: shows facts and passes on what hands do."""
