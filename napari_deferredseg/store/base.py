@@ -1,4 +1,4 @@
-"""What every store promises. One contract suite runs over all of them (tests/store/contract.py)."""
+"""What every store promises. One contract suite runs over all of them (tests/store/test_contract*.py)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Store(Protocol):
     """Readers, cases, regions, who holds them, and the corrections.
 
     Every method is one transaction: it happens whole or not at all. What the user got wrong raises `InputError` with
-    one line; a lost race (somebody else was faster) is a return value, since it is nobody's fault.
+    one line; a lost race (somebody else was faster) is a return value, since it is nobody's fault. A login, region or
+    case that does not exist is always an InputError. The case of a login does not matter. Times carry a time zone.
 
     States of an assignment::
 
@@ -34,7 +35,9 @@ class Store(Protocol):
         claimed | open -> skipped -> claimed
         open | claimed | skipped -> declined -> open (assigned anew)
         open | skipped | declined, claims past their lease -> withdrawn (a newer prediction took its place)
+        any but settled -> submitted (work done counts, see `submit`)
         submitted -> submitted (amended by the same reader)
+        submitted -> declined (its only standing correction was erased)
     """
 
     # readers
@@ -61,22 +64,23 @@ class Store(Protocol):
         """Add a run with its regions and one assignment for each region.
 
         The case is added where it is new; where it is known, its voxel hash and geometry must agree (InputError).
-        Earlier predictions' regions of that case that nobody has submitted are withdrawn. InputError, and no change,
-        when somebody holds one of them under a running lease. False, and no change, when this prediction id is known.
+        Earlier predictions' regions of that case that nobody has submitted are withdrawn, drawn ones stay. InputError,
+        and no change, when somebody holds one of them under a running lease, or a region is for nobody. False, and no
+        change, when this prediction id is known.
         """
 
     def cases(self) -> list[CaseRecord]:
-        """List all, oldest first."""
+        """List all, in the order they were added."""
 
     def case(self, key: str) -> CaseRecord:
         """Find one. InputError names the known keys."""
 
     def prediction(self, case_key: str) -> PredictionRecord:
-        """Return the newest prediction of a case. InputError when there is none."""
+        """Return the prediction of a case that was added last. InputError when there is none."""
 
     # regions
     def add_region(self, region: Region, assignment: Assignment) -> None:
-        """Add a region that somebody drew."""
+        """Add a region that somebody drew on a prediction. InputError when its case does not have that prediction."""
 
     def region(self, region_id: str) -> Region:
         """Find one. InputError when there is none."""
@@ -96,28 +100,39 @@ class Store(Protocol):
 
     # who holds what
     def assign(self, region_id: str, *, reader: str | None, group: str | None, by: str, note: str = "") -> Assignment:
-        """Give a region to a reader or a group. InputError when somebody is reading it or it is submitted."""
+        """Give a region to a reader or to a group that somebody is in.
+
+        InputError when somebody is reading it, or when it is submitted, settled or withdrawn.
+        """
 
     def claim(self, region_id: str, login: str, now: datetime, lease: timedelta = LEASE) -> Assignment | None:
-        """Take a region, or extend one's own lease. None when somebody else holds it. Two callers never both get it."""
+        """Take a region, or extend one's own lease. Two callers never both get it.
+
+        None when somebody else holds it, when it is not this reader's or their groups' any more, or when it is done.
+        """
 
     def release(self, region_id: str, login: str) -> bool:
         """Give a claimed region back as open. False when this reader does not hold it."""
 
     def skip(self, region_id: str, login: str) -> bool:
-        """Put off a region that is open to or held by this reader. False when it is neither."""
+        """Put off a region that is open to this reader or their groups, or held by them. False when it is neither."""
 
     def decline(self, region_id: str, login: str, reason: str) -> bool:
-        """Refuse a region, with a reason (InputError when empty). False as in `skip`."""
+        """Refuse a region that is open to, put off by or held by this reader, else False.
+
+        InputError when the reason is empty.
+        """
 
     # corrections
     def submit(self, correction: Correction) -> None:
         """Keep a correction and mark its region submitted, in one transaction.
 
-        Sending the same correction id again is harmless. A late submission after the lease ran out counts as long as
-        nobody else has claimed the region. InputError when the volume's hash is not the case's, when somebody else
-        holds or has submitted the region, when `supersedes` is not the newest correction of this reader on this
-        region, or when it is missing though this reader has submitted the region before.
+        Sending the same correction id again is harmless; with other labels, verdict or note it is an InputError. A late
+        submission after the lease ran out counts as long as nobody else has claimed the region, even when it was
+        given to others or withdrawn in between. InputError when the volume's hash is not the case's or the crop lies
+        outside its grid, when somebody else holds or has submitted the region, when it is settled, when `supersedes`
+        is not the newest correction of this reader on this region, or when it is missing though this reader has
+        submitted the region before.
         """
 
     def corrections(self, *, case_key: str | None = None, reader: str | None = None) -> list[Correction]:
@@ -127,7 +142,11 @@ class Store(Protocol):
         """All corrections of a region, amended ones too, oldest first. Erased ones are left out."""
 
     def erase(self, correction_id: str, by: str, reason: str) -> None:
-        """Delete a correction's name and payload at its author's wish. Its link in the hash chain stays."""
+        """Delete a correction's name and payload at its author's wish. Its link in the hash chain stays.
+
+        What it amended does not come back: a region without a standing correction waits, declined, to be assigned.
+        InputError when there is no such correction, or no reason.
+        """
 
     def verify(self) -> list[str]:
         """Check the hash chain; one line for each correction that is not what was submitted. Empty: all is well."""

@@ -1,0 +1,61 @@
+"""`deferredseg`: the same use cases from a command line.
+
+Exit codes: 0 done, 1 something given cannot be used (one line says what), 2 the command itself is wrong, 3 a defect of
+ours, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from napari_deferredseg import __version__
+from napari_deferredseg.cli import demo, export, project, reader, run, worklist
+from napari_deferredseg.cli.console import err
+from napari_deferredseg.core.errors import InputError
+
+app = typer.Typer(
+    name="deferredseg",
+    help="Find where an AI segmentation should not be trusted, send it to named readers, export what they correct. "
+    "Research software, not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(project.app, name="project")
+app.add_typer(reader.app, name="reader")
+app.command("run")(run.run)
+app.command("worklist")(worklist.worklist)
+app.command("export")(export.export)
+app.command("demo")(demo.demo)
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"deferredseg {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; what the user got wrong is one line, never a traceback."""
+    try:
+        app()
+    except InputError as error:
+        err.print(f"deferredseg: {error}", markup=False, highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("deferredseg: interrupted; nothing was left half done", markup=False)
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get("DEFERREDSEG_DEBUG"):
+            traceback.print_exc()
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        err.print(f"deferredseg: unexpected: {what} (set DEFERREDSEG_DEBUG=1 to see where)", markup=False)
+        sys.exit(3)

@@ -1,0 +1,73 @@
+"""`deferredseg worklist`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from napari_deferredseg.cli.console import ProjectOption, opened, out
+
+if TYPE_CHECKING:
+    from napari_deferredseg.core.records import WorkItem
+    from napari_deferredseg.core.volume import LabelTable
+
+
+def worklist(
+    reader: Annotated[str, typer.Option(help="Login or name of the reader.")],
+    project: ProjectOption,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, [] when there is nothing to do.")] = False,
+) -> None:
+    """List the regions that wait for a reader, in the order to do them."""
+    from napari_deferredseg.core.records import utc_now
+
+    with opened(project) as open_project:
+        store = open_project.store
+        items = store.worklist(store.reader(reader).login, utc_now())
+        tables = {item.case.key: store.prediction(item.case.key).table for item in items}
+    lines = [as_dict(item, tables[item.case.key]) for item in items]
+    if as_json:
+        typer.echo(json.dumps(lines, indent=1))
+        return
+    table = Table("case", "region", "labels", "mm3", "min", "slices", "state", "note", box=None)
+    for x in lines:
+        first, last = x["slices"]
+        labels = ", ".join(x["labels"])
+        size = f"{x['volume_mm3']:.0f}"
+        row = (
+            x["case"],
+            str(x["number"]),
+            labels,
+            size,
+            f"{x['minutes']:.1f}",
+            f"{first}-{last}",
+            x["state"],
+            x["note"],
+        )
+        table.add_row(*row)
+    out.print(table if lines else "Nothing to do.")
+
+
+def as_dict(item: WorkItem, table: LabelTable) -> dict[str, Any]:
+    """Facts of a region for a script: plain values, mm in LPS, slices along the array's first axis, both ends in."""
+    region = item.region
+    return {
+        "id": region.id,
+        "number": region.number,
+        "case": item.case.key,
+        "labels": [table.name(value) for value in region.labels],
+        "label_values": list(region.labels),
+        "volume_mm3": round(region.volume, 3),
+        "center_lps_mm": [round(x, 3) for x in region.center],
+        "box_zyx": [list(span) for span in region.box],
+        "slices": [region.box[0][0], region.box[0][1] - 1],
+        "gain": round(region.gain, 4),
+        "minutes": round(region.minutes, 2),
+        "state": item.assignment.state.value,
+        "reader": item.assignment.reader,
+        "group": item.assignment.group,
+        "origin": region.origin.value,
+        "note": region.note,
+    }

@@ -1,0 +1,67 @@
+"""Which files can be read and written, told by their suffix."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import SimpleITK as sitk
+
+from napari_deferredseg.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NIFTI = (".nii.gz", ".nii")
+NRRD = (".nrrd", ".nhdr")
+META = (".mha", ".mhd")
+PNG = (".png",)
+DICOM = (".dcm", ".dicom", ".ima")
+READABLE = NIFTI + NRRD + META + PNG
+WRITABLE = (".nii.gz", ".nii", ".nrrd", ".mha")
+
+
+def suffix_of(path: Path) -> str:
+    """Suffix in small letters, ".nii.gz" in one piece; "" when there is none."""
+    name = path.name.casefold()
+    return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.casefold()
+
+
+def stem_of(path: Path) -> str:
+    """File name without its suffix: "case1" of "case1.nii.gz"."""
+    suffix = suffix_of(path)
+    return path.name[: -len(suffix)] if suffix else path.name
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file carries the DICOM mark, whatever its name."""
+    with path.open("rb") as f:
+        return f.read(132)[128:] == b"DICM"
+
+
+def check_writable(path: Path) -> None:
+    """Check the suffix and the folder of a file to be written.
+
+    Raises
+    ------
+    InputError
+        The format cannot be written, or the folder does not exist.
+    """
+    if suffix_of(path) not in WRITABLE:
+        raise InputError(f"{path}: cannot write this format; use one of {', '.join(WRITABLE)}")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: its folder does not exist; make it first")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the name of a file")
+
+
+@contextmanager
+def quiet_itk() -> Iterator[None]:
+    """Keep ITK's own warnings off the user's screen; what matters in them we say ourselves."""
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)

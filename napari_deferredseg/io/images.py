@@ -1,0 +1,231 @@
+"""Read volumes, label maps and probabilities from files, and write them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.volume import Array, LabelMap, Probabilities, Volume, labels_present
+from napari_deferredseg.io.dicom import read_file, read_series
+from napari_deferredseg.io.formats import DICOM, READABLE, is_dicom, stem_of, suffix_of
+from napari_deferredseg.io.itk import Loaded, load
+from napari_deferredseg.io.label_tables import LARGEST, table_beside, table_from_segment_keys
+from napari_deferredseg.io.writing import write_labels, write_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = [
+    "read_channels",
+    "read_labels",
+    "read_probabilities",
+    "read_volume",
+    "require_same_grid",
+    "write_labels",
+    "write_volume",
+]
+
+SUM_TOLERANCE = 1e-2
+RANGE_TOLERANCE = 1e-3
+
+
+def read_volume(path: Path, series: str | None = None) -> Volume:
+    """Read an image as stored.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI, NRRD, MetaImage, a grey PNG (one slice of 1 mm, orientation unknown), a DICOM file, or a
+        folder with DICOM files.
+    series : str, optional
+        UID or number of the series, where a folder holds several.
+
+    Returns
+    -------
+    Volume
+        (z, y, x), or (c, z, y, x) for a file with several components; dtype as stored, DICOM rescaled (CT: HU).
+
+    Raises
+    ------
+    InputError
+        What is wrong with the file, in one line.
+    """
+    if path.is_dir():
+        return read_series(path, series)
+    if series is not None:
+        raise InputError(f"{path}: a series can be chosen in a folder of DICOM files only; leave --series out")
+    if _is_dicom_file(path):
+        return read_file(path)
+    loaded = _load(path)
+    if loaded.frames:
+        raise InputError(
+            f"{path}: holds {loaded.array.shape[0]} volumes (a time series?), not one; save the one to read by itself"
+        )
+    names = tuple(f"{stem_of(path)} {i}" for i in range(loaded.array.shape[0])) if loaded.array.ndim == 4 else ()
+    return Volume(array=loaded.array, geometry=loaded.geometry, source=str(path), channels=names)
+
+
+def read_channels(paths: Sequence[Path]) -> Volume:
+    """Read several images of one patient on one grid, such as FLAIR and T1, as the channels of one volume.
+
+    Returns
+    -------
+    Volume
+        (c, z, y, x), one channel a file in the order given, named by the file; a common dtype that holds them all.
+
+    Raises
+    ------
+    InputError
+        None given, a file with channels of its own, or one on another grid than the first.
+    """
+    if not paths:
+        raise InputError("no image was given; name at least one file")
+    volumes = [read_volume(path) for path in paths]
+    first = volumes[0]
+    if len(volumes) == 1:
+        return first
+    for volume in volumes:
+        if volume.channels:
+            raise InputError(f"{volume.source}: holds {len(volume.channels)} channels; give files with one each")
+        difference = first.geometry.difference(volume.geometry)
+        if difference is not None:
+            raise InputError(f"{volume.source}: is not on the grid of {first.source}, {difference}; resample it first")
+    return Volume(
+        array=np.stack([volume.array for volume in volumes]),
+        geometry=first.geometry,
+        source=", ".join(volume.source for volume in volumes),
+        channels=_channel_names(paths),
+        modality=first.modality,
+    )
+
+
+def read_labels(path: Path) -> LabelMap:
+    """Read a label map with the names and colours that its header, or a table beside it, gives.
+
+    Returns
+    -------
+    LabelMap
+        (z, y, x), uint8 or uint16 as stored; other types become the smaller of both that holds the values.
+
+    Raises
+    ------
+    InputError
+        Fractional, negative or too large values, several components, or a file that cannot be read.
+    """
+    loaded = _load_values(path)
+    if loaded.array.ndim == 4:
+        raise InputError(f"{path}: holds {loaded.array.shape[0]} layers, a label map has one; do segments overlap?")
+    array = _as_labels(path, loaded.array)
+    table = table_from_segment_keys(path, loaded.metadata) or table_beside(path)
+    present = labels_present(array)
+    known = LabelMap(array=array, geometry=loaded.geometry, source=str(path))
+    return LabelMap(array, known.geometry, known.source, (table or known.table).completed(present))
+
+
+def read_probabilities(path: Path) -> Probabilities:
+    """Read class probabilities.
+
+    Parameters
+    ----------
+    path : Path
+        One volume in 0 to 1, the probability of foreground; or components, or a fourth dimension, that hold one class
+        each, background first, and sum to 1 within 0.01.
+
+    Returns
+    -------
+    Probabilities
+        (c, z, y, x) float32, summing to 1.
+
+    Raises
+    ------
+    InputError
+        Whole-number types, values out of 0 to 1, sums that are not 1, or a file that cannot be read.
+    """
+    loaded = _load_values(path)
+    p = loaded.array
+    if p.dtype.kind != "f":
+        raise InputError(f"{path}: holds {p.dtype} values, no probabilities; is it a label map?")
+    low, high = float(p.min()), float(p.max())
+    if not (low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE):
+        raise InputError(f"{path}: values from {low:.4g} to {high:.4g} are no probabilities; they must lie in 0 to 1")
+    p = np.clip(p.astype(np.float32), 0, 1)
+    if p.ndim == 3:
+        p = np.stack([1 - p, p])
+    total = p.sum(axis=0)
+    off = float(np.abs(total - 1).max())
+    if off > SUM_TOLERANCE:
+        raise InputError(f"{path}: its {p.shape[0]} class probabilities do not sum to 1 (off by up to {off:.3g})")
+    return Probabilities(array=p / total, geometry=loaded.geometry, source=str(path))
+
+
+def require_same_grid(labels_or_probabilities: LabelMap | Probabilities, volume: Volume) -> None:
+    """Check that a mask or probabilities lie on the grid of the image.
+
+    Raises
+    ------
+    InputError
+        They do not; the line names both files and the difference.
+    """
+    difference = volume.geometry.difference(labels_or_probabilities.geometry)
+    if difference is not None:
+        raise InputError(
+            f"{labels_or_probabilities.source}: is not on the grid of {volume.source}, {difference}; "
+            "give the mask of this image, or resample it first"
+        )
+
+
+def _is_dicom_file(path: Path) -> bool:
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file or folder")
+    try:
+        return suffix_of(path) in DICOM or (suffix_of(path) not in READABLE and is_dicom(path))
+    except OSError as e:
+        raise InputError(f"{path}: cannot be opened ({e.strerror})") from e
+
+
+def _load(path: Path) -> Loaded:
+    if suffix_of(path) not in READABLE:
+        known = ", ".join((*READABLE, *DICOM))
+        raise InputError(f"{path}: is no image of a known format; use one of {known}, or a folder of DICOM files")
+    try:
+        return load(path)
+    except OSError as e:
+        raise InputError(f"{path}: cannot be opened ({e.strerror})") from e
+
+
+def _load_values(path: Path) -> Loaded:
+    if path.is_dir() or _is_dicom_file(path):
+        raise InputError(f"{path}: masks are not read from DICOM; convert it to .nii.gz or .nrrd first")
+    loaded = _load(path)
+    if not loaded.finite:
+        raise InputError(
+            f"{path}: holds voxels that are NaN or infinite, neither labels nor probabilities; set them first"
+        )
+    return loaded
+
+
+def _as_labels(path: Path, array: Array) -> Array:
+    if array.dtype in (np.uint8, np.uint16):
+        return array
+    fraction = _first(array, array != np.floor(array)) if array.dtype.kind == "f" else None
+    if fraction is not None:
+        raise InputError(f"{path}: {fraction:.4g} is no label; this looks like probabilities or an image")
+    low, high = array.min(), array.max()
+    if low < 0:
+        raise InputError(f"{path}: {low:g} is no label; this looks like probabilities or an image")
+    if high > LARGEST:
+        raise InputError(f"{path}: the label {high:g} is larger than {LARGEST}; renumber the labels")
+    return array.astype(np.uint8 if high <= 255 else np.uint16)
+
+
+def _first(array: Array, where: Array) -> Any:
+    """First value where a mask holds, or None."""
+    return array[np.unravel_index(int(where.argmax()), where.shape)] if where.any() else None
+
+
+def _channel_names(paths: Sequence[Path]) -> tuple[str, ...]:
+    stems = tuple(stem_of(path) for path in paths)
+    return stems if len(set(stems)) == len(stems) else tuple(f"{path.parent.name}/{stem_of(path)}" for path in paths)

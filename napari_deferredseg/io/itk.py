@@ -1,0 +1,168 @@
+"""From a file to an array and its geometry, and back, through SimpleITK. LPS is SimpleITK's own convention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import SimpleITK as sitk
+from pydantic import ValidationError
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.geometry import IDENTITY, Geometry, Matrix, Shape, Vector
+from napari_deferredseg.io.formats import META, NIFTI, NRRD, PNG, quiet_itk, suffix_of
+from napari_deferredseg.io.nifti_header import check_nifti
+from napari_deferredseg.io.other_headers import check_meta, check_nrrd, check_png
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from napari_deferredseg.core.volume import Array
+
+# DICOM and ITK know no other; "scanner-xyz" and the like do not say where the patient's head is.
+ANATOMICAL = {"left-posterior-superior", "right-anterior-superior", "left-anterior-superior"}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A file as it is.
+
+    Attributes
+    ----------
+    array : (z, y, x), or (n, z, y, x)
+        Voxels as stored; the first axis counts components or time points.
+    frames : bool
+        Whether that first axis is the file's fourth dimension rather than components of a voxel.
+    metadata : dict
+        The file's own keys, as SimpleITK names them.
+    finite : bool
+        Whether the file holds no NaN and no infinity; ITK reads those of a NIfTI as 0.
+    """
+
+    array: Array
+    geometry: Geometry
+    frames: bool
+    metadata: dict[str, str]
+    finite: bool
+
+
+def load(path: Path) -> Loaded:
+    """Read one image file of a format in `formats.READABLE`.
+
+    Raises
+    ------
+    InputError
+        Missing, empty, damaged, colour, complex, or not on a straight grid.
+    """
+    known, finite = _check_file(path)
+    image = _read(path)
+    metadata = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+    _check_kind(path, image, metadata)
+    if suffix_of(path) in NRRD:
+        known = metadata.get("NRRD_space", "").casefold() in ANATOMICAL
+    array = _array(image)
+    return Loaded(
+        array=array,
+        geometry=_geometry(path, image, known and image.GetDimension() > 2),
+        frames=image.GetDimension() == 4 and array.ndim == 4,
+        metadata=metadata,
+        finite=finite and bool(array.dtype.kind != "f" or np.isfinite(array).all()),
+    )
+
+
+def _check_file(path: Path) -> tuple[bool, bool]:
+    """Check the file by its format; whether it says how its axes lie (an NRRD says so later), and is finite."""
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty (0 bytes); copy it again")
+    suffix = suffix_of(path)
+    if suffix in NIFTI:
+        facts = check_nifti(path)
+        return facts.orientation_known, facts.finite
+    if suffix in META:
+        return check_meta(path), True
+    if suffix in NRRD:
+        check_nrrd(path)
+    if suffix in PNG:
+        check_png(path)
+    return False, True
+
+
+def _read(path: Path) -> sitk.Image:
+    try:
+        with quiet_itk():
+            return sitk.ReadImage(str(path))
+    except RuntimeError as e:
+        reason = "holds a spacing of zero" if "Zero-valued spacing" in str(e) else "is damaged, incomplete or no image"
+        raise InputError(f"{path}: cannot be read, it {reason}; save or copy it again") from e
+
+
+def _check_kind(path: Path, image: sitk.Image, metadata: dict[str, str]) -> None:
+    kind = image.GetPixelIDTypeAsString()
+    if "complex" in kind or metadata.get("NRRD_kinds[0]") == "complex":
+        raise InputError(f"{path}: holds complex numbers; save the magnitude image instead")
+    components = image.GetNumberOfComponentsPerPixel()
+    named = "color" in metadata.get("NRRD_kinds[0]", "").casefold()
+    if named or (components in (3, 4) and kind == "vector of 8-bit unsigned integer"):
+        raise InputError(f"{path}: is a colour image (RGB); save it as grey values or as a label map")
+    if image.GetDimension() not in (2, 3, 4) or (image.GetDimension() == 4 and components > 1):
+        raise InputError(f"{path}: has {image.GetDimension()} dimensions; save each volume in a file of its own")
+
+
+def _array(image: sitk.Image) -> Array:
+    array: Array = sitk.GetArrayFromImage(image)
+    if image.GetDimension() == 2:
+        array = array[np.newaxis]
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        return np.ascontiguousarray(np.moveaxis(array, -1, 0))
+    return array[0] if array.ndim == 4 and array.shape[0] == 1 else array
+
+
+def _geometry(path: Path, image: sitk.Image, known: bool) -> Geometry:
+    x, y, *z = image.GetSize()
+    shape = (z[0] if z else 1, y, x)
+    spacing = (1.0, 1.0, 1.0) if suffix_of(path) in PNG else vector((*image.GetSpacing()[:3], 1.0)[:3])
+    if not known:
+        # A place in the patient means nothing without an orientation, and formats make up different ones.
+        return geometry(path, shape, spacing, (0.0, 0.0, 0.0), IDENTITY, known=False)
+    n = image.GetDimension()
+    direction = np.array(image.GetDirection()).reshape(n, n)[:3, :3]
+    return geometry(path, shape, spacing, vector(image.GetOrigin()[:3]), matrix(direction), known=True)
+
+
+def geometry(path: Path, shape: Shape, spacing: Vector, origin: Vector, direction: Matrix, *, known: bool) -> Geometry:
+    """Geometry of a file, its faults told as the user's.
+
+    Raises
+    ------
+    InputError
+        Spacing, origin or direction are of no use.
+    """
+    try:
+        return Geometry(shape=shape, spacing=spacing, origin=origin, direction=direction, orientation_known=known)
+    except ValidationError as e:
+        fault = e.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InputError(f"{path}: {fault}; resample it to a straight grid or correct the header") from e
+
+
+def to_image(array: Array, grid: Geometry) -> sitk.Image:
+    """SimpleITK image of (z, y, x), or (c, z, y, x) as a vector image, on a grid."""
+    vectors = array.ndim == 4
+    image = sitk.GetImageFromArray(np.moveaxis(array, 0, -1) if vectors else array, isVector=vectors)
+    image.SetSpacing(grid.spacing)
+    image.SetOrigin(grid.origin)
+    image.SetDirection([v for row in grid.direction for v in row])
+    return image
+
+
+def vector(values: Iterable[float]) -> Vector:
+    """Three floats."""
+    x, y, z = (float(v) for v in values)
+    return x, y, z
+
+
+def matrix(values: Array) -> Matrix:
+    """Three rows of three floats."""
+    a, b, c = (vector(row) for row in values)
+    return a, b, c

@@ -1,0 +1,168 @@
+"""Connected parts of masks and label maps, 26 neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cc3d
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_deferredseg.core.boxes import Box
+    from napari_deferredseg.core.geometry import Shape, Vector
+    from napari_deferredseg.core.volume import Array
+
+COARSE_MM = 1.5
+
+
+@dataclass(frozen=True)
+class Components:
+    """Connected parts of an array.
+
+    Attributes
+    ----------
+    ids : (z, y, x) uint16 or uint32
+        Number of the part at each voxel, from 1; 0 where the array is 0.
+    voxels : (n,) int64
+        Size of part i + 1.
+    boxes : list of n Box
+        Where part i + 1 lies.
+    """
+
+    ids: Array
+    voxels: NDArray[np.int64]
+    boxes: list[Box]
+
+    def mask(self, number: int) -> NDArray[np.bool_]:
+        """Part `number` (from 1) inside its box."""
+        (a, b), (c, d), (e, f) = self.boxes[number - 1]
+        return np.asarray(self.ids[a:b, c:d, e:f] == number)
+
+
+def components(array: Array) -> Components:
+    """Separate (z, y, x) bool or labels into connected parts of one value each."""
+    ids = cc3d.connected_components(np.ascontiguousarray(array), connectivity=26)
+    return counted(np.asarray(ids))
+
+
+def counted(ids: Array) -> Components:
+    """Sizes and boxes of numbered parts (z, y, x), which are numbered from 1 without a gap."""
+    found = cc3d.statistics(ids, no_slice_conversion=True)
+    boxes: list[Box] = [
+        ((a, b + 1), (c, d + 1), (e, f + 1)) for a, b, c, d, e, f in found["bounding_boxes"][1:].astype(int).tolist()
+    ]
+    return Components(ids, found["voxel_counts"][1:].astype(np.int64), boxes)
+
+
+def without_specks(ids: Array, least: NDArray[np.int64]) -> Array:
+    """Give parts that are too small to the neighbour they share most surface with, or drop them.
+
+    Parameters
+    ----------
+    ids : (z, y, x) uint
+        Numbered parts, as in `Components`; parts may touch each other.
+    least : (n,) int64
+        Voxels that part i + 1 must have to stay. Touching specks that reach it together stay as one.
+
+    Returns
+    -------
+    (z, y, x) uint32
+        Numbered from 1 without a gap.
+    """
+    voxels = np.bincount(ids.ravel())
+    contact: dict[int, dict[int, int]] = {}
+    for (a, b), area in cc3d.contacts(ids, connectivity=26, surface_area=False).items():
+        contact.setdefault(int(a), {})[int(b)] = int(area)
+        contact.setdefault(int(b), {})[int(a)] = int(area)
+    home = _homes(voxels, contact, least)
+    kept = np.unique(home[home > 0])
+    table = np.zeros(len(voxels), np.uint32)
+    table[home > 0] = 1 + np.searchsorted(kept, home[home > 0]).astype(np.uint32)
+    return table[ids]
+
+
+def _homes(voxels: NDArray[np.intp], contact: dict[int, dict[int, int]], least: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Which part each part ends up in, 0 for dropped ones; the smallest are placed first."""
+    size = voxels.copy()
+    home = np.arange(len(voxels))
+    for part in sorted(range(1, len(voxels)), key=lambda p: (int(voxels[p]), p)):
+        if size[part] >= least[part - 1]:
+            continue
+        near = contact.pop(part, {})
+        if near:
+            host = max(near, key=lambda p: (near[p], size[p], -p))
+            size[host] += size[part]
+            _hand_over(contact, part, host, near)
+        else:
+            host = 0
+        home[home == part] = host
+    home[0] = 0
+    return home
+
+
+def _hand_over(contact: dict[int, dict[int, int]], part: int, host: int, near: dict[int, int]) -> None:
+    """Let `host` touch whatever `part` touched."""
+    for other, area in near.items():
+        contact[other].pop(part, None)
+        if other != host:
+            contact[other][host] = contact[other].get(host, 0) + area
+            contact[host][other] = contact[host].get(other, 0) + area
+
+
+def structure_radius(labels: Array, spacing_zyx: Vector) -> dict[int, float]:
+    """Typical radius of each label's connected structures, mm.
+
+    Half of the label's voxels lie in structures of at least this radius; it is that of a ball of the same volume (on
+    a single slice, of a disc of the same area). Fine grids are measured at every n-th voxel.
+
+    Parameters
+    ----------
+    labels : (z, y, x) uint8 or uint16
+        0 is background.
+    spacing_zyx : (sz, sy, sx)
+        Distance of voxel centres, mm.
+    """
+    z, y, x = (max(1, int(COARSE_MM / s)) for s in spacing_zyx)
+    coarse = np.ascontiguousarray(labels[::z, ::y, ::x])
+    parts = components(coarse)
+    value = np.zeros(len(parts.voxels) + 1, coarse.dtype)
+    value[parts.ids] = coarse
+    result = {}
+    for label in np.unique(value[1:]):
+        voxels = np.sort(parts.voxels[value[1:] == label])[::-1]
+        half = voxels[np.searchsorted(np.cumsum(voxels), voxels.sum() / 2)]
+        result[int(label)] = _radius(half, coarse.shape, (z * spacing_zyx[0], y * spacing_zyx[1], x * spacing_zyx[2]))
+    return result
+
+
+def _radius(voxels: int, shape: tuple[int, ...], spacing_zyx: Vector) -> float:
+    sz, sy, sx = spacing_zyx
+    if shape[0] == 1:
+        return float(np.sqrt(voxels * sy * sx / np.pi))
+    return float(np.cbrt(voxels * sz * sy * sx * 3 / (4 * np.pi)))
+
+
+def deepest_index(mask: NDArray[np.bool_], spacing_zyx: Vector) -> Shape:
+    """Index (z, y, x) of the true voxel of (dz, dy, dx) farthest from the outside, mm; of equals the most central.
+
+    The outside of the array counts as outside, but not across an axis of one slice.
+
+    Raises
+    ------
+    ValueError
+        No voxel is true.
+    """
+    where = np.argwhere(mask)
+    if not len(where):
+        raise ValueError("an empty mask has no deepest voxel")
+    margins = [(1, 1) if n > 1 else (0, 0) for n in mask.shape]
+    depth = ndimage.distance_transform_edt(np.pad(mask, margins), sampling=spacing_zyx)
+    values = depth[tuple((where + [m for m, _ in margins]).T)]
+    deepest = where[values >= values.max() - 1e-6]
+    offset = (deepest - where.mean(axis=0)) * spacing_zyx
+    z, y, x = deepest[int(np.argmin((offset**2).sum(axis=1)))].tolist()
+    return z, y, x

@@ -1,0 +1,126 @@
+"""The arrays of a prediction, as plain .npy files beside the database."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.store.files import patiently, private_folder, sync_folder
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_deferredseg.core.volume import Array
+
+Arrays = tuple["Array", "Array", "NDArray[np.float32]"]
+
+NAMES = ("labels", "alternative", "defer")
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class PredictionFiles:
+    """Folder with one subfolder a prediction, named by its id.
+
+    Parameters
+    ----------
+    folder : Path
+        Made at the first `save`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, prediction_id: str, labels: Array, alternative: Array, defer: NDArray[np.float32]) -> None:
+        """Keep the arrays of a prediction, all three or none. Saving the same again changes nothing.
+
+        Parameters
+        ----------
+        labels, alternative : (z, y, x) uint8 or uint16
+        defer : (z, y, x) float
+            0 to 1; kept as float16.
+
+        Raises
+        ------
+        InputError
+            The folder cannot be written.
+        """
+        target = self._path(prediction_id)
+        arrays = (labels, alternative, defer.astype(np.float16))
+        if self._holds(target, arrays):
+            return
+        try:
+            private_folder(self.folder)
+            self._write(target, arrays)
+        except OSError as error:
+            raise InputError(f"{target} cannot be written: {error.strerror or error}; free some space") from None
+
+    def load(self, prediction_id: str) -> Arrays:
+        """Return (labels, alternative, defer) as saved.
+
+        The first two are read-only and mapped: only the planes that are looked at are read from the disk. `defer` is
+        float32 in memory.
+
+        Raises
+        ------
+        InputError
+            They are missing or damaged.
+        """
+        target = self._path(prediction_id)
+        try:
+            labels, alternative, defer = _read(target)
+        except FileNotFoundError as error:
+            raise InputError(f"{error.filename or target} is missing: run the model on this case again") from None
+        except (OSError, ValueError, EOFError):
+            raise InputError(f"{target} is damaged: delete it and run the model on this case again") from None
+        return labels, alternative, defer.astype(np.float32)
+
+    def _path(self, prediction_id: str) -> Path:
+        if not NAME.fullmatch(prediction_id):
+            raise ValueError(f"{prediction_id!r} is no prediction id")
+        return self.folder / prediction_id
+
+    def _holds(self, target: Path, arrays: tuple[Array, ...]) -> bool:
+        try:
+            kept = _read(target)
+        except (OSError, ValueError, EOFError):
+            return False
+        return all(
+            a.dtype == b.dtype and np.array_equal(a, b, equal_nan=False) for a, b in zip(kept, arrays, strict=True)
+        )
+
+    def _write(self, target: Path, arrays: tuple[Array, ...]) -> None:
+        fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
+        try:
+            for name, array in zip(NAMES, arrays, strict=True):
+                with (fresh / f"{name}.npy").open("wb") as stream:
+                    np.save(stream, array, allow_pickle=False)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            sync_folder(fresh)
+            if target.exists():
+                patiently(lambda: target.rename(Path(tempfile.mkdtemp(prefix=".old-", dir=self.folder)) / "old"))
+            patiently(lambda: fresh.rename(target))
+            sync_folder(self.folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+            for old in self.folder.glob(".old-*"):
+                shutil.rmtree(old, ignore_errors=True)
+
+
+def _read(target: Path) -> tuple[Array, Array, Array]:
+    labels, alternative, defer = (_load(target / f"{name}.npy") for name in NAMES)
+    if not labels.shape == alternative.shape == defer.shape or defer.dtype != np.float16 or labels.ndim != 3:
+        raise ValueError("the arrays do not belong together")
+    return labels, alternative, defer
+
+
+def _load(path: Path) -> Array:
+    array: Array = np.load(path, allow_pickle=False, mmap_mode="r")
+    return array

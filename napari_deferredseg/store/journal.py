@@ -1,0 +1,140 @@
+"""Drafts on the reader's own disk, so that nothing they did is lost."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from typing import TYPE_CHECKING
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.records import LOGIN
+from napari_deferredseg.store.autosave import AutoSave
+from napari_deferredseg.store.codec import DamagedError
+from napari_deferredseg.store.draft import Draft, dump, parse
+from napari_deferredseg.store.files import patiently, private_folder, replace, sync_folder, write_synced
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["AutoSave", "Draft", "Journal"]
+
+NEWEST, PREVIOUS, UNFINISHED, DAMAGED = ".draft", ".draft-previous", ".new", ".damaged"
+REGION = re.compile(r"[0-9a-f]{1,64}")
+
+
+class Journal:
+    """Folder with one draft for each reader and region, and the generation before it.
+
+    Any thread may call it. A process killed at any moment leaves the newest draft for which `save` had returned, or
+    a later one.
+
+    Parameters
+    ----------
+    folder : Path
+        Made at the first `save`, for its user alone where the system knows such a thing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+
+    def save(self, draft: Draft) -> None:
+        """Keep a draft; when this returns it is on the disk.
+
+        Raises
+        ------
+        OSError
+            The disk is full or the folder cannot be written. The draft saved before is still there.
+        """
+        stem = _stem(draft.reader, draft.region_id)
+        newest, unfinished = self._path(stem, NEWEST), self._path(f"{stem}.{os.getpid()}", UNFINISHED)
+        parts = dump(draft)
+        with self._lock:
+            private_folder(self.folder)
+            write_synced(unfinished, parts)
+            if newest.exists():
+                replace(newest, self._path(stem, PREVIOUS))
+            replace(unfinished, newest)
+            sync_folder(self.folder)
+
+    def load(self, reader: str, region_id: str) -> Draft | None:
+        """Return the newest draft that can be read, or None. A damaged file is kept, under another name.
+
+        Raises
+        ------
+        InputError
+            Another program keeps the file locked.
+        """
+        with self._lock:
+            return self._load(_stem(reader, region_id))
+
+    def drafts(self, reader: str) -> list[Draft]:
+        """Return all of a reader's drafts, the one saved last first. InputError as in `load`."""
+        ending = f"-{_login(reader)}"
+        with self._lock:
+            names = {p.name.removesuffix(end) for end in (NEWEST, PREVIOUS) for p in self.folder.glob(f"*{end}")}
+            stems = [n for n in names if REGION.fullmatch(n.removesuffix(ending)) and n.endswith(ending)]
+            found = [self._load(stem) for stem in stems]
+        return sorted((d for d in found if d is not None), key=lambda d: d.saved, reverse=True)
+
+    def discard(self, reader: str, region_id: str) -> None:
+        """Delete a draft, since it was submitted or the reader does not want it. Harmless when there is none.
+
+        Raises
+        ------
+        InputError
+            The file cannot be deleted.
+        """
+        stem = _stem(reader, region_id)
+        with self._lock:
+            # The newest goes last: killed in between, no older state comes back in its place.
+            doomed = [*self.folder.glob(f"{stem}.*{UNFINISHED}"), self._path(stem, PREVIOUS), self._path(stem, NEWEST)]
+            try:
+                for path in doomed:
+                    patiently(lambda path=path: path.unlink(missing_ok=True))  # type: ignore[misc]
+                if self.folder.is_dir():
+                    sync_folder(self.folder)
+            except OSError as error:
+                raise InputError(f"the draft {doomed[-1]} cannot be deleted: {error.strerror or error}") from None
+
+    def _path(self, stem: str, ending: str) -> Path:
+        return self.folder / f"{stem}{ending}"
+
+    def _load(self, stem: str) -> Draft | None:
+        for ending in (NEWEST, PREVIOUS):
+            path = self._path(stem, ending)
+            try:
+                draft = parse(patiently(path.read_bytes))
+                if _stem(draft.reader, draft.region_id) == stem:
+                    return draft
+            except FileNotFoundError:
+                continue
+            except PermissionError:
+                raise InputError(f"the draft {path} is locked: close the program that has it open") from None
+            except (OSError, DamagedError):
+                pass
+            self._set_aside(path, stem)
+        return None
+
+    def _set_aside(self, path: Path, stem: str) -> None:
+        number = 1
+        while self._path(f"{stem}.{number}", DAMAGED).exists():
+            number += 1
+        try:
+            path.rename(self._path(f"{stem}.{number}", DAMAGED))
+        except OSError:
+            return
+
+
+def _stem(reader: str, region_id: str) -> str:
+    # The region comes first: a login such as CON or NUL may not begin a file's name on Windows.
+    if not REGION.fullmatch(region_id):
+        raise ValueError(f"{region_id!r} is no region id")
+    return f"{region_id}-{_login(reader)}"
+
+
+def _login(reader: str) -> str:
+    if not LOGIN.fullmatch(reader):
+        raise ValueError(f"{reader!r} is no login")
+    return reader.casefold()

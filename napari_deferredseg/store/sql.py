@@ -1,0 +1,195 @@
+"""The store over a SQL database."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import OperationalError
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.store import sql_cases, sql_corrections, sql_readers, sql_work
+from napari_deferredseg.store.base import LEASE
+from napari_deferredseg.store.sqlite import WRITES, fold_log, known_engine, new_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime, timedelta
+    from pathlib import Path
+
+    from sqlalchemy import Connection, Engine
+
+    from napari_deferredseg.core.records import (
+        Assignment,
+        CaseRecord,
+        Correction,
+        PredictionRecord,
+        Reader,
+        Region,
+        WorkItem,
+    )
+
+
+def create_sqlite(path: Path) -> SqlStore:
+    """Make a database file and open it.
+
+    Raises
+    ------
+    InputError
+        The file exists, or cannot be made.
+    """
+    return SqlStore(new_engine(path))
+
+
+def open_sqlite(path: Path) -> SqlStore:
+    """Open a database file; an older one is brought up to date after a backup copy was laid beside it.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is none of ours, is damaged, or was made by a newer program.
+    """
+    return SqlStore(known_engine(path))
+
+
+class SqlStore:
+    """`Store` over a SQL database; what each method promises stands there.
+
+    Any thread may call it. Besides what the contract names, every method raises InputError when the database stays
+    locked, its disk is full, or its file has gone.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(**{WRITES: True})
+
+    # readers
+    def add_reader(self, reader: Reader) -> None:
+        """Add a reader."""
+        with self._transaction(self._writer) as connection:
+            sql_readers.add_reader(connection, reader)
+
+    def readers(self) -> list[Reader]:
+        """List all, by login."""
+        with self._transaction(self._engine) as connection:
+            return sql_readers.all_readers(connection)
+
+    def reader(self, login: str) -> Reader:
+        """Find one by login or unique display name."""
+        with self._transaction(self._engine) as connection:
+            return sql_readers.find_reader(connection, login)
+
+    # cases
+    def add_prediction(
+        self,
+        case: CaseRecord,
+        prediction: PredictionRecord,
+        regions: Sequence[Region],
+        assignments: Sequence[Assignment],
+    ) -> bool:
+        """Add a run with its regions and assignments; False when it is known."""
+        with self._transaction(self._writer) as connection:
+            return sql_cases.add_prediction(connection, case, prediction, regions, assignments)
+
+    def cases(self) -> list[CaseRecord]:
+        """List all, oldest first."""
+        with self._transaction(self._engine) as connection:
+            return sql_cases.all_cases(connection)
+
+    def case(self, key: str) -> CaseRecord:
+        """Find one."""
+        with self._transaction(self._engine) as connection:
+            return sql_cases.find_case(connection, key)
+
+    def prediction(self, case_key: str) -> PredictionRecord:
+        """Return the newest prediction of a case."""
+        with self._transaction(self._engine) as connection:
+            return sql_cases.newest_prediction(connection, case_key)
+
+    # regions
+    def add_region(self, region: Region, assignment: Assignment) -> None:
+        """Add a drawn region."""
+        with self._transaction(self._writer) as connection:
+            sql_cases.add_region(connection, region, assignment)
+
+    def region(self, region_id: str) -> Region:
+        """Find one."""
+        with self._transaction(self._engine) as connection:
+            return sql_cases.find_region(connection, region_id)
+
+    def items(self, *, case_key: str | None = None) -> list[WorkItem]:
+        """List regions with their assignments."""
+        with self._transaction(self._engine) as connection:
+            return sql_cases.all_items(connection, case_key)
+
+    def worklist(self, login: str, now: datetime) -> list[WorkItem]:
+        """List what a reader may work on."""
+        with self._transaction(self._engine) as connection:
+            return sql_cases.worklist(connection, login, now)
+
+    # who holds what
+    def assign(self, region_id: str, *, reader: str | None, group: str | None, by: str, note: str = "") -> Assignment:
+        """Give a region to a reader or a group."""
+        with self._transaction(self._writer) as connection:
+            return sql_work.assign(connection, region_id, reader=reader, group=group, by=by, note=note)
+
+    def claim(self, region_id: str, login: str, now: datetime, lease: timedelta = LEASE) -> Assignment | None:
+        """Take a region, or extend one's own lease."""
+        with self._transaction(self._writer) as connection:
+            return sql_work.claim(connection, region_id, login, now, lease)
+
+    def release(self, region_id: str, login: str) -> bool:
+        """Give a claimed region back."""
+        with self._transaction(self._writer) as connection:
+            return sql_work.release(connection, region_id, login)
+
+    def skip(self, region_id: str, login: str) -> bool:
+        """Put a region off."""
+        with self._transaction(self._writer) as connection:
+            return sql_work.skip(connection, region_id, login)
+
+    def decline(self, region_id: str, login: str, reason: str) -> bool:
+        """Refuse a region, with a reason."""
+        with self._transaction(self._writer) as connection:
+            return sql_work.decline(connection, region_id, login, reason)
+
+    # corrections
+    def submit(self, correction: Correction) -> None:
+        """Keep a correction and mark its region submitted."""
+        with self._transaction(self._writer) as connection:
+            sql_corrections.submit(connection, correction)
+
+    def corrections(self, *, case_key: str | None = None, reader: str | None = None) -> list[Correction]:
+        """List corrections that stand, oldest first."""
+        with self._transaction(self._engine) as connection:
+            return sql_corrections.effective(connection, case_key, reader)
+
+    def history(self, region_id: str) -> list[Correction]:
+        """List all corrections of a region, oldest first."""
+        with self._transaction(self._engine) as connection:
+            return sql_corrections.history(connection, region_id)
+
+    def erase(self, correction_id: str, by: str, reason: str) -> None:
+        """Delete a correction's name and payload."""
+        with self._transaction(self._writer) as connection:
+            sql_corrections.erase(connection, correction_id, by, reason)
+        if self._engine.dialect.name == "sqlite":
+            fold_log(self._engine)
+
+    def verify(self) -> list[str]:
+        """Check the hash chain."""
+        with self._transaction(self._engine) as connection:
+            return sql_corrections.verify(connection)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Connection]:
+        try:
+            with engine.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            where = self._engine.url.database
+            raise InputError(f"{where} cannot be used now ({error.orig}): try again, and check the disk") from None

@@ -1,0 +1,216 @@
+"""Cases, predictions and regions; every function runs inside the caller's transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Select, func, insert, or_, select, update
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.records import (
+    Assignment,
+    CaseRecord,
+    Origin,
+    PredictionRecord,
+    Region,
+    State,
+    WorkItem,
+    utc_now,
+)
+from napari_deferredseg.store import rows, schema
+from napari_deferredseg.store.sql_readers import require_group, require_login
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from typing import Any
+
+    from sqlalchemy import Connection
+
+CASES, PREDICTIONS, REGIONS = schema.cases.c, schema.predictions.c, schema.regions.c
+ASSIGNMENTS, READERS = schema.assignments.c, schema.readers.c
+
+
+def add_prediction(
+    connection: Connection,
+    case: CaseRecord,
+    prediction: PredictionRecord,
+    regions: Sequence[Region],
+    assignments: Sequence[Assignment],
+) -> bool:
+    """Add a run; as `Store.add_prediction`."""
+    _check_belonging(case, prediction, regions, assignments)
+    if connection.scalar(select(PREDICTIONS.id).where(PREDICTIONS.id == prediction.id)):
+        return False
+    _add_case(connection, case)
+    _withdraw(connection, case.key, utc_now())
+    connection.execute(insert(schema.predictions).values(rows.prediction_values(prediction)))
+    _add_regions(connection, regions, assignments)
+    return True
+
+
+def all_cases(connection: Connection) -> list[CaseRecord]:
+    """List cases in the order they were added."""
+    found = connection.execute(select(schema.cases).order_by(CASES.sequence)).mappings()
+    return [rows.to_case(row) for row in found]
+
+
+def find_case(connection: Connection, key: str) -> CaseRecord:
+    """Find one; as `Store.case`."""
+    row = connection.execute(select(schema.cases).where(CASES.key == key)).mappings().one_or_none()
+    if row is None:
+        known = ", ".join(connection.scalars(select(CASES.key).order_by(CASES.sequence))) or "none"
+        raise InputError(f"there is no case {key!r}; known cases: {known}")
+    return rows.to_case(row)
+
+
+def newest_prediction(connection: Connection, case_key: str) -> PredictionRecord:
+    """Find the one added last; as `Store.prediction`."""
+    find_case(connection, case_key)
+    statement = (
+        select(schema.predictions)
+        .where(PREDICTIONS.case_key == case_key)
+        .order_by(PREDICTIONS.sequence.desc())
+        .limit(1)
+    )
+    row = connection.execute(statement).mappings().one_or_none()
+    if row is None:
+        raise InputError(f"the case {case_key} has no prediction: run a model on it")
+    return rows.to_prediction(row)
+
+
+def add_region(connection: Connection, region: Region, assignment: Assignment) -> None:
+    """Add a drawn region; as `Store.add_region`."""
+    if assignment.region_id != region.id:
+        raise ValueError(f"the assignment is for {assignment.region_id}, not for {region.id}")
+    find_case(connection, region.case_key)
+    owner = connection.scalar(select(PREDICTIONS.case_key).where(PREDICTIONS.id == region.prediction_id))
+    if owner != region.case_key:
+        raise InputError(f"the case {region.case_key} has no prediction {region.prediction_id!r}: run a model on it")
+    _add_regions(connection, [region], [assignment])
+
+
+def find_region(connection: Connection, region_id: str) -> Region:
+    """Find one; as `Store.region`."""
+    row = connection.execute(select(schema.regions).where(REGIONS.id == region_id)).mappings().one_or_none()
+    if row is None:
+        raise InputError(f"there is no region {region_id!r}: refresh the worklist")
+    return rows.to_region(row)
+
+
+def all_items(connection: Connection, case_key: str | None) -> list[WorkItem]:
+    """List regions with their assignments; as `Store.items`."""
+    if case_key is not None:
+        find_case(connection, case_key)
+    newest = select(func.max(PREDICTIONS.sequence)).group_by(PREDICTIONS.case_key)
+    statement = _items().where(
+        ASSIGNMENTS.state != State.WITHDRAWN,
+        or_(REGIONS.origin == Origin.DRAWN, PREDICTIONS.sequence.in_(newest)),
+    )
+    if case_key is not None:
+        statement = statement.where(REGIONS.case_key == case_key)
+    return _to_items(connection, statement)
+
+
+def worklist(connection: Connection, login: str, now: datetime) -> list[WorkItem]:
+    """List what a reader may work on; as `Store.worklist`."""
+    reader = require_login(connection, login)
+    claimed = (ASSIGNMENTS.state == State.CLAIMED) & (
+        (ASSIGNMENTS.holder == reader.login) | (ASSIGNMENTS.lease_until <= now)
+    )
+    statement = _items().where(
+        or_(ASSIGNMENTS.reader == reader.login, ASSIGNMENTS.group_name.in_(reader.groups)),
+        or_(ASSIGNMENTS.state.in_((State.OPEN, State.SKIPPED)), claimed),
+    )
+    items = _to_items(connection, statement)
+    return sorted(items, key=lambda item: item.assignment.state is State.SKIPPED)
+
+
+def _items() -> Select[Any]:
+    return (
+        select(schema.regions, schema.assignments)
+        .join(schema.assignments, ASSIGNMENTS.region_id == REGIONS.id)
+        .join(schema.predictions, PREDICTIONS.id == REGIONS.prediction_id)
+        .join(schema.cases, CASES.key == REGIONS.case_key)
+        .order_by(CASES.sequence, REGIONS.number, REGIONS.id)
+    )
+
+
+def _to_items(connection: Connection, statement: Select[Any]) -> list[WorkItem]:
+    cases = {case.key: case for case in all_cases(connection)}
+    found = connection.execute(statement).mappings()
+    return [WorkItem(rows.to_region(row), cases[row["case_key"]], rows.to_assignment(row)) for row in found]
+
+
+def _check_belonging(
+    case: CaseRecord, prediction: PredictionRecord, regions: Sequence[Region], assignments: Sequence[Assignment]
+) -> None:
+    if prediction.case_key != case.key:
+        raise ValueError(f"the prediction is of the case {prediction.case_key}, not of {case.key}")
+    if any((r.case_key, r.prediction_id) != (case.key, prediction.id) for r in regions):
+        raise ValueError("a region belongs to another case or prediction")
+    if sorted(r.id for r in regions) != sorted(a.region_id for a in assignments):
+        raise ValueError("there is not one assignment for each region")
+
+
+def _add_case(connection: Connection, case: CaseRecord) -> None:
+    row = (
+        connection.execute(select(schema.cases).where(CASES.key == case.key).with_for_update()).mappings().one_or_none()
+    )
+    if row is None:
+        connection.execute(insert(schema.cases).values(rows.case_values(case)))
+        return
+    known = rows.to_case(row)
+    if known.voxel_hash != case.voxel_hash:
+        raise InputError(f"{case.source} is another image than the one of case {case.key}: give it another key")
+    difference = known.geometry.difference(case.geometry)
+    if difference is not None:
+        raise InputError(f"{case.source} is on another grid than case {case.key}: {difference}")
+
+
+def _withdraw(connection: Connection, case_key: str, now: datetime) -> None:
+    earlier = select(REGIONS.id).where(REGIONS.case_key == case_key, REGIONS.origin != Origin.DRAWN)
+    unread = (State.OPEN, State.SKIPPED, State.DECLINED, State.CLAIMED)
+    statement = (
+        select(ASSIGNMENTS.region_id, ASSIGNMENTS.state, ASSIGNMENTS.lease_until, READERS.name)
+        .outerjoin(schema.readers, READERS.login == ASSIGNMENTS.holder)
+        .where(ASSIGNMENTS.region_id.in_(earlier), ASSIGNMENTS.state.in_(unread))
+        .with_for_update(of=schema.assignments)
+    )
+    found = connection.execute(statement).all()
+    reading = sorted({row.name for row in found if row.state == State.CLAIMED and row.lease_until > now})
+    if reading:
+        raise InputError(f"{', '.join(reading)} is reading a region of case {case_key}: wait until it is submitted")
+    if not found:
+        return
+    withdrawn = [row.region_id for row in found]
+    connection.execute(
+        update(schema.assignments)
+        .where(ASSIGNMENTS.region_id.in_(earlier), ASSIGNMENTS.state.in_(unread))
+        .values(state=State.WITHDRAWN, updated=now)
+    )
+    connection.execute(
+        insert(schema.events), [{"at": now, "what": "withdraw", "region_id": region_id} for region_id in withdrawn]
+    )
+
+
+def _add_regions(connection: Connection, regions: Sequence[Region], assignments: Sequence[Assignment]) -> None:
+    if not regions:
+        return
+    addressed = _addressed(connection, assignments)
+    ids = {region.id for region in regions}
+    known = set(connection.scalars(select(REGIONS.id).where(REGIONS.id.in_(ids))))
+    if known or len(ids) != len(regions):
+        raise InputError(f"a region with the id {min(known or ids)} is there already: give every region a new one")
+    connection.execute(insert(schema.regions), [rows.region_values(region) for region in regions])
+    connection.execute(insert(schema.assignments), [rows.assignment_values(a) for a in addressed])
+
+
+def _addressed(connection: Connection, assignments: Sequence[Assignment]) -> list[Assignment]:
+    """Return the assignments with logins as the readers table spells them. InputError when nobody is there to read."""
+    if any((a.reader is None) == (a.group is None) for a in assignments):
+        raise ValueError("an assignment needs a reader or a group, and not both")
+    for group in {a.group for a in assignments if a.group is not None}:
+        require_group(connection, group)
+    logins = {name: require_login(connection, name).login for name in {a.reader for a in assignments if a.reader}}
+    return [a.model_copy(update={"reader": logins[a.reader]}) if a.reader else a for a in assignments]

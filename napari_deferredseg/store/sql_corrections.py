@@ -1,0 +1,239 @@
+"""Corrections and their hash chain; every function runs inside the caller's transaction."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sqlalchemy import Select, delete, exists, insert, or_, select, update
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.records import Assignment, Correction, State, utc_now
+from napari_deferredseg.store import chain, rows, schema
+from napari_deferredseg.store.codec import DamagedError
+from napari_deferredseg.store.sql_cases import find_case, find_region
+from napari_deferredseg.store.sql_readers import record_event, require_login
+from napari_deferredseg.store.sql_work import current
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from sqlalchemy import ColumnElement, Connection, RowMapping
+
+SALT_BYTES = 32
+CORRECTIONS, AUTHORS, PAYLOADS = schema.corrections.c, schema.correction_authors.c, schema.correction_payloads.c
+HEAD, EVENTS, PEOPLE = schema.chain_head.c, schema.events.c, schema.event_people.c
+
+
+def submit(connection: Connection, correction: Correction) -> None:
+    """Keep a correction; as `Store.submit`."""
+    head = connection.execute(select(schema.chain_head).with_for_update()).mappings().one()
+    author = require_login(connection, correction.reader).login
+    given = _spelled(correction, author)
+    if _known(connection, given):
+        return
+    _check_image(connection, given)
+    state = current(connection, given.region_id)
+    newest = _newest_of(connection, given.region_id, author)
+    _check_turn(given, state, newest)
+    _append(connection, given, head)
+    connection.execute(
+        update(schema.assignments)
+        .where(schema.assignments.c.region_id == given.region_id)
+        .values(state=State.SUBMITTED, holder=author, lease_until=None, updated=utc_now())
+    )
+    what = "amend" if given.supersedes else "submit"
+    record_event(connection, what, region_id=given.region_id, correction_id=given.id, who=author)
+
+
+def effective(connection: Connection, case_key: str | None, reader: str | None) -> list[Correction]:
+    """List corrections that stand; as `Store.corrections`."""
+    statement = _whole().where(_not_superseded())
+    if case_key is not None:
+        statement = statement.where(schema.regions.c.case_key == find_case(connection, case_key).key)
+    if reader is not None:
+        statement = statement.where(AUTHORS.reader == require_login(connection, reader).login)
+    return [_read(row) for row in connection.execute(statement).mappings()]
+
+
+def history(connection: Connection, region_id: str) -> list[Correction]:
+    """List all corrections of a region; as `Store.history`."""
+    find_region(connection, region_id)
+    statement = _whole().where(CORRECTIONS.region_id == region_id)
+    return [_read(row) for row in connection.execute(statement).mappings()]
+
+
+def erase(connection: Connection, correction_id: str, by: str, reason: str) -> None:
+    """Delete the author and the payload of a correction; as `Store.erase`."""
+    why = reason.strip()
+    if not why:
+        raise InputError(f"say why correction {correction_id} is erased: the reason is empty")
+    statement = (
+        select(CORRECTIONS.region_id, AUTHORS.reader, _not_superseded().label("stands"))
+        .join(schema.correction_authors, AUTHORS.correction_id == CORRECTIONS.id)
+        .where(CORRECTIONS.id == correction_id)
+    )
+    found = connection.execute(statement).one_or_none()
+    if found is None:
+        raise InputError(f"there is no correction {correction_id!r} that could be erased")
+    connection.execute(delete(schema.correction_payloads).where(PAYLOADS.correction_id == correction_id))
+    connection.execute(delete(schema.correction_authors).where(AUTHORS.correction_id == correction_id))
+    _forget_author(connection, found.region_id, found.reader)
+    if found.stands:
+        _take_back(connection, found.region_id)
+    who = "its author" if by.casefold() == found.reader.casefold() else by
+    record_event(connection, "erase", region_id=found.region_id, correction_id=correction_id, who=who, note=why)
+
+
+def verify(connection: Connection) -> list[str]:
+    """Check the chain; as `Store.verify`."""
+    kept = connection.execute(select(schema.corrections).order_by(CORRECTIONS.sequence)).mappings().all()
+    erased = set(connection.scalars(select(EVENTS.correction_id).where(EVENTS.what == "erase")))
+    problems: list[str] = []
+    previous = chain.START
+    for position, row in enumerate(kept, start=1):
+        if (row["sequence"], row["previous"], row["chain"]) != (position, previous, _link_of(row)):
+            problems.append(f"correction {row['id']}: its link in the chain does not fit the one before it")
+        if row["id"] not in erased:
+            problems.extend(_content_problems(connection, row))
+        previous = row["chain"]
+    head = connection.execute(select(schema.chain_head)).mappings().one_or_none()
+    if head is None or (head["length"], head["chain"]) != (len(kept), previous):
+        expected = "an unknown number" if head is None else head["length"]
+        problems.append(f"the end of the chain is not what it was: {len(kept)} corrections, {expected} expected")
+    return problems
+
+
+def _spelled(correction: Correction, author: str) -> Correction:
+    return correction if correction.reader == author else replace(correction, reader=author)
+
+
+def _known(connection: Connection, given: Correction) -> bool:
+    """Whether this id was submitted before. InputError when it was submitted with another content."""
+    if not connection.scalar(select(CORRECTIONS.id).where(CORRECTIONS.id == given.id)):
+        return False
+    row = connection.execute(_whole().where(CORRECTIONS.id == given.id)).mappings().one_or_none()
+    if row is not None and not _same(_read(row), given):
+        raise InputError(f"correction {given.id} was submitted with another content: amend it under a new id")
+    return True
+
+
+def _same(a: Correction, b: Correction) -> bool:
+    # Not the times: a client that lost the connection may take them anew.
+    names = ("region_id", "reader", "verdict", "box", "note", "supersedes")
+    arrays = ("before", "after", "support")
+    return all(getattr(a, n) == getattr(b, n) for n in names) and all(
+        np.array_equal(getattr(a, n), getattr(b, n)) for n in arrays
+    )
+
+
+def _check_image(connection: Connection, given: Correction) -> None:
+    region = find_region(connection, given.region_id)
+    case = find_case(connection, region.case_key)
+    if given.case_key != case.key or given.voxel_hash != case.voxel_hash:
+        raise InputError(f"the open image is not the one of case {case.key}: open that case and correct it there")
+    if any(low < 0 or high > n for (low, high), n in zip(given.box, case.geometry.shape, strict=True)):
+        raise InputError(f"the crop {given.box} of the correction lies outside case {case.key}, {case.geometry.shape}")
+
+
+def _check_turn(given: Correction, found: Assignment, newest: str | None) -> None:
+    region = given.region_id
+    if found.state is State.SETTLED:
+        raise InputError(f"region {region} is settled: ask the lead to open it again")
+    if found.state is State.CLAIMED and found.holder != given.reader:
+        raise InputError(f"{found.holder} has claimed region {region}: claim it again when they are done")
+    if found.state is State.SUBMITTED and newest is None:
+        raise InputError(f"somebody else has submitted region {region}: go on with the next one")
+    if given.supersedes == newest:
+        return
+    if given.supersedes is None:
+        raise InputError(f"you have submitted region {region} before: amend your correction {newest}")
+    what = f"amend {newest}" if newest else "submit it as a new one"
+    raise InputError(f"correction {given.supersedes} of region {region} is not your newest one: {what}")
+
+
+def _append(connection: Connection, given: Correction, head: RowMapping) -> None:
+    salt = secrets.token_bytes(SALT_BYTES)
+    row = {
+        "sequence": head["length"] + 1,
+        "id": given.id,
+        "region_id": given.region_id,
+        "supersedes": given.supersedes,
+        "digest": chain.digest(given, salt),
+        "previous": head["chain"],
+    }
+    row["chain"] = _link_of(row)
+    connection.execute(insert(schema.corrections).values(row))
+    connection.execute(insert(schema.correction_authors).values(correction_id=given.id, reader=given.reader))
+    connection.execute(insert(schema.correction_payloads).values(rows.payload_values(given, salt)))
+    connection.execute(
+        update(schema.chain_head).where(HEAD.id == head["id"]).values(length=row["sequence"], chain=row["chain"])
+    )
+
+
+def _link_of(row: RowMapping | dict[str, Any]) -> str:
+    return chain.link(row["previous"], row["sequence"], row["id"], row["region_id"], row["supersedes"], row["digest"])
+
+
+def _whole() -> Select[Any]:
+    return (
+        select(schema.corrections, AUTHORS.reader, schema.regions.c.case_key, schema.correction_payloads)
+        .join(schema.correction_authors, AUTHORS.correction_id == CORRECTIONS.id)
+        .join(schema.correction_payloads, PAYLOADS.correction_id == CORRECTIONS.id)
+        .join(schema.regions, schema.regions.c.id == CORRECTIONS.region_id)
+        .order_by(CORRECTIONS.sequence)
+    )
+
+
+def _not_superseded() -> ColumnElement[bool]:
+    later = schema.corrections.alias("later")
+    return ~exists().where(later.c.supersedes == CORRECTIONS.id)
+
+
+def _newest_of(connection: Connection, region_id: str, login: str) -> str | None:
+    statement = (
+        select(CORRECTIONS.id)
+        .join(schema.correction_authors, AUTHORS.correction_id == CORRECTIONS.id)
+        .where(CORRECTIONS.region_id == region_id, AUTHORS.reader == login, _not_superseded())
+        .order_by(CORRECTIONS.sequence.desc())
+        .limit(1)
+    )
+    return connection.scalar(statement)
+
+
+def _read(row: RowMapping) -> Correction:
+    try:
+        return rows.to_correction(row)
+    except (DamagedError, ValueError) as error:
+        raise InputError(f"correction {row['id']} is damaged in the database ({error}): restore a backup") from None
+
+
+def _content_problems(connection: Connection, row: RowMapping) -> list[str]:
+    changed = f"correction {row['id']} of region {row['region_id']} is not what was submitted"
+    whole = connection.execute(_whole().where(CORRECTIONS.id == row["id"])).mappings().one_or_none()
+    if whole is None:
+        return [f"{changed}: its content is missing and nobody has erased it"]
+    try:
+        same = chain.digest(rows.to_correction(whole), whole["salt"]) == row["digest"]
+    except (ValueError, TypeError):
+        return [f"{changed}: its content is damaged"]
+    return [] if same else [changed]
+
+
+def _forget_author(connection: Connection, region_id: str, login: str) -> None:
+    of_region = select(EVENTS.sequence).where(EVENTS.region_id == region_id)
+    named = or_(PEOPLE.who == login, PEOPLE.target == login)
+    connection.execute(delete(schema.event_people).where(PEOPLE.event.in_(of_region), named))
+
+
+def _take_back(connection: Connection, region_id: str) -> None:
+    # Nothing is left that would answer the region's question; somebody has to assign it anew.
+    where = schema.assignments.c.region_id == region_id
+    submitted = schema.assignments.c.state == State.SUBMITTED
+    connection.execute(
+        update(schema.assignments)
+        .where(where, submitted)
+        .values(state=State.DECLINED, holder=None, reason="the correction was erased", updated=utc_now())
+    )

@@ -1,0 +1,83 @@
+"""Readers and the record of events; every function runs inside the caller's transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, select
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.records import Reader, utc_now
+from napari_deferredseg.store import rows, schema
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+def add_reader(connection: Connection, reader: Reader) -> None:
+    """Add a reader; as `Store.add_reader`."""
+    taken = _by_login(connection, reader.login)
+    if taken is not None:
+        raise InputError(f"the login {reader.login!r} is taken by {taken.name}: choose another")
+    connection.execute(insert(schema.readers).values(rows.reader_values(reader)))
+
+
+def all_readers(connection: Connection) -> list[Reader]:
+    """List readers by login."""
+    found = connection.execute(select(schema.readers).order_by(schema.readers.c.login_key)).mappings()
+    return [rows.to_reader(row) for row in found]
+
+
+def find_reader(connection: Connection, name: str) -> Reader:
+    """Find by login, then by display name; as `Store.reader`."""
+    wanted = name.strip()
+    found = _by_login(connection, wanted)
+    if found is not None:
+        return found
+    everybody = all_readers(connection)
+    same = [r for r in everybody if r.name.strip().casefold() == wanted.casefold()]
+    if len(same) == 1:
+        return same[0]
+    if same:
+        raise InputError(f"{len(same)} readers are called {name!r}: give a login: {', '.join(r.login for r in same)}")
+    known = ", ".join(r.login for r in everybody) or "none"
+    raise InputError(f"there is no reader {name!r}; known logins: {known}")
+
+
+def require_login(connection: Connection, login: str) -> Reader:
+    """Find by login alone. InputError names the known logins."""
+    found = _by_login(connection, login)
+    if found is None:
+        known = ", ".join(r.login for r in all_readers(connection)) or "none"
+        raise InputError(f"there is no reader with the login {login!r}; known logins: {known}")
+    return found
+
+
+def require_group(connection: Connection, group: str) -> None:
+    """Raise InputError when nobody is in a group: its regions would wait for ever."""
+    known = {g for reader in all_readers(connection) for g in reader.groups}
+    if group not in known:
+        raise InputError(f"nobody is in a group {group!r}; known groups: {', '.join(sorted(known)) or 'none'}")
+
+
+def record_event(
+    connection: Connection,
+    what: str,
+    *,
+    region_id: str | None = None,
+    correction_id: str | None = None,
+    who: str | None = None,
+    target: str | None = None,
+    note: str = "",
+) -> None:
+    """Add a line to the record of events. `who` and `note` go to a table of their own, which an erasure may empty."""
+    statement = insert(schema.events).values(at=utc_now(), what=what, region_id=region_id, correction_id=correction_id)
+    key = connection.execute(statement).inserted_primary_key
+    if who is not None and key is not None:
+        connection.execute(insert(schema.event_people).values(event=key[0], who=who, target=target, note=note))
+
+
+def _by_login(connection: Connection, login: str) -> Reader | None:
+    statement = select(schema.readers).where(schema.readers.c.login_key == login.casefold())
+    row = connection.execute(statement).mappings().one_or_none()
+    return None if row is None else rows.to_reader(row)

@@ -1,0 +1,144 @@
+"""All that is particular to SQLite: one file, its settings, its locks, its backup."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.records import utc_now
+from napari_deferredseg.store.files import private_file
+from napari_deferredseg.store.migrate import Standing, standing, upgrade
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WRITES = "deferredseg_writes"
+BUSY_SECONDS = 10
+PRAGMAS = (
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "secure_delete=ON",
+    f"busy_timeout={BUSY_SECONDS * 1000}",
+)
+
+
+def new_engine(path: Path) -> Engine:
+    """Make a new database file that only its user may read.
+
+    Raises
+    ------
+    InputError
+        The file exists, or cannot be made.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        raise InputError(f"{path} exists already: open it, or give another name") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be made: {error.strerror or error}") from None
+    engine = _engine(path)
+    try:
+        _write_ahead(engine)
+        _migrate(engine)
+    except BaseException:
+        engine.dispose()
+        path.unlink(missing_ok=True)
+        raise
+    return engine
+
+
+def known_engine(path: Path) -> Engine:
+    """Open a database file; one of an older version is copied to a backup beside it, then brought up to date.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is not a database of ours, is damaged, or was made by a newer program.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: check the name, or make a new project")
+    engine = _engine(path)
+    try:
+        _bring_up_to_date(engine, path)
+    except OperationalError as error:
+        engine.dispose()
+        raise InputError(f"{path} cannot be used: {error.orig}") from None
+    except DatabaseError:
+        engine.dispose()
+        raise InputError(f"{path} is damaged or no database of this program: restore it from a backup") from None
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def fold_log(engine: Engine) -> None:
+    """Move the write-ahead log into the file and empty it, so that what was deleted is gone from both."""
+    _outside_transaction(engine, "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(URL.create("sqlite+pysqlite", database=str(path)), connect_args={"timeout": BUSY_SECONDS})
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _configure(raw: sqlite3.Connection, _record: object) -> None:
+    raw.isolation_level = None
+    for pragma in PRAGMAS:
+        raw.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin(connection: Connection) -> None:
+    # A transaction that reads first and writes later cannot wait for another writer: it fails at once. So writers say
+    # at the beginning that they will write.
+    options: dict[str, Any] = dict(connection.get_execution_options())
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITES) else "BEGIN")
+
+
+def _write_ahead(engine: Engine) -> None:
+    # The file remembers it, so one that is merely opened, perhaps somebody else's, is left as it is.
+    if _outside_transaction(engine, "PRAGMA journal_mode=WAL") != "wal":
+        raise InputError(f"{engine.url.database} is on a disk without shared memory: put the project on a local disk")
+
+
+def _outside_transaction(engine: Engine, statement: str) -> object:
+    raw = engine.raw_connection()
+    try:
+        cursor = raw.cursor()
+        row = cursor.execute(statement).fetchone()
+        cursor.close()
+        return row[0]
+    finally:
+        raw.close()
+
+
+def _bring_up_to_date(engine: Engine, path: Path) -> None:
+    with engine.begin() as connection:
+        found = standing(connection)
+    if found is Standing.FOREIGN:
+        raise InputError(f"{path} is no database of this program: give the one in a project's folder")
+    if found is Standing.NEWER:
+        raise InputError(f"{path} was made by a newer version of napari-deferredseg: update this one")
+    if found is Standing.OLDER:
+        _back_up(path)
+        _migrate(engine)
+
+
+def _migrate(engine: Engine) -> None:
+    with engine.execution_options(**{WRITES: True}).begin() as connection:
+        upgrade(connection)
+
+
+def _back_up(path: Path) -> None:
+    copy = path.with_name(f"{path.name}.before-update-{utc_now():%Y%m%dT%H%M%S%f}")
+    os.close(private_file(copy))
+    with contextlib.closing(sqlite3.connect(path)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
+        source.backup(target)

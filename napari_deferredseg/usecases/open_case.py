@@ -1,0 +1,91 @@
+"""Open a case of a project: its volume, what the AI said, what readers have corrected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.volume import voxel_hash
+from napari_deferredseg.io.images import read_volume
+from napari_deferredseg.masks.overlap import compose
+from napari_deferredseg.usecases.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from napari_deferredseg.core.records import CaseRecord, Correction, PredictionRecord, Region
+    from napari_deferredseg.core.volume import Array, Volume
+    from napari_deferredseg.usecases.project import Project
+
+
+@dataclass(frozen=True)
+class OpenCase:
+    """A case in memory, arrays (z, y, x) in file order.
+
+    Attributes
+    ----------
+    labels : uint8 or uint16
+        The AI's mask under review, read only.
+    alternative : as labels
+        What else was voted for, read only.
+    defer : float16
+        Raw deferral map, read only.
+    composed : as labels
+        The AI's mask with every submitted correction written in.
+    corrections : list of Correction
+        Those in `composed`, as they were when the case was opened, and what was submitted here since.
+    regions : dict
+        Region of each of the corrections, by id.
+    """
+
+    record: CaseRecord
+    prediction: PredictionRecord
+    volume: Volume
+    labels: Array
+    alternative: Array
+    defer: Array
+    composed: Array
+    corrections: list[Correction]
+    regions: dict[str, Region]
+
+
+def load_case(project: Project, key: str, progress: Progress = silent) -> OpenCase:
+    """Read a case and make sure that the image is still the one that was reviewed.
+
+    Raises
+    ------
+    InputError
+        The case is unknown; the image is gone or another one; the stored prediction is damaged.
+    """
+    record = project.store.case(key)
+    prediction = project.store.prediction(key)
+    progress(0.0, "reading the volume")
+    volume = read_source(project, record)
+    progress(0.7, "reading the prediction")
+    labels, alternative, defer = load_prediction(project, prediction)
+    progress(0.9, "reading the corrections")
+    corrections = project.store.corrections(case_key=key)
+    regions = {c.region_id: project.store.region(c.region_id) for c in corrections}
+    composed = np.array(compose(labels, corrections, regions))
+    progress(1.0, "done")
+    return OpenCase(record, prediction, volume, labels, alternative, defer, composed, corrections, regions)
+
+
+def read_source(project: Project, record: CaseRecord) -> Volume:
+    """Read a case's image again and compare hash and grid with the record's."""
+    path = project.absolute(record.source)
+    if not path.exists():
+        raise InputError(f"the image of {record.key} is gone: {path} does not exist; put it back there")
+    volume = read_volume(path, record.series or None)
+    if voxel_hash(volume.array, project.key) != record.voxel_hash or not volume.geometry.same_grid(record.geometry):
+        raise InputError(f"{path} is no longer the image that {record.key} was made from: put the original back")
+    return volume
+
+
+def load_prediction(project: Project, prediction: PredictionRecord) -> tuple[Array, Array, Array]:
+    """Labels, alternative and deferral map of a prediction, the labels checked against their hash."""
+    labels, alternative, defer = project.predictions.load(prediction.id)
+    if voxel_hash(labels, b"") != prediction.labels_hash:
+        raise InputError(f"the stored mask of {prediction.case_key} is damaged: run the model on it again")
+    return labels, alternative, defer

@@ -1,0 +1,184 @@
+"""A project: one folder that holds the database, the predictions and the journal."""
+
+from __future__ import annotations
+
+import os.path
+import secrets
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import psutil
+from pydantic import Field, ValidationError
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.records import Record, new_id, utc_now
+from napari_deferredseg.store.arrays import PredictionFiles
+from napari_deferredseg.store.journal import Journal
+from napari_deferredseg.store.sql import create_sqlite, open_sqlite
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from napari_deferredseg.store.base import Store
+
+FILE = "project.json"
+DATABASE = "project.sqlite"
+FORMAT = 1
+NETWORK = frozenset(
+    (
+        *(
+            "9p",
+            "afpfs",
+            "afs",
+            "beegfs",
+            "ceph",
+            "cifs",
+            "davfs",
+            "glusterfs",
+            "gpfs",
+            "lustre",
+            "ncpfs",
+            "nfs",
+            "nfs4",
+        ),
+        *("smb", "smb2", "smb3", "smbfs", "virtiofs", "webdav"),
+        *("fuse.davfs2", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs"),
+    )
+)
+
+
+class ProjectInfo(Record):
+    """What `project.json` holds. `hash_key` salts the voxel hashes, so that they mean nothing outside the project."""
+
+    id: str = Field(default_factory=new_id)
+    name: str
+    format: int = FORMAT
+    hash_key: str = Field(default_factory=lambda: secrets.token_hex(32))
+    created: datetime = Field(default_factory=utc_now)
+
+
+@dataclass(frozen=True)
+class Project:
+    """An open project. Close it, or use it in a `with` block."""
+
+    folder: Path
+    info: ProjectInfo
+    store: Store
+    predictions: PredictionFiles
+    journal: Journal
+
+    @property
+    def key(self) -> bytes:
+        """Key of the voxel hashes."""
+        return bytes.fromhex(self.info.hash_key)
+
+    def relative(self, path: Path) -> str:
+        """Path as the records keep it: relative to the folder where both are on one drive, with forward slashes."""
+        try:
+            return Path(os.path.relpath(path.resolve(), self.folder)).as_posix()
+        except ValueError:  # another drive, on Windows
+            return path.resolve().as_posix()
+
+    def absolute(self, source: str) -> Path:
+        """Return the path that `relative` stored."""
+        return (self.folder / source).resolve()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Mount(NamedTuple):
+    """A mounted file system, as psutil lists them."""
+
+    mountpoint: str
+    fstype: str
+    opts: str
+
+
+def init_project(folder: Path, name: str | None = None) -> Project:
+    """Make a new project folder.
+
+    Raises
+    ------
+    InputError
+        The folder holds something already, lies on a network share, or cannot be written.
+    """
+    folder = folder.resolve()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is not empty: give a new folder for the project")
+    refuse_network(folder)
+    made = not folder.exists()
+    info = ProjectInfo(name=name or folder.name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        create_sqlite(folder / DATABASE).close()
+        (folder / FILE).write_text(info.model_dump_json(indent=1), encoding="utf-8")
+    except OSError as error:
+        if made:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise InputError(f"{folder} cannot be written: {error.strerror or error}") from None
+    return open_project(folder)
+
+
+def open_project(folder: Path) -> Project:
+    """Open a project folder.
+
+    Raises
+    ------
+    InputError
+        It is none, is damaged, made by a newer version, or lies on a network share.
+    """
+    folder = folder.resolve()
+    file = folder / FILE
+    if not file.is_file():
+        raise InputError(f"{folder} is no project; make one with: deferredseg project init {folder}")
+    refuse_network(folder)
+    try:
+        info = ProjectInfo.model_validate_json(file.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError, OSError):
+        raise InputError(f"{file} is damaged: restore it from a backup of the project") from None
+    if info.format > FORMAT:
+        raise InputError(f"{folder} was made by a newer version of napari-deferredseg: update this one")
+    return Project(
+        folder=folder,
+        info=info,
+        store=open_sqlite(folder / DATABASE),
+        predictions=PredictionFiles(folder / "predictions"),
+        journal=Journal(folder / "journal"),
+    )
+
+
+def refuse_network(folder: Path) -> None:
+    """Raise InputError when a folder lies on a network share, where the database's locks do not hold."""
+    kind = network_kind(folder, [Mount(p.mountpoint, p.fstype, p.opts) for p in psutil.disk_partitions(all=True)])
+    if kind:
+        raise InputError(
+            f"{folder} is on a network share ({kind}), where two readers could overwrite each other: "
+            "put the project on a local disk"
+        )
+
+
+def network_kind(folder: Path, mounts: Sequence[Mount]) -> str | None:
+    """Kind of network share that a folder lies on, or None for a local disk."""
+    if folder.drive.startswith("\\\\"):
+        return "UNC path"
+    holding = [m for m in mounts if folder.is_relative_to(m.mountpoint)]
+    if not holding:
+        return None
+    mount = max(holding, key=lambda m: len(Path(m.mountpoint).parts))
+    if "remote" in mount.opts.split(","):
+        return mount.fstype or "network drive"
+    return mount.fstype if mount.fstype.lower() in NETWORK else None

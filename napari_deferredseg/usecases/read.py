@@ -1,0 +1,258 @@
+"""One region under a reader's hand, from claim to submission."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_deferredseg.core.boxes import Box, grown, slices, union
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.records import Correction, State, Verdict, new_id
+from napari_deferredseg.masks.overlap import MARGIN_MM, compose_box, support_of
+from napari_deferredseg.store.journal import Draft
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from napari_deferredseg.core.records import Reader, WorkItem
+    from napari_deferredseg.core.volume import Array
+    from napari_deferredseg.usecases.open_case import OpenCase
+    from napari_deferredseg.usecases.project import Project
+
+PAUSE_SECONDS = 30.0
+"""A longer gap between two touches is a pause, not work."""
+
+
+@dataclass
+class Reading:
+    """A region that a reader is working on.
+
+    `work` is the case's editable labels (z, y, x) in file order, shared with whoever draws on it; this class learns of
+    a change by `note_change`, and owns what happens to the labels in `box`.
+    """
+
+    project: Project
+    case: OpenCase
+    item: WorkItem
+    reader: Reader
+    work: Array
+    started: datetime
+    box: Box
+    correction_id: str = field(default_factory=new_id)
+    supersedes: str | None = None
+    active_seconds: float = 0.0
+    recovered: bool = False
+    note: str = ""
+    _touched: datetime | None = None
+
+    def touch(self, now: datetime) -> None:
+        """Count the time since the last touch as work, unless it was a pause."""
+        if self._touched is not None:
+            gap = (now - self._touched).total_seconds()
+            self.active_seconds += gap if 0 < gap <= PAUSE_SECONDS else 0.0
+        self._touched = now
+
+    def note_change(self, box: Box) -> None:
+        """Something was written inside this box of `work`."""
+        self.box = union(self.box, box)
+
+    @property
+    def before(self) -> Array:
+        """Labels as found, inside `box`, a view."""
+        return self.case.composed[slices(self.box)]
+
+    @property
+    def after(self) -> Array:
+        """Labels as they are now, inside `box`, a view."""
+        return self.work[slices(self.box)]
+
+    @property
+    def changed_voxels(self) -> int:
+        """How many voxels differ from what was found."""
+        return int(np.count_nonzero(self.before != self.after))
+
+    def draft(self, now: datetime) -> Draft:
+        """State of the crop, for the journal."""
+        return Draft(
+            region_id=self.item.region.id,
+            case_key=self.case.record.key,
+            reader=self.reader.login,
+            voxel_hash=self.case.record.voxel_hash,
+            model_id=self.case.prediction.model_id,
+            started=self.started,
+            active_seconds=self.active_seconds,
+            saved=now,
+            box=self.box,
+            before=self.before.copy(),
+            after=self.after.copy(),
+            note=self.note,
+        )
+
+    def unlike_ai(self) -> tuple[tuple[NDArray[np.intp], ...], Array]:
+        """Index of the voxels in the support that are unlike the AI's mask, and the AI's labels there."""
+        box, support = self.support()
+        ai = self.case.labels[slices(box)]
+        where = np.nonzero((self.work[slices(box)] != ai) & support)
+        return tuple(w + lo for w, (lo, _) in zip(where, box, strict=True)), ai[where]
+
+    def question(self) -> str:
+        """What the reader is asked, such as "AI: liver. Doubt: background."."""
+        region, table = self.item.region, self.case.prediction.table
+        ai = _most(self.case.labels[slices(region.box)][region.mask])
+        doubt = self.case.alternative[slices(region.box)][region.mask]
+        other = _most(doubt[doubt != self.case.labels[slices(region.box)][region.mask]])
+        said = "nothing" if ai is None else table.name(ai)
+        return f"AI: {said}." if other is None else f"AI: {said}. Doubt: {table.name(other)}."
+
+    def support(self) -> tuple[Box, NDArray[np.bool_]]:
+        """Box and mask of the voxels the reader answers for."""
+        return support_of(self.item.region, self.box, self.before, self.after, self.case.record.geometry)
+
+
+def begin(
+    project: Project, case: OpenCase, item: WorkItem, reader: Reader, work: Array, now: datetime
+) -> Reading | None:
+    """Claim a region and bring back what this reader had painted on it before.
+
+    Returns None when somebody else holds it. A region that this reader has submitted is opened to be amended.
+    """
+    mine = [c for c in project.store.history(item.region.id) if c.reader == reader.login]
+    supersedes = mine[-1].id if mine and item.assignment.state == State.SUBMITTED else None
+    if supersedes is None and project.store.claim(item.region.id, reader.login, now) is None:
+        return None
+    reading = Reading(
+        project, case, item, reader, work, now, _start_box(case, item), supersedes=supersedes, _touched=now
+    )
+    if supersedes is not None:
+        _take_back(reading, mine[-1])
+    _recover(reading, mine[-1].submitted if supersedes else None)
+    return reading
+
+
+def submit(reading: Reading, verdict: Verdict, now: datetime) -> Correction:
+    """Keep what the reader found, once; the draft goes only when the correction is kept.
+
+    Raises
+    ------
+    InputError
+        The verdict contradicts what was painted, or the store refuses it (then nothing is lost: the draft stays).
+    """
+    reading.touch(now)
+    changed = reading.changed_voxels
+    if verdict is Verdict.EDITED and not changed:
+        raise InputError("nothing is changed: press Accept if the AI is right, or paint first")
+    if verdict is not Verdict.EDITED and changed:
+        raise InputError(
+            f"{changed} voxels are changed: press Submit to keep them, or reset the region to the AI first"
+        )
+    box, support = reading.support()
+    correction = Correction(
+        id=reading.correction_id,
+        region_id=reading.item.region.id,
+        case_key=reading.case.record.key,
+        reader=reading.reader.login,
+        model_id=reading.case.prediction.model_id,
+        voxel_hash=reading.case.record.voxel_hash,
+        started=reading.started,
+        submitted=now,
+        active_seconds=reading.active_seconds,
+        verdict=verdict,
+        box=box,
+        before=reading.case.composed[slices(box)].copy(),
+        after=reading.work[slices(box)].copy(),
+        support=support,
+        note=reading.note,
+        supersedes=reading.supersedes,
+    )
+    reading.project.store.submit(correction)
+    reading.project.journal.discard(reading.reader.login, reading.item.region.id)
+    case = reading.case
+    case.corrections[:] = [c for c in case.corrections if c.id != correction.supersedes] + [correction]
+    case.regions[correction.region_id] = reading.item.region
+    _show_settled(case, reading.work, union(reading.box, box))
+    return correction
+
+
+def put_aside(reading: Reading) -> None:
+    """Leave a region without submitting: the draft stays in the journal, the labels show what was there before.
+
+    The caller has flushed the journal. An untouched region is given back, so that others of the group may take it.
+    """
+    edited = reading.changed_voxels > 0
+    _restore(reading)
+    if not edited and reading.supersedes is None:
+        reading.project.store.release(reading.item.region.id, reading.reader.login)
+
+
+def skip(reading: Reading) -> None:
+    """Put a region off; a draft stays."""
+    _restore(reading)
+    reading.project.store.skip(reading.item.region.id, reading.reader.login)
+
+
+def decline(reading: Reading, reason: str) -> None:
+    """Refuse a region with a reason; a draft stays in the journal.
+
+    Raises
+    ------
+    InputError
+        No reason is given.
+    """
+    if not reason.strip():
+        raise InputError("say in a few words why you decline this region")
+    _restore(reading)
+    reading.project.store.decline(reading.item.region.id, reading.reader.login, reason)
+
+
+def _most(values: Array) -> int | None:
+    """Commonest of the label values, None where there are none."""
+    return int(np.bincount(values).argmax()) if values.size else None
+
+
+def _start_box(case: OpenCase, item: WorkItem) -> Box:
+    z, y, x = (math.ceil(MARGIN_MM / s) for s in case.record.geometry.spacing_zyx)
+    return grown(item.region.box, (z, y, x), case.record.geometry.shape)
+
+
+def _recover(reading: Reading, not_before: datetime | None) -> None:
+    """Paint a draft's changed voxels again; voxels that others have settled since then stay as they are."""
+    draft = reading.project.journal.load(reading.reader.login, reading.item.region.id)
+    if draft is None or draft.voxel_hash != reading.case.record.voxel_hash:
+        return
+    if not_before is not None and draft.saved <= not_before:
+        reading.project.journal.discard(reading.reader.login, reading.item.region.id)
+        return
+    changed = draft.after != draft.before
+    if not changed.any() and not draft.note:
+        return
+    reading.note_change(draft.box)
+    reading.work[slices(draft.box)][changed] = draft.after[changed]
+    reading.started, reading.active_seconds = draft.started, draft.active_seconds
+    reading.note, reading.recovered = draft.note, True
+
+
+def _take_back(reading: Reading, old: Correction) -> None:
+    """Show what was found before one's own correction as `before`, and the correction itself as the work so far."""
+    case = reading.case
+    reading.note_change(old.box)
+    others = [c for c in case.corrections if c.id != old.id]
+    case.composed[slices(old.box)] = compose_box(case.labels, others, case.regions, old.box)
+
+
+def _restore(reading: Reading) -> None:
+    if reading.supersedes is not None:
+        _show_settled(reading.case, reading.work, reading.box)
+    else:
+        reading.work[slices(reading.box)] = reading.case.composed[slices(reading.box)]
+
+
+def _show_settled(case: OpenCase, work: Array, box: Box) -> None:
+    """Show in a box what an export would write there."""
+    settled = compose_box(case.labels, case.corrections, case.regions, box)
+    case.composed[slices(box)] = settled
+    work[slices(box)] = settled

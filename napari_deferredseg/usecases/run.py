@@ -1,0 +1,158 @@
+"""Run a model on a volume: where not to trust it, who should look, all kept in the project."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.records import CaseRecord, PredictionRecord
+from napari_deferredseg.core.volume import voxel_hash
+from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities
+from napari_deferredseg.io.images import read_labels, read_probabilities, read_volume, require_same_grid
+from napari_deferredseg.routing.assign import assign
+from napari_deferredseg.routing.budget import Budget
+from napari_deferredseg.routing.regions import make_regions
+from napari_deferredseg.usecases.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_deferredseg.core.prediction import Prediction
+    from napari_deferredseg.core.records import Assignment, Region
+    from napari_deferredseg.core.volume import Volume
+    from napari_deferredseg.usecases.project import Project
+
+DEFAULT_BUDGET = Budget(amount=0.10, unit="predicted-foreground")
+
+
+@dataclass(frozen=True)
+class ExternalInput:
+    """Files of an AI that ran elsewhere: the mask under review first, then other masks or one file of probabilities."""
+
+    volume: Path
+    labels: tuple[Path, ...]
+    probabilities: Path | None = None
+    series: str | None = None
+    orientation_checked: bool = False
+    """Somebody has made sure that left is left, in an image whose file does not say."""
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run left in the project. `new` is False when the same run was there already."""
+
+    case: CaseRecord
+    prediction: PredictionRecord
+    regions: tuple[Region, ...]
+    assignments: tuple[Assignment, ...]
+    realised_share: float
+    new: bool
+
+
+def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple[Volume, Prediction]:
+    """Read a volume and what the AI said of it.
+
+    Raises
+    ------
+    InputError
+        A file cannot be used, two of them are on different grids, or there is nothing to compare the first mask with.
+    """
+    if not files.labels:
+        raise InputError("give the AI's mask with --labels")
+    if (len(files.labels) > 1) == (files.probabilities is not None):
+        raise InputError("give a second mask with --labels, or the AI's probabilities with --probabilities: not both")
+    progress(0.0, "reading the volume")
+    volume = read_volume(files.volume, files.series)
+    progress(0.3, "reading the masks")
+    maps = [read_labels(path) for path in files.labels]
+    for label_map in maps:
+        require_same_grid(label_map, volume)
+    if files.probabilities is None:
+        progress(0.6, "comparing the masks")
+        return volume, from_labels(maps[0], maps[1:])
+    probabilities = read_probabilities(files.probabilities)
+    require_same_grid(probabilities, volume)
+    progress(0.6, "measuring the uncertainty")
+    return volume, from_probabilities(maps[0], probabilities)
+
+
+def run_external(
+    project: Project, files: ExternalInput, budget: Budget = DEFAULT_BUDGET, progress: Progress = silent
+) -> RunReport:
+    """Predict, make regions within the budget, assign them, and keep everything in one step.
+
+    Raises
+    ------
+    InputError
+        As `predict_external`; the project has no readers; somebody is reading a region of an earlier run of this case.
+    """
+    readers = project.store.readers()
+    if not readers:
+        raise InputError(f"{project.folder} has no readers; add one with: deferredseg reader add NAME --project ...")
+    volume, prediction = predict_external(files, lambda share, doing: progress(share * 0.6, doing))
+    if not volume.geometry.orientation_known and not files.orientation_checked:
+        raise InputError(
+            f"{files.volume} does not say how it lies in the patient, so left and right may be swapped: "
+            "check it, then run again with --orientation-checked"
+        )
+    case = identify(project, volume, files.volume, files.series)
+    record = _prediction_record(case, prediction, budget)
+    progress(0.6, "making regions")
+    regions = make_regions(prediction, case.key, record.id, budget)
+    progress(0.85, "assigning readers")
+    assignments = assign(regions, readers, prediction.table).assignments if regions else []
+    progress(0.9, "saving")
+    project.predictions.save(record.id, prediction.labels, prediction.alternative, prediction.defer)
+    new = project.store.add_prediction(case, record, regions, assignments)
+    progress(1.0, "done")
+    voxels = sum(int(region.mask.sum()) for region in regions)
+    foreground = int(np.count_nonzero(prediction.labels))
+    return RunReport(
+        case=case,
+        prediction=record,
+        regions=tuple(regions),
+        assignments=tuple(assignments),
+        realised_share=voxels / max(foreground, 1),
+        new=new,
+    )
+
+
+def identify(project: Project, volume: Volume, path: Path, series: str | None = None) -> CaseRecord:
+    """Record of a volume under its pseudonym; one image has one pseudonym in a project, wherever the file lies."""
+    digest = voxel_hash(volume.array, project.key)
+    key = f"case-{digest[:8]}"
+    known = next((case for case in project.store.cases() if case.key == key), None)
+    if known is not None and known.voxel_hash == digest and known.geometry.same_grid(volume.geometry):
+        return known
+    return CaseRecord(
+        key=key,
+        geometry=volume.geometry,
+        voxel_hash=digest,
+        source=project.relative(path),
+        modality=volume.modality,
+        series=series or "",
+    )
+
+
+def _prediction_record(case: CaseRecord, prediction: Prediction, budget: Budget) -> PredictionRecord:
+    labels_hash = voxel_hash(prediction.labels, b"")
+    settings = {**prediction.settings, "budget": budget.amount, "budget_unit": budget.unit}
+    facts = [
+        case.key,
+        prediction.model_id,
+        labels_hash,
+        voxel_hash(prediction.defer, b""),
+        repr(sorted(settings.items())),
+    ]
+    return PredictionRecord(
+        id=hashlib.blake2b("\n".join(facts).encode(), digest_size=16).hexdigest(),
+        case_key=case.key,
+        model_id=prediction.model_id,
+        table=prediction.table,
+        labels_hash=labels_hash,
+        settings=settings,
+    )

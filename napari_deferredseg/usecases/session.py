@@ -1,0 +1,224 @@
+"""State of one viewer: which project, who reads, which case and region. Widgets listen to it and hold no facts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psygnal import Signal, SignalGroup
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.records import Reader, Verdict, WorkItem, utc_now
+from napari_deferredseg.store.journal import AutoSave
+from napari_deferredseg.usecases import read
+
+if TYPE_CHECKING:
+    from napari_deferredseg.core.boxes import Box
+    from napari_deferredseg.core.records import Correction
+    from napari_deferredseg.core.volume import Array
+    from napari_deferredseg.usecases.open_case import OpenCase
+    from napari_deferredseg.usecases.project import Project
+
+
+class SessionEvents(SignalGroup):
+    """What a session tells. `saved` and `save_failed` come from the saving thread, the rest from the caller's."""
+
+    project = Signal()
+    reader = Signal()
+    case = Signal()
+    reading = Signal()
+    worklist = Signal()
+    labels = Signal(object)  # Box, file order: written by the session, not by a hand
+    saved = Signal()
+    save_failed = Signal(str)
+    message = Signal(str)
+
+
+class Session:
+    """One reader at one viewer."""
+
+    def __init__(self) -> None:
+        self.events = SessionEvents()
+        self.project: Project | None = None
+        self.reader: Reader | None = None
+        self.case: OpenCase | None = None
+        self.work: Array | None = None
+        self.reading: read.Reading | None = None
+        self.last: WorkItem | None = None
+        self._saver: AutoSave | None = None
+
+    # project and reader
+    def set_project(self, project: Project) -> None:
+        """Work in this open project, in place of the present one; the session closes it."""
+        self.close()
+        self.project = project
+        self._saver = AutoSave(project.journal, lambda _: self.events.saved.emit(), self.events.save_failed.emit)
+        self.events.project.emit()
+
+    def close(self) -> None:
+        """Put the region aside and let go of the project."""
+        if self.project is None:
+            return
+        self.set_case(None)
+        if self._saver is not None:
+            self._saver.close()
+        self.project.close()
+        self.project = self.reader = self._saver = None
+        self.events.project.emit()
+
+    def need_project(self) -> Project:
+        """Return the open project. InputError when none is open."""
+        if self.project is None:
+            raise InputError("open a project first")
+        return self.project
+
+    def choose_reader(self, login: str | None) -> None:
+        """Say who is reading. InputError when the project has no such reader."""
+        reader = None if login is None else self.need_project().store.reader(login)
+        if reader == self.reader:
+            return
+        self.leave()
+        self.reader = reader
+        self.last = None
+        self.events.reader.emit()
+        self.events.worklist.emit()
+
+    def worklist(self) -> list[WorkItem]:
+        """Return what the reader may work on now; empty without a project or reader."""
+        if self.project is None or self.reader is None:
+            return []
+        return self.project.store.worklist(self.reader.login, utc_now())
+
+    def done(self) -> list[WorkItem]:
+        """Return the regions of this case that the reader has submitted."""
+        if self.project is None or self.reader is None or self.case is None:
+            return []
+        mine = {c.region_id for c in self.case.corrections if c.reader == self.reader.login}
+        return [x for x in self.project.store.items(case_key=self.case.record.key) if x.region.id in mine]
+
+    # case
+    def set_case(self, case: OpenCase | None) -> None:
+        """Show a case that was loaded, in place of the present one; None to close it."""
+        self.leave()
+        if case is None and self.case is None:
+            return
+        self.case = case
+        self.work = None if case is None else case.composed.copy()
+        self.last = None
+        self.events.case.emit()
+        self.events.worklist.emit()
+
+    # reading
+    def begin(self, item: WorkItem) -> bool:
+        """Take a region of the open case. False, with a message, when somebody else was faster."""
+        project = self.need_project()
+        if self.reader is None:
+            raise InputError("say who you are first: choose a reader in My worklist")
+        if self.case is None or self.work is None or item.case.key != self.case.record.key:
+            raise InputError(f"{item.case.key} is not open")
+        self.leave()
+        self.reading = read.begin(project, self.case, item, self.reader, self.work, utc_now())
+        if self.reading is None:
+            self.events.message.emit(f"Region {item.region.number} is being read by somebody else.")
+            self.events.worklist.emit()
+            return False
+        self.events.labels.emit(self.reading.box)
+        self.events.reading.emit()
+        if self.reading.recovered:
+            self.events.message.emit("Your earlier work on this region is back.")
+        return True
+
+    def note_change(self, box: Box) -> None:
+        """A stroke, undo or redo ended; it lies in this box of `work`, file order."""
+        if self.reading is None:
+            return
+        self.reading.note_change(box)
+        self.save()
+
+    def save(self) -> None:
+        """Put the state of the region on its way to the journal; returns at once."""
+        if self.reading is None or self._saver is None:
+            return
+        self.reading.touch(utc_now())
+        self._saver.put(self.reading.draft(utc_now()))
+
+    def reset_to_ai(self) -> tuple[tuple[Array, ...], Array]:
+        """Return what to write into `work` so that the region shows the AI's mask again: an index and its values."""
+        if self.reading is None:
+            raise InputError("open a region of your worklist first")
+        return self.reading.unlike_ai()
+
+    def submit(self, verdict: Verdict) -> Correction:
+        """Keep what the reader found and close the region. InputError when it cannot be kept; then it stays open."""
+        if self.reading is None:
+            raise InputError("open a region of your worklist first")
+        self._flush()
+        reading = self.reading
+        correction = read.submit(reading, verdict, utc_now())
+        self.last = reading.item
+        self._finish(reading)
+        return correction
+
+    def submit_as_it_is(self) -> Correction:
+        """Submit as edited when something was painted, else as accepted."""
+        edited = self.reading is not None and self.reading.changed_voxels > 0
+        return self.submit(Verdict.EDITED if edited else Verdict.ACCEPTED)
+
+    def skip(self) -> None:
+        """Put the region off."""
+        if self.reading is None:
+            raise InputError("open a region of your worklist first")
+        self.save()
+        self._flush()
+        reading = self.reading
+        read.skip(reading)
+        self._finish(reading)
+
+    def decline(self, reason: str) -> None:
+        """Refuse the region. InputError without a reason."""
+        if self.reading is None:
+            raise InputError("open a region of your worklist first")
+        self.save()
+        self._flush()
+        reading = self.reading
+        read.decline(reading, reason)
+        self._finish(reading)
+
+    def amend_last(self) -> None:
+        """Open the region submitted last, to change what was said. InputError when there is none."""
+        if self.last is None or self.project is None:
+            raise InputError("nothing was submitted since this case was opened")
+        items = self.project.store.items(case_key=self.last.case.key)
+        self.begin(next(x for x in items if x.region.id == self.last.region.id))
+
+    def leave(self) -> None:
+        """Put the open region aside; its draft stays in the journal."""
+        if self.reading is None:
+            return
+        self.save()
+        self._flush()
+        reading = self.reading
+        read.put_aside(reading)
+        self._finish(reading)
+
+    def painted(self) -> bool:
+        """Whether the open region differs from what was found."""
+        return self.reading is not None and self.reading.changed_voxels > 0
+
+    def _flush(self) -> None:
+        """Wait until what was put is on disk: a draft written later would come back from the dead."""
+        if self._saver is not None:
+            self._saver.flush(timeout=10.0)
+
+    def _finish(self, reading: read.Reading) -> None:
+        self.reading = None
+        self.events.labels.emit(reading.box)
+        self.events.reading.emit()
+        self.events.worklist.emit()
+
+
+def next_after(items: list[WorkItem], region_id: str | None, step: int) -> WorkItem | None:
+    """Item `step` places after a region in a worklist, round the end; the first where the region is not in it."""
+    if not items:
+        return None
+    place = next((i for i, item in enumerate(items) if item.region.id == region_id), None)
+    return items[0 if place is None else (place + step) % len(items)]

@@ -1,0 +1,52 @@
+"""Long work off the window's thread, with its progress and its outcome back on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from napari.qt.threading import create_worker
+from qtpy import QtCore
+
+from napari_deferredseg.core.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.qt.threading import FunctionWorker
+
+    from napari_deferredseg.usecases.progress import Progress
+
+T = TypeVar("T")
+
+
+class Relay(QtCore.QObject):
+    """Carries calls from any thread to the window's: Qt queues what another thread emits."""
+
+    progressed = QtCore.Signal(float, str)
+    told = QtCore.Signal(str)
+    saved = QtCore.Signal()
+
+
+def in_background(
+    work: Callable[[Progress], T],
+    *,
+    done: Callable[[T], Any],
+    failed: Callable[[str], Any],
+    progressed: Callable[[float, str], Any],
+) -> FunctionWorker:
+    """Run `work(progress)` in a thread; exactly one of `done` and `failed` is called on the window's thread."""
+    relay = Relay()
+    relay.progressed.connect(progressed)
+    worker = create_worker(work, relay.progressed.emit, _start_thread=False, _ignore_errors=True)
+    worker.relay = relay  # it must live as long as the work
+    worker.returned.connect(done)
+    worker.errored.connect(lambda error: failed(one_line(error)))
+    worker.start()
+    return worker
+
+
+def one_line(error: BaseException) -> str:
+    """What to show of an error: the line that was written for the user, or what kind of defect it is."""
+    if isinstance(error, InputError):
+        return str(error)
+    return f"unexpected: {type(error).__name__}: {error}".splitlines()[0]

@@ -1,0 +1,135 @@
+"""*Defer to expert*: a region that was clicked or drawn, and who shall look at it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPushButton
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.usecases.defer import ROUTER, Target, defer_drawn, defer_region
+from napari_deferredseg.widgets.panel import Panel
+from napari_deferredseg.widgets.volume_layers import layer_options
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+    from numpy.typing import NDArray
+
+    from napari_deferredseg.core.records import WorkItem
+    from napari_deferredseg.usecases.open_case import OpenCase
+    from napari_deferredseg.widgets.stage import Stage
+
+DRAWN = "New region"
+
+
+class DeferPanel(Panel):
+    """Click a region of the open case, or draw one, and choose who shall look."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage)
+        self.what = QLabel()
+        self.what.setWordWrap(True)
+        self.draw = QPushButton("Draw a region")
+        self.draw.setCheckable(True)
+        self.draw.setToolTip("Outline it with the polygon tool, on one slice or several; then choose who shall look")
+        self.to = QComboBox()
+        self.note = QLineEdit()
+        self.note.setPlaceholderText("What should they look at? (no patient names)")
+        self.send = QPushButton("Defer to expert")
+        row = QHBoxLayout()
+        row.addWidget(QLabel("To"))
+        row.addWidget(self.to, 1)
+        for part in (self.what, self.draw):
+            self.body.addWidget(part)
+        self.body.addLayout(row)
+        self.body.addWidget(self.note)
+        self.body.addWidget(self.send)
+        self.finish_layout()
+        self._drawn: Labels | None = None
+        self.draw.toggled.connect(self._toggle_drawing)
+        self.send.clicked.connect(lambda: self.stage.attempt(self.defer))
+        stage.events.picked.connect(self._show)
+        stage.session.events.project.connect(self._list_targets)
+        stage.session.events.case.connect(self._forget_drawing)
+        stage.viewer.layers.events.removed.connect(self._on_removed)
+        self._list_targets()
+        self._show(stage.picked)
+
+    def defer(self) -> None:
+        """Send the region to whom was chosen. InputError when there is none, or somebody is reading it."""
+        project = self.session.need_project()
+        target: Target = self.to.currentData()
+        by = self.session.reader.login if self.session.reader is not None else "lead"
+        note = self.note.text().strip()
+        if self._drawn is not None:
+            region = defer_drawn(project, self._need_case(), self._drawn_mask(), target, by, note)
+            held = next(x.assignment for x in project.store.items(case_key=region.case_key) if x.region.id == region.id)
+            self.draw.setChecked(False)
+            number = region.number
+        else:
+            if self.stage.picked is None:
+                raise InputError("click a region in the picture first, or draw one")
+            held = defer_region(project, self.stage.picked.region.id, target, by, note)
+            number = self.stage.picked.region.number
+        self.note.clear()
+        self.session.events.worklist.emit()
+        self.stage.events.message.emit(f"Region {number} now waits for {held.reader or 'group ' + str(held.group)}.")
+
+    def _show(self, item: WorkItem | None) -> None:
+        if self._drawn is not None:
+            self.what.setText("Outline the region with the polygon tool, then choose who shall look at it.")
+        elif item is None:
+            self.what.setText("Click a region in the picture, or draw one.")
+        else:
+            names = ", ".join(self._need_case().prediction.table.name(v) for v in item.region.labels)
+            holder = item.assignment.reader or f"group {item.assignment.group}"
+            state = item.assignment.state.value
+            self.what.setText(f"<b>Region {item.region.number}</b>: {names}. Now with {holder}, {state}.")
+
+    def _list_targets(self) -> None:
+        self.to.clear()
+        project = self.session.project
+        self.to.addItem("whom the router chooses", ROUTER)
+        readers = project.store.readers() if project is not None else []
+        for reader in readers:
+            self.to.addItem(reader.name, Target(reader=reader.login))
+        for group in sorted({g for reader in readers for g in reader.groups}):
+            self.to.addItem(f"group {group}", Target(group=group))
+
+    def _need_case(self) -> OpenCase:
+        if self.session.case is None:
+            raise InputError("open a case first")
+        return self.session.case
+
+    def _drawn_mask(self) -> NDArray[np.bool_]:
+        if self._drawn is None or self.stage.layers is None:
+            raise InputError("nothing is drawn yet")
+        return self.stage.layers.frame.file_order(np.asarray(self._drawn.data)) > 0
+
+    def _toggle_drawing(self, is_on: bool) -> None:
+        if not is_on:
+            self._forget_drawing()
+            return
+        if self.stage.layers is None:
+            self.draw.setChecked(False)
+            self.stage.events.problem.emit("Open a case first.")
+            return
+        layers = self.stage.layers
+        options = layer_options(layers.frame)
+        empty = np.zeros(layers.regions.data.shape, np.uint8)
+        self._drawn = self.stage.viewer.add_labels(empty, name=DRAWN, opacity=0.6, **options)
+        self._drawn.mode = "polygon"
+        self._show(None)
+
+    def _forget_drawing(self) -> None:
+        layer, self._drawn = self._drawn, None
+        if layer is not None and layer in self.stage.viewer.layers:
+            self.stage.viewer.layers.remove(layer)
+        self.draw.setChecked(False)
+        self._show(self.stage.picked)
+
+    def _on_removed(self, event: Any) -> None:
+        if self._drawn is not None and event.value is self._drawn:
+            self._drawn = None
+            self.draw.setChecked(False)

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from napari_deferredseg.core.boxes import slices
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.geometry import Geometry
+from napari_deferredseg.core.prediction import Prediction
+from napari_deferredseg.core.volume import LabelMap, LabelTable
+from napari_deferredseg.deferral.segmentors.external import from_labels
+from napari_deferredseg.masks.components import components
+from napari_deferredseg.routing.budget import Budget
+from napari_deferredseg.routing.cut import cut
+from napari_deferredseg.routing.regions import MAX_MINUTES, make_regions
+
+HALF = Budget(amount=0.5, unit="voxels")
+
+
+def prediction(labels, other, defer=None, spacing=(1.0, 1.0, 1.0), **more):
+    labels, other = np.asarray(labels, np.uint8), np.asarray(other, np.uint8)
+    if defer is None:
+        defer = labels != other
+    geometry = Geometry(shape=labels.shape, spacing=spacing, origin=(10, -20, 30))
+    return Prediction(labels, np.asarray(defer, np.float32), other, geometry, LabelTable(), "m", **more)
+
+
+def painted(regions, shape):
+    total = np.zeros(shape, int)
+    for region in regions:
+        total[slices(region.box)] += region.mask
+    return total
+
+
+def read(path):
+    image = sitk.ReadImage(str(path))
+    array = sitk.GetArrayFromImage(image)
+    return LabelMap(array, Geometry(shape=array.shape, spacing=image.GetSpacing()), path.name)
+
+
+@pytest.fixture(scope="module")
+def abdomen(data):
+    folder = data / "abdomen_ct"
+    return from_labels(read(folder / "ct_small_ai_mask_a.nii.gz"), [read(folder / "ct_small_ai_mask_b.nii.gz")])
+
+
+@st.composite
+def predictions(draw):
+    shape = draw(st.tuples(st.sampled_from([1, 6]), st.integers(8, 20), st.integers(8, 20)))
+    seed = draw(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(seed)
+    labels, other = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    for value in range(1, draw(st.integers(1, 4)) + 1):
+        for target in (labels, other):
+            low = [int(rng.integers(0, n)) for n in shape]
+            target[tuple(slice(a, a + int(rng.integers(2, 9))) for a in low)] = value
+    share = draw(st.sampled_from([0.3, 1.0]))
+    return prediction(labels, other, (labels != other) * share, (1.0, 1.0, draw(st.sampled_from([1.0, 5.0]))))
+
+
+budgets = st.one_of(
+    st.floats(0.01, 1).map(lambda a: Budget(amount=a, unit="voxels")),
+    st.integers(1, 5).map(lambda a: Budget(amount=a, unit="regions")),
+    st.floats(0.5, 6).map(lambda a: Budget(amount=a, unit="minutes")),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(predictions(), budgets)
+def test_budget_is_never_exceeded_and_regions_keep_their_promises(p, budget):
+    regions = make_regions(p, "case", "run", budget, sigma_mm=1.0)
+    total = painted(regions, p.labels.shape)
+    assert total.max(initial=0) <= 1
+    if budget.unit == "voxels":
+        assert total.sum() <= budget.amount * total.size + 1e-6
+    elif budget.unit == "regions":
+        assert len(regions) <= budget.amount
+    else:
+        assert sum(r.minutes for r in regions) <= budget.amount
+    assert [r.number for r in regions] == list(range(1, len(regions) + 1))
+    mass = [r.gain * r.mask.sum() for r in regions]
+    assert mass == sorted(mass, reverse=True)
+    assert len({r.id for r in regions}) == len(regions)
+    for r in regions:
+        z, y, x = np.rint(p.geometry.index(r.center)).astype(int)
+        assert total[z, y, x] == 1
+        assert r.mask[z - r.box[0][0], y - r.box[1][0], x - r.box[2][0]]
+        crop = slices(r.box)
+        assert r.gain == pytest.approx(p.defer[crop][r.mask].mean(), abs=1e-5)
+        assert r.volume == pytest.approx(r.mask.sum() * p.geometry.voxel_volume)
+        around = set(np.unique(p.labels)) | set(np.unique(p.alternative))
+        assert set(r.labels) <= around - {0}
+        assert len(r.labels) == len(set(r.labels)) > 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(predictions())
+def test_the_same_run_gives_the_same_ids_and_another_run_others(p):
+    first, again = (make_regions(p, "case", "run", HALF, sigma_mm=1.0) for _ in range(2))
+    other = make_regions(p, "case", "another run", HALF, sigma_mm=1.0)
+    assert [r.id for r in first] == [r.id for r in again]
+    assert not {r.id for r in first} & {r.id for r in other}
+
+
+@given(
+    hnp.arrays(np.float32, (2, 5, 6), elements=st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0])),
+    st.integers(0, 60),
+    st.sampled_from([0.0, 0.2, 0.5]),
+)
+def test_the_cut_takes_the_highest_and_as_many_as_it_may(values, limit, floor):
+    chosen = cut(values, limit, floor, (1, 1, 1), 1.0)
+    able = (values >= floor) & (values > 0)
+    assert chosen.sum() == min(limit, able.sum())
+    assert not (chosen & ~able).any()
+    if chosen.any() and (able & ~chosen).any():
+        assert values[chosen].min() >= values[able & ~chosen].max()
+
+
+def test_a_plateau_is_cut_from_its_middle():
+    values = np.zeros((1, 31, 31), np.float32)
+    values[0, 3:28, 3:28] = 1
+    chosen = cut(values, 49, 0.2, (1, 1, 1), 2.0)
+    y, x = np.nonzero(chosen[0])
+    assert np.hypot(y - 15, x - 15).max() < 6
+
+
+def test_neighbouring_organs_get_their_own_regions():
+    labels, other = np.zeros((6, 40, 60)), np.zeros((6, 40, 60))
+    other[:, 10:30, 10:30] = 4
+    labels[:, 10:30, 30:50] = 9
+    regions = make_regions(prediction(labels, other), "case", "run", HALF, max_minutes=60)
+    assert sorted(r.labels[0] for r in regions) == [4, 9]
+    assert painted(regions, labels.shape)[3, 20, 15:45].all()
+
+
+def test_where_two_organs_are_confused_the_ai_s_comes_first():
+    labels, other = np.full((6, 30, 30), 4), np.full((6, 30, 30), 4)
+    other[:, 8:22, 8:22] = 7
+    regions = make_regions(prediction(labels, other), "case", "run", HALF, max_minutes=60)
+    assert [r.labels for r in regions] == [(4, 7)]
+
+
+def test_a_long_structure_is_split_into_connected_pieces_of_reading_time():
+    labels, other = np.zeros((60, 20, 80)), np.zeros((60, 20, 80))
+    other[:, 6:14, 10:70] = 1
+    regions = make_regions(prediction(labels, other), "case", "run", HALF)
+    assert len(regions) > 5
+    assert max(r.minutes for r in regions) < 1.5 * MAX_MINUTES
+    for r in regions:
+        assert len(components(r.mask).voxels) == 1
+
+
+def test_a_few_stray_voxels_are_no_region():
+    labels, other = np.zeros((10, 40, 40)), np.zeros((10, 40, 40))
+    labels[:, 5:35, 5:35] = other[:, 5:35, 5:35] = 1
+    other[5, 20, 20:22] = 0
+    assert make_regions(prediction(labels, other), "case", "run", HALF) == []
+
+
+def test_missed_small_lesions_are_found():
+    labels, other = np.zeros((30, 60, 60)), np.zeros((30, 60, 60))
+    for x in (10, 30, 50):
+        other[14:17, 20:23, x : x + 3] = labels[14:17, 40:43, x : x + 3] = other[14:17, 40:43, x : x + 3] = 1
+    regions = make_regions(prediction(labels, other), "case", "run", HALF)
+    assert len(regions) == 3
+    assert painted(regions, labels.shape)[15, 21, [11, 31, 51]].all()
+
+
+def test_what_lies_below_the_floor_is_left_alone():
+    labels, other = np.zeros((8, 30, 30)), np.ones((8, 30, 30))
+    assert make_regions(prediction(labels, other, np.full(labels.shape, 0.15)), "case", "run", HALF) == []
+    assert make_regions(prediction(labels, other, np.full(labels.shape, 0.15)), "case", "run", HALF, floor=0.1)
+
+
+def test_thick_slices_and_a_single_slice():
+    y, x = np.ogrid[:60, :60]
+    disc = np.hypot(y - 30, x - 30) < 20
+    shifted = np.hypot(y - 30, x - 42) < 20
+    for slices_, sz in ((1, 1.0), (5, 5.0)):
+        labels, other = np.repeat(disc[None], slices_, 0), np.repeat(shifted[None], slices_, 0)
+        p = prediction(labels, other, spacing=(0.8, 0.8, sz))
+        regions = make_regions(p, "case", "run", Budget(amount=1.0))
+        covered = painted(regions, labels.shape)[labels != other].mean()
+        assert covered > 0.6
+        assert 1 <= len(regions) <= 12
+
+
+def test_expert_scores_are_the_mean_gain():
+    labels, other = np.zeros((6, 30, 30)), np.zeros((6, 30, 30))
+    other[:, 8:22, 8:22] = 1
+    gain = np.stack([np.full(labels.shape, 0.25), np.full(labels.shape, 0.75)]).astype(np.float16)
+    p = prediction(labels, other, experts=("ann", "bob"), gain=gain)
+    assert make_regions(p, "case", "run", HALF)[0].scores == pytest.approx((0.25, 0.75))
+
+
+def test_a_share_of_an_empty_mask_is_refused_but_no_doubt_is_no_error():
+    empty, other = np.zeros((3, 9, 9)), np.ones((3, 9, 9))
+    with pytest.raises(InputError, match="empty"):
+        make_regions(prediction(empty, other), "case", "run", Budget(amount=0.1))
+    assert make_regions(prediction(empty, empty), "case", "run", Budget(amount=0.1)) == []
+
+
+@pytest.mark.data
+def test_an_abdomen_gives_a_worklist_a_reader_can_finish(abdomen):
+    regions = make_regions(abdomen, "case", "run", Budget(amount=0.1))
+    assert 15 <= len(regions) <= 40
+    voxels = sum(int(r.mask.sum()) for r in regions)
+    assert voxels <= 0.1 * np.count_nonzero(abdomen.labels)
+    found = sum(r.gain * r.mask.sum() for r in regions) / abdomen.defer.sum()
+    share_of_volume = voxels / abdomen.labels.size
+    assert found > 15 * share_of_volume
+    assert max(r.minutes for r in regions) < 3
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("text", ["2%", "5%", "1% of voxels", "30 minutes", "20 regions"])
+def test_every_unit_of_budget_is_met_on_an_abdomen(abdomen, text):
+    budget = Budget.parse(text)
+    regions = make_regions(abdomen, "case", "run", budget)
+    spent = {
+        "predicted-foreground": sum(int(r.mask.sum()) for r in regions) / np.count_nonzero(abdomen.labels),
+        "voxels": sum(int(r.mask.sum()) for r in regions) / abdomen.labels.size,
+        "minutes": sum(r.minutes for r in regions),
+        "regions": len(regions),
+    }[budget.unit]
+    assert 0.4 * budget.amount < spent <= budget.amount
+
+
+@pytest.mark.data
+def test_seven_raters_on_one_slice(data):
+    maps = []
+    for i in range(1, 8):
+        image = Image.open(data / "brain_growth_7raters" / f"case05_rater{i}.png").convert("L")
+        array = (np.array(image) > 127).astype(np.uint8)[None]
+        maps.append(LabelMap(array, Geometry(shape=array.shape, spacing=(1, 1, 1)), f"rater {i}"))
+    p = from_labels(maps[0], maps[1:])
+    regions = make_regions(p, "case", "run", Budget(amount=0.1))
+    assert 1 <= len(regions) <= 12
+    share = painted(regions, p.labels.shape).sum() / np.count_nonzero(p.labels)
+    assert 0.05 < share <= 0.1

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from napari_deferredseg.core.records import utc_now
+from napari_deferredseg.store.journal import AutoSave, Journal
+
+
+class Heard:
+    """What the callbacks said, and on which threads."""
+
+    def __init__(self) -> None:
+        self.saved, self.errors, self.threads = [], [], set()
+
+    def on_saved(self, draft) -> None:
+        self.saved.append(draft.active_seconds)
+        self.threads.add(threading.get_ident())
+
+    def on_error(self, line: str) -> None:
+        self.errors.append(line)
+        self.threads.add(threading.get_ident())
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def journal(tmp_path) -> Journal:
+    return Journal(tmp_path / "journal")
+
+
+@pytest.fixture
+def saver(journal, heard):
+    saver = AutoSave(journal, heard.on_saved, heard.on_error)
+    yield saver
+    saver.close()
+
+
+def test_after_flush_the_last_one_is_on_the_disk(saver, journal, heard, make):
+    assert saver.saved_at is None
+    before = utc_now()
+    for seed in range(50):
+        saver.put(make.draft(seed))
+    assert saver.flush(10) is True
+    assert journal.load("anna", "ab12").active_seconds == 49
+    assert before <= saver.saved_at <= utc_now()
+    assert heard.saved[-1] == 49
+    assert heard.saved == sorted(heard.saved)
+    assert heard.errors == []
+    assert heard.threads.isdisjoint({threading.get_ident()})
+
+
+def test_one_region_does_not_push_out_another(saver, journal, make):
+    for region in ("0a", "0b", "0c"):
+        for seed in range(5):
+            saver.put(make.draft(seed, region_id=region))
+    assert saver.flush(10)
+    assert [journal.load("anna", region).active_seconds for region in ("0a", "0b", "0c")] == [4, 4, 4]
+
+
+def test_later_strokes_do_not_leak_into_what_was_put(saver, journal, make):
+    draft = make.draft(1)
+    expected = draft.after.copy()
+    saver.put(draft)
+    draft.after[:] = 7
+    saver.flush(10)
+    assert np.array_equal(journal.load("anna", "ab12").after, expected)
+
+
+def test_a_vanished_folder_is_told_and_tried_again(tmp_path, heard, make):
+    home = tmp_path / "disk"
+    journal = Journal(home / "journal")
+    saver = AutoSave(journal, heard.on_saved, heard.on_error)
+    saver.put(make.draft(1, region_id="0a"))
+    assert saver.flush(10) is False
+    assert heard.saved == []
+    assert heard.errors
+    assert all("not saved" in line and "\n" not in line for line in heard.errors)
+    assert saver.saved_at is None
+    home.mkdir()
+    saver.put(make.draft(2, region_id="0b"))
+    assert saver.close() is True
+    assert [journal.load("anna", region).active_seconds for region in ("0a", "0b")] == [1, 2]
+
+
+def test_a_listeners_mistake_does_not_end_the_saving(journal, make, caplog):
+    def broken(_):
+        raise RuntimeError("listener")
+
+    saver = AutoSave(journal, broken, broken)
+    for seed in range(3):
+        saver.put(make.draft(seed))
+        assert saver.flush(10)
+    assert saver.close()
+    assert journal.load("anna", "ab12").active_seconds == 2
+    assert "listener" in caplog.text
+
+
+def test_what_is_discarded_does_not_come_back(saver, journal, make):
+    for seed in range(30):
+        saver.put(make.draft(seed))
+        saver.discard("anna", "ab12")
+        assert journal.load("anna", "ab12") is None
+    assert saver.flush(10)
+    assert journal.load("anna", "ab12") is None
+
+
+def test_closing_saves_what_waits_and_ends_the_thread(journal, heard, make):
+    threads = threading.active_count()
+    saver = AutoSave(journal, heard.on_saved, heard.on_error)
+    saver.put(make.draft(5))
+    assert saver.close() is True
+    assert saver.close() is True
+    assert journal.load("anna", "ab12").active_seconds == 5
+    assert threading.active_count() == threads
+    with pytest.raises(RuntimeError, match="closed"):
+        saver.put(make.draft(6))
+
+
+def test_put_returns_at_once_and_is_on_the_disk_within_a_second(saver, heard, make):
+    big = np.random.default_rng(0).integers(0, 4, (32, 128, 128)).astype(np.uint16)
+    draft = make.draft(box=((0, 32), (0, 128), (0, 128)), before=big, after=big.copy())
+    took = []
+    for _ in range(20):
+        begun = time.perf_counter()
+        saver.put(draft)
+        took.append(time.perf_counter() - begun)
+        time.sleep(0.005)
+    assert statistics.median(took) < 0.01
+    assert saver.flush(1.0)

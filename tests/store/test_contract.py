@@ -1,0 +1,294 @@
+"""What `Store` promises, line by line. A new backend joins through the fixture `store_factory`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.records import Assignment, Reader, State, utc_now
+
+if TYPE_CHECKING:
+    from napari_deferredseg.core.records import Region
+    from napari_deferredseg.store.base import Store
+
+MINUTE = timedelta(minutes=1)
+
+
+def state_of(store: Store, region: Region) -> State:
+    return next(i.assignment.state for i in store.items() if i.region.id == region.id)
+
+
+def ids(items) -> list[str]:
+    return [item.region.id for item in items]
+
+
+class TestReaders:
+    def test_what_goes_in_comes_out_by_login(self, store):
+        added = Reader(login="Ab-1", name="Zoë", role="admin", groups=("b", "a"), specialities=("x",), capacity=0.1)
+        store.add_reader(added)
+        assert [r.login for r in store.readers()] == ["Ab-1", "anna", "ben", "lea"]
+        assert store.reader("ab-1") == added
+
+    def test_a_taken_login_is_refused_whatever_its_case(self, store):
+        with pytest.raises(InputError, match=r"'ANNA' is taken by Dr\. Anna Berg"):
+            store.add_reader(Reader(login="ANNA", name="Another"))
+        assert len(store.readers()) == 3
+
+    def test_found_by_login_before_display_name(self, store):
+        store.add_reader(Reader(login="x1", name="ben"))
+        assert store.reader("BEN").login == "ben"
+        assert store.reader("dr. anna berg").login == "anna"
+
+    def test_an_ambiguous_or_unknown_name_names_the_logins(self, store):
+        store.add_reader(Reader(login="lea2", name="LEA "))
+        store.add_reader(Reader(login="x2", name="Kim"))
+        store.add_reader(Reader(login="x3", name="kim"))
+        with pytest.raises(InputError, match="x2, x3"):
+            store.reader("Kim")
+        with pytest.raises(InputError, match="anna, ben, lea, lea2, x2, x3"):
+            store.reader("nobody")
+
+
+class TestCases:
+    def test_everything_comes_back_as_it_was(self, store, make):
+        case = make.case(modality="CT", series="1.2.3")
+        prediction = make.prediction(case)
+        regions = [make.region(prediction, 2), make.region(prediction, 1)]
+        assignments = [
+            Assignment(region_id=regions[0].id, reader="anna", reason="why"),
+            Assignment(region_id=regions[1].id, group="lung", assigned_by="lea"),
+        ]
+        assert store.add_prediction(case, prediction, regions, assignments) is True
+        assert store.cases() == [case]
+        assert store.case("case-1") == case
+        assert store.prediction("case-1") == prediction
+        first, second = store.items()
+        assert make.same(first.region, regions[1])
+        assert make.same(second.region, regions[0])
+        assert (first.assignment, second.assignment) == (assignments[1], assignments[0])
+        assert first.case == second.case == case
+        assert make.same(store.region(regions[0].id), regions[0])
+
+    def test_the_same_prediction_again_changes_nothing(self, store, make):
+        case = make.case()
+        prediction = make.prediction(case)
+        region = make.region(prediction)
+        given = [Assignment(region_id=region.id, reader="anna")]
+        store.add_prediction(case, prediction, [region], given)
+        store.skip(region.id, "anna")
+        assert store.add_prediction(case, prediction, [region], given) is False
+        assert state_of(store, region) is State.SKIPPED
+
+    def test_a_known_case_keeps_its_image_and_grid(self, store, make):
+        case = make.case()
+        (region,) = make.run(store, case, reader="anna")
+        moved = case.geometry.model_copy(update={"origin": (0.0, 0.0, 0.0)})
+        for other, said in ((make.case(voxel_hash="z"), "another image"), (make.case(geometry=moved), "mm away")):
+            prediction = make.prediction(other)
+            with pytest.raises(InputError, match=said):
+                store.add_prediction(other, prediction, [], [])
+        assert ids(store.items()) == [region.id]
+
+    def test_a_newer_prediction_withdraws_what_nobody_submitted(self, store, make):
+        case, other = make.case(), make.case("case-2")
+        make.run(store, other, reader="anna")
+        old = make.run(store, case, 5, reader="anna")
+        store.submit(make.correction(old[0], "anna"))
+        store.skip(old[1].id, "anna")
+        store.decline(old[2].id, "anna", "no time")
+        store.claim(old[3].id, "anna", utc_now() - 60 * MINUTE)
+        new = make.run(store, case, 2, reader="anna")
+        assert ids(store.items(case_key="case-1")) == [r.id for r in new]
+        assert len(store.worklist("anna", utc_now())) == 3
+        assert [c.region_id for c in store.corrections()] == [old[0].id]
+        assert all(store.claim(r.id, "anna", utc_now()) is None for r in old)
+
+    def test_nothing_changes_while_somebody_reads(self, store, make):
+        case = make.case()
+        old = make.run(store, case, 2, reader="anna")
+        store.claim(old[1].id, "anna", utc_now())
+        prediction = make.prediction(case)
+        with pytest.raises(InputError, match=r"Dr\. Anna Berg is reading"):
+            store.add_prediction(case, prediction, [], [])
+        assert ids(store.items()) == [r.id for r in old]
+        store.release(old[1].id, "anna")
+        assert store.add_prediction(case, prediction, [], []) is True
+        assert store.items() == []
+        assert store.prediction("case-1") == prediction
+
+    def test_an_unknown_assignee_leaves_nothing_behind(self, store, make):
+        case = make.case()
+        prediction = make.prediction(case)
+        region = make.region(prediction)
+        for given in ({"reader": "zoe"}, {"group": "heart"}):
+            with pytest.raises(InputError, match=r"zoe|heart"):
+                store.add_prediction(case, prediction, [region], [Assignment(region_id=region.id, **given)])
+        assert store.cases() == []
+
+    def test_one_assignment_a_region(self, store, make):
+        case = make.case()
+        prediction = make.prediction(case)
+        with pytest.raises(ValueError, match="one assignment"):
+            store.add_prediction(case, prediction, [make.region(prediction)], [])
+
+    def test_unknown_cases_name_the_known(self, store, make):
+        for key in ("b", "a"):
+            make.run(store, make.case(key), reader="anna")
+        assert [c.key for c in store.cases()] == ["b", "a"]
+        with pytest.raises(InputError, match="known cases: b, a"):
+            store.case("c")
+        with pytest.raises(InputError, match="no case"):
+            store.prediction("c")
+
+
+class TestRegions:
+    def test_a_drawn_region_outlives_its_prediction(self, store, make):
+        case = make.case()
+        prediction = make.prediction(case)
+        store.add_prediction(case, prediction, [], [])
+        drawn = make.drawn(prediction, number=7)
+        store.add_region(drawn, Assignment(region_id=drawn.id, reader="ben", assigned_by="lea"))
+        (modelled,) = make.run(store, case, reader="ben")
+        assert set(ids(store.items())) == {drawn.id, modelled.id}
+        assert drawn.id in ids(store.worklist("ben", utc_now()))
+        assert make.same(store.region(drawn.id), drawn)
+
+    def test_a_drawn_region_needs_a_prediction(self, store, make):
+        case = make.case()
+        drawn = make.drawn(make.prediction(case))
+        with pytest.raises(InputError, match="no case"):
+            store.add_region(drawn, Assignment(region_id=drawn.id, reader="ben"))
+        make.run(store, case, reader="anna")
+        with pytest.raises(InputError, match="no prediction"):
+            store.add_region(drawn, Assignment(region_id=drawn.id, reader="ben"))
+
+    def test_unknown_and_repeated_ids(self, store, make):
+        (region,) = make.run(store, make.case(), reader="anna")
+        with pytest.raises(InputError, match="no region"):
+            store.region("ffff")
+        with pytest.raises(InputError, match="is there already"):
+            store.add_region(region, Assignment(region_id=region.id, reader="ben"))
+
+    def test_items_go_by_case_then_number(self, store, make):
+        for key in ("z", "a"):
+            case = make.case(key)
+            prediction = make.prediction(case)
+            regions = [make.region(prediction, n) for n in (10, 2, 1)]
+            store.add_prediction(
+                case, prediction, regions, [Assignment(region_id=r.id, reader="anna") for r in regions]
+            )
+        order = [(i.case.key, i.region.number) for i in store.items()]
+        assert order == [("z", 1), ("z", 2), ("z", 10), ("a", 1), ("a", 2), ("a", 10)]
+        assert [(i.case.key, i.region.number) for i in store.items(case_key="a")] == order[3:]
+
+
+class TestWorklist:
+    def test_own_and_group_regions_only(self, store, make):
+        own = make.run(store, make.case("a"), reader="anna")
+        group = make.run(store, make.case("b"), group="liver")
+        make.run(store, make.case("c"), reader="ben")
+        make.run(store, make.case("d"), group="lung")
+        assert ids(store.worklist("ANNA", utc_now())) == [own[0].id, group[0].id]
+        assert store.worklist("lea", utc_now()) == []
+        with pytest.raises(InputError, match="known logins"):
+            store.worklist("zoe", utc_now())
+
+    def test_states_and_order(self, store, make):
+        now = utc_now()
+        r = make.run(store, make.case(), 6, group="liver")
+        store.skip(r[0].id, "anna")
+        store.claim(r[1].id, "anna", now)
+        store.claim(r[2].id, "ben", now)
+        store.claim(r[3].id, "ben", now, MINUTE)
+        store.decline(r[4].id, "anna", "not mine")
+        assert ids(store.worklist("anna", now)) == [r[1].id, r[5].id, r[0].id]
+        assert ids(store.worklist("anna", now + MINUTE)) == [r[1].id, r[3].id, r[5].id, r[0].id]
+        assert ids(store.worklist("ben", now)) == [r[2].id, r[3].id, r[5].id, r[0].id]
+        store.submit(make.correction(r[5], "ben"))
+        assert r[5].id not in ids(store.worklist("anna", now))
+
+
+class TestHands:
+    def test_claim_takes_it_and_extends(self, store, make):
+        now = utc_now()
+        (region,) = make.run(store, make.case(), group="liver")
+        taken = store.claim(region.id, "Anna", now)
+        assert (taken.state, taken.holder, taken.lease_until) == (State.CLAIMED, "anna", now + 30 * MINUTE)
+        assert store.claim(region.id, "ben", now + 29 * MINUTE) is None
+        assert store.claim(region.id, "anna", now + 29 * MINUTE, 5 * MINUTE).lease_until == now + 34 * MINUTE
+        assert store.claim(region.id, "ben", now + 33 * MINUTE) is None
+        assert store.claim(region.id, "ben", now + 34 * MINUTE).holder == "ben"
+        assert store.claim(region.id, "anna", now + 35 * MINUTE) is None
+
+    def test_claim_is_for_those_it_was_given_to(self, store, make):
+        (region,) = make.run(store, make.case(), reader="anna")
+        assert store.claim(region.id, "ben", utc_now()) is None
+        with pytest.raises(InputError, match="no region"):
+            store.claim("ffff", "anna", utc_now())
+        with pytest.raises(InputError, match="no reader"):
+            store.claim(region.id, "zoe", utc_now())
+
+    def test_release(self, store, make):
+        (region,) = make.run(store, make.case(), group="liver")
+        assert store.release(region.id, "anna") is False
+        store.claim(region.id, "anna", utc_now())
+        assert store.release(region.id, "ben") is False
+        assert store.release(region.id, "anna") is True
+        assert state_of(store, region) is State.OPEN
+        assert store.claim(region.id, "ben", utc_now()).holder == "ben"
+
+    def test_skip(self, store, make):
+        first, second = make.run(store, make.case(), 2, group="liver")
+        assert store.skip(first.id, "lea") is False
+        assert store.skip(first.id, "anna") is True
+        assert store.skip(first.id, "anna") is False
+        store.claim(second.id, "ben", utc_now())
+        assert store.skip(second.id, "anna") is False
+        assert store.skip(second.id, "ben") is True
+        assert store.claim(first.id, "ben", utc_now()).state is State.CLAIMED
+
+    def test_decline(self, store, make):
+        regions = make.run(store, make.case(), 3, group="liver")
+        with pytest.raises(InputError, match="reason is empty"):
+            store.decline(regions[0].id, "anna", "  ")
+        store.claim(regions[0].id, "ben", utc_now())
+        assert store.decline(regions[0].id, "anna", "no") is False
+        assert store.decline(regions[0].id, "ben", " it is my own patient ") is True
+        store.skip(regions[1].id, "anna")
+        assert store.decline(regions[1].id, "anna", "no") is True
+        assert store.decline(regions[1].id, "anna", "no") is False
+        declined = store.items()[0].assignment
+        assert (declined.state, declined.holder, declined.reason) == (State.DECLINED, None, "it is my own patient")
+        assert ids(store.worklist("anna", utc_now())) == [regions[2].id]
+
+    def test_assign(self, store, make):
+        first, second = make.run(store, make.case(), 2, reader="anna")
+        store.decline(first.id, "anna", "holiday")
+        given = store.assign(first.id, reader=None, group="lung", by="lea", note="please")
+        assert (given.reader, given.group, given.state, given.assigned_by) == (None, "lung", State.OPEN, "lea")
+        assert given.reason == "please"
+        assert ids(store.worklist("ben", utc_now())) == [first.id]
+        store.claim(second.id, "anna", utc_now())
+        with pytest.raises(InputError, match="anna is reading"):
+            store.assign(second.id, reader="ben", group=None, by="lea")
+        store.claim(second.id, "anna", utc_now() - 60 * MINUTE)
+        assert store.assign(second.id, reader="BEN", group=None, by="lea").reader == "ben"
+        store.submit(make.correction(second, "anna"))
+        with pytest.raises(InputError, match="is submitted"):
+            store.assign(second.id, reader="ben", group=None, by="lea")
+
+    @pytest.mark.parametrize(
+        ("reader", "group"), [(None, None), ("anna", "liver"), ("zoe", None), (None, "heart")], ids=str
+    )
+    def test_assign_needs_one_known_assignee(self, store, make, reader, group):
+        (region,) = make.run(store, make.case(), reader="anna")
+        with pytest.raises(InputError):
+            store.assign(region.id, reader=reader, group=group, by="lea")
+        assert store.items()[0].assignment.reader == "anna"
+
+    def test_assign_an_unknown_region(self, store):
+        with pytest.raises(InputError, match="no region"):
+            store.assign("ffff", reader="anna", group=None, by="lea")
