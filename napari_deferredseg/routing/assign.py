@@ -198,7 +198,7 @@ def _whole(
     """
     chosen = np.zeros(len(regions), np.intp)
     due = np.zeros(len(logins))
-    longest = sorted(range(len(regions)), key=lambda i: (round(float(minutes[i]), 12), regions[i].id))
+    longest = sorted(range(len(regions)), key=lambda i: (-round(float(minutes[i]), 12), regions[i].id))
     readers_of = [np.flatnonzero(row >= min(VANISHING, row.max())).tolist() for row in shares]
     for k in sorted(range(len(shares)), key=lambda k: len(readers_of[k])):
         due += shares[k]

@@ -8,16 +8,15 @@ import numpy as np
 
 from napari_deferredseg.core.boxes import bounding_box, slices
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.records import Assignment, Origin, Region, State, new_id
+from napari_deferredseg.core.records import Assignment, Origin, Region, new_id
 from napari_deferredseg.core.volume import labels_present
 from napari_deferredseg.masks.components import deepest_index
-from napari_deferredseg.routing.assign import assign
 from napari_deferredseg.routing.effort import estimated_minutes
+from napari_deferredseg.usecases.route import route
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_deferredseg.core.records import Reader
     from napari_deferredseg.usecases.open_case import OpenCase
     from napari_deferredseg.usecases.project import Project
 
@@ -100,16 +99,4 @@ def _resolve(project: Project, region: Region, target: Target) -> Target:
     if target.reader is not None:
         return Target(reader=project.store.reader(target.reader).login)
     table = project.store.prediction(region.case_key).table
-    with_room = [reader.model_copy(update={"capacity": _room(project, reader)}) for reader in readers]
-    return Target(reader=assign([region], with_room, table).assignments[0].reader)
-
-
-def _room(project: Project, reader: Reader) -> float:
-    """Minutes a reader has left today, at least a little: the router must always find somebody."""
-    taken = sum(
-        item.region.minutes
-        for item in project.store.items()
-        if item.assignment.reader == reader.login
-        and item.assignment.state in (State.OPEN, State.CLAIMED, State.SKIPPED)
-    )
-    return max(reader.capacity - taken, reader.capacity * 0.01)
+    return Target(reader=route(project, [region], table)[0].reader)

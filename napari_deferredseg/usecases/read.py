@@ -77,7 +77,7 @@ class Reading:
         return int(np.count_nonzero(self.before != self.after))
 
     def draft(self, now: datetime) -> Draft:
-        """State of the crop, for the journal."""
+        """State of the crop, for the journal; its arrays are views."""
         return Draft(
             region_id=self.item.region.id,
             case_key=self.case.record.key,
@@ -88,8 +88,8 @@ class Reading:
             active_seconds=self.active_seconds,
             saved=now,
             box=self.box,
-            before=self.before.copy(),
-            after=self.after.copy(),
+            before=self.before,
+            after=self.after,
             note=self.note,
         )
 
@@ -135,7 +135,7 @@ def begin(
 
 
 def submit(reading: Reading, verdict: Verdict, now: datetime) -> Correction:
-    """Keep what the reader found, once; the draft goes only when the correction is kept.
+    """Keep what the reader found, once. Afterwards the caller lets the draft go, and not before.
 
     Raises
     ------
@@ -170,7 +170,6 @@ def submit(reading: Reading, verdict: Verdict, now: datetime) -> Correction:
         supersedes=reading.supersedes,
     )
     reading.project.store.submit(correction)
-    reading.project.journal.discard(reading.reader.login, reading.item.region.id)
     case = reading.case
     case.corrections[:] = [c for c in case.corrections if c.id != correction.supersedes] + [correction]
     case.regions[correction.region_id] = reading.item.region

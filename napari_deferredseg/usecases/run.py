@@ -13,10 +13,10 @@ from napari_deferredseg.core.records import CaseRecord, PredictionRecord
 from napari_deferredseg.core.volume import voxel_hash
 from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities
 from napari_deferredseg.io.images import read_labels, read_probabilities, read_volume, require_same_grid
-from napari_deferredseg.routing.assign import assign
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.routing.regions import make_regions
 from napari_deferredseg.usecases.progress import Progress, silent
+from napari_deferredseg.usecases.route import route
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,8 +90,7 @@ def run_external(
     InputError
         As `predict_external`; the project has no readers; somebody is reading a region of an earlier run of this case.
     """
-    readers = project.store.readers()
-    if not readers:
+    if not project.store.readers():
         raise InputError(f"{project.folder} has no readers; add one with: deferredseg reader add NAME --project ...")
     volume, prediction = predict_external(files, lambda share, doing: progress(share * 0.6, doing))
     if not volume.geometry.orientation_known and not files.orientation_checked:
@@ -104,7 +103,7 @@ def run_external(
     progress(0.6, "making regions")
     regions = make_regions(prediction, case.key, record.id, budget)
     progress(0.85, "assigning readers")
-    assignments = assign(regions, readers, prediction.table).assignments if regions else []
+    assignments = route(project, regions, prediction.table, replaced_case=case.key)
     progress(0.9, "saving")
     project.predictions.save(record.id, prediction.labels, prediction.alternative, prediction.defer)
     new = project.store.add_prediction(case, record, regions, assignments)

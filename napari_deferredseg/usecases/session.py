@@ -151,9 +151,10 @@ class Session:
         """Keep what the reader found and close the region. InputError when it cannot be kept; then it stays open."""
         if self.reading is None:
             raise InputError("open a region of your worklist first")
-        self._flush()
         reading = self.reading
         correction = read.submit(reading, verdict, utc_now())
+        if self._saver is not None:
+            self._saver.discard(reading.reader.login, reading.item.region.id)
         self.last = reading.item
         self._finish(reading)
         return correction

@@ -51,6 +51,7 @@ class ExportPanel(Panel):
             raise InputError("choose the folder to export to")
         keys = () if self.case.value == EVERY else (self.case.value,)
         folder, form = self.folder.value, self.form.value
+        self.result.clear()
         self.progress.show()
         self.export_button.setEnabled(False)
         in_background(

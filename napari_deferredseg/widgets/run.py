@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinBox
+from napari.layers import Image, Labels
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QProgressBar, QPushButton
 
 from napari_deferredseg.core.errors import InputError
@@ -67,8 +68,8 @@ class RunPanel(Panel):
     def take_layers(self) -> None:
         """Fill empty fields with the files of layers that are open."""
         layers = [layer for layer in self.stage.viewer.layers if _file_of(layer) is not None]
-        images = [_file_of(x) for x in layers if type(x).__name__ == "Image"]
-        masks = [_file_of(x) for x in layers if type(x).__name__ == "Labels"]
+        images = [_file_of(x) for x in layers if isinstance(x, Image)]
+        masks = [_file_of(x) for x in layers if isinstance(x, Labels)]
         self.form.suggest(images, masks)
 
     def run(self) -> None:

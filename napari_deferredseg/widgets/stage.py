@@ -86,9 +86,8 @@ class Stage:
         self._tokens.discard(token)
         if not self._tokens and not self._closed:
             self._closed = True
-            events = self.session.events
-            for signal in (events.case, events.reading, events.labels, events.worklist):
-                signal.disconnect()
+            for name in self.session.events:
+                self.session.events[name].disconnect()
             self.session.close()
 
     def _give_back(self) -> None:
@@ -307,7 +306,7 @@ class Stage:
 
     def _on_press(self, viewer: Any, event: Any) -> None:
         """A click that is no stroke picks the region under the cursor."""
-        if self.layers is None or event.button != 1 or self.viewer.layers.selection.active is self.layers.correction:
+        if self.layers is None or event.button != 1 or self.viewer.layers.selection.active == self.layers.correction:
             return
         number = self.layers.region_at(event.position)
         self.pick(next((x for x in self.items if x.region.number == number), None))

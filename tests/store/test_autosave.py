@@ -26,6 +26,19 @@ class Heard:
         self.threads.add(threading.get_ident())
 
 
+class SlowDisk(Journal):
+    """A journal whose `save` waits in the middle until it is told to go on."""
+
+    def __init__(self, folder) -> None:
+        super().__init__(folder)
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def save(self, draft) -> None:
+        self.begun.set()
+        assert self.go_on.wait(10)
+        super().save(draft)
+
+
 @pytest.fixture
 def heard() -> Heard:
     return Heard()
@@ -110,6 +123,29 @@ def test_what_is_discarded_does_not_come_back(saver, journal, make):
         assert journal.load("anna", "ab12") is None
     assert saver.flush(10)
     assert journal.load("anna", "ab12") is None
+
+
+def test_what_is_put_during_a_save_is_saved_next(tmp_path, heard, make):
+    disk = SlowDisk(tmp_path / "journal")
+    saver = AutoSave(disk, heard.on_saved, heard.on_error)
+    saver.put(make.draft(1))
+    assert disk.begun.wait(10)
+    saver.put(make.draft(2))
+    assert saver.flush(0.05) is False
+    disk.go_on.set()
+    assert saver.close() is True
+    assert disk.load("anna", "ab12").active_seconds == 2
+
+
+def test_a_discard_waits_for_the_save_under_way(tmp_path, heard, make):
+    disk = SlowDisk(tmp_path / "journal")
+    saver = AutoSave(disk, heard.on_saved, heard.on_error)
+    saver.put(make.draft(1))
+    assert disk.begun.wait(10)
+    threading.Timer(0.1, disk.go_on.set).start()
+    saver.discard("anna", "ab12")
+    assert saver.close() is True
+    assert disk.load("anna", "ab12") is None
 
 
 def test_closing_saves_what_waits_and_ends_the_thread(journal, heard, make):

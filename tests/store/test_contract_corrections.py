@@ -169,6 +169,19 @@ class TestErase:
         store.submit(make.correction(region, "ben"))
         assert store.verify() == []
 
+    def test_after_an_erased_amendment_the_author_begins_anew(self, store, make, region):
+        first = make.correction(region, "anna", 1)
+        second = make.correction(region, "anna", 2, supersedes=first.id)
+        store.submit(first)
+        store.submit(second)
+        store.erase(second.id, "anna", "my wish")
+        with pytest.raises(InputError, match="submit it as a new one"):
+            store.submit(make.correction(region, "anna", 3, supersedes=first.id))
+        again = make.correction(region, "anna", 3)
+        store.submit(again)
+        assert [c.id for c in store.corrections()] == [again.id]
+        assert store.verify() == []
+
     def test_the_author_may_begin_anew(self, store, make, region):
         first = make.correction(region, "anna", 1)
         store.submit(first)

@@ -80,6 +80,13 @@ def test_nothing_half_done_where_it_cannot_be_written(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["predictions"]
 
 
+def test_a_save_that_fails_half_way_leaves_nothing(files):
+    labels, alternative, defer = arrays()
+    with pytest.raises(ValueError, match="pickle"):
+        files.save("ab", labels, alternative.astype(object), defer)
+    assert list(files.folder.iterdir()) == []
+
+
 def test_ids_cannot_leave_the_folder(files):
     for bad in ("../x", "", "a/b", "."):
         with pytest.raises(ValueError, match="prediction id"):

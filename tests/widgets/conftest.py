@@ -164,6 +164,35 @@ def open_viewer(make_napari_viewer, qtbot):
     return opened
 
 
+@pytest.fixture
+def open_stage(make_napari_viewer_proxy, qtbot):
+    """Make a shown viewer with our panels, which see it as napari shows it to a plugin: its public side only.
+
+    Returns the viewer itself, for the mouse, and a dictionary of the panels by name.
+    """
+
+    def opened(width: int = 1100, height: int = 800):
+        from napari_deferredseg.widgets import contributions
+
+        proxy = make_napari_viewer_proxy(show=True)
+        viewer = proxy.__wrapped__
+        viewer.window.resize(width, height)
+        makers = {
+            "export": contributions.make_export,
+            "defer": contributions.make_defer,
+            "run": contributions.make_run,
+            "worklist": contributions.make_worklist,
+        }
+        panels = {}
+        for name, make in makers.items():
+            panels[name] = make(proxy)
+            viewer.window.add_dock_widget(panels[name], name=name, area="right", tabify=True)
+        qtbot.wait(50)
+        return viewer, panels
+
+    return opened
+
+
 @pytest.fixture(params=DIRECTIONS)
 def any_volume(request) -> Volume:
     """A volume of every kind of acquisition, one after the other."""
