@@ -1,0 +1,93 @@
+"""Make the pictures of the docs: `python docs/make_screenshots.py [FOLDER]` (xvfb-run without a screen)."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import napari
+import numpy as np
+from qtpy.QtWidgets import QApplication
+
+from napari_deferredseg.usecases.demo import make_demo
+from napari_deferredseg.usecases.project import open_project
+from napari_deferredseg.widgets import contributions
+from napari_deferredseg.widgets.orientation import Plane, show_3d, show_plane
+
+IMAGES = Path(__file__).parent / "images"
+TITLES = {"export": "Export", "run": "Run", "defer": "Defer", "worklist": "My worklist"}
+
+
+def settle(seconds: float = 0.6) -> None:
+    """Let the window draw what it has to."""
+    from qtpy.QtTest import QTest
+
+    QTest.qWait(round(seconds * 1000))
+
+
+def wait_for(condition) -> None:
+    for _ in range(200):
+        settle(0.1)
+        if condition():
+            return
+    raise RuntimeError("the window did not get there in 20 s")
+
+
+def main(images: Path) -> None:
+    """Walk through the demo and save what is on the screen."""
+    images.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp()) / "demo"
+    make_demo(folder)
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1500, 950)
+    panels = {}
+    for name, title in TITLES.items():
+        panels[name] = getattr(contributions, f"make_{name}")(viewer)
+        viewer.window.add_dock_widget(panels[name], name=title, area="right", tabify=name != "export")
+    stage = panels["worklist"].stage
+
+    def shoot(name: str, panel: str) -> None:
+        dock = panels[panel].parentWidget()
+        dock.show()
+        dock.raise_()
+        settle()
+        viewer.window.screenshot(str(images / f"{name}.png"), canvas_only=False, flash=False)
+
+    stage.session.set_project(open_project(folder))
+    run = panels["run"]
+    run.form.volume.value = folder / "phantom.mha"
+    run.form.first.value = folder / "ai_first.mha"
+    run.form.second.value = folder / "ai_second.mha"
+    run.run()
+    wait_for(lambda: stage.session.case is not None)
+    show_plane(viewer, Plane.AXIAL)
+    shoot("run", "run")
+
+    stage.pick(stage.items[0])
+    shoot("defer", "defer")
+
+    stage.session.choose_reader("ada")
+    stage.step(1)
+    wait_for(lambda: stage.session.reading is not None)
+    shoot("demo", "worklist")
+    reading, layers = stage.session.reading, stage.layers
+    center = layers.frame.to_view(np.round(reading.item.case.geometry.index(reading.item.region.center)).astype(int))
+    layers.correction.selected_label = 6
+    layers.correction.paint(tuple(int(i) for i in center), 6)
+    shoot("worklist", "worklist")
+    show_plane(viewer, Plane.CORONAL)
+    shoot("coronal", "worklist")
+    stage.submit()
+    settle()
+    panels["export"].folder.value = folder / "corrected"
+    panels["export"].export()
+    wait_for(lambda: bool(panels["export"].result.text()))
+    show_3d(viewer)
+    shoot("export", "export")
+    viewer.close()
+    QApplication.processEvents()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else IMAGES)
