@@ -1,9 +1,24 @@
 from __future__ import annotations
 
 import os
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
+
+from napari_deferredseg.core.geometry import Geometry
+from napari_deferredseg.core.records import Reader
+from napari_deferredseg.core.volume import Volume, table_from_names
+from napari_deferredseg.io.writing import write_labels, write_volume
+from napari_deferredseg.usecases.project import init_project, open_project
+from napari_deferredseg.usecases.run import ExternalInput, run_external
+
+if TYPE_CHECKING:
+    from napari_deferredseg.usecases.project import Project
 
 DATA = Path(os.environ.get("DEFERREDSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -14,3 +29,97 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no test images at {DATA}; set DEFERREDSEG_TEST_DATA")
     return DATA
+
+
+OBLIQUE = tuple(tuple(float(v) for v in row) for row in Rotation.from_euler("xz", (17, -8), degrees=True).as_matrix())
+GRID = Geometry(shape=(24, 40, 44), spacing=(1.5, 1.25, 3.0), origin=(-31.5, 12.25, -420.0), direction=OBLIQUE)
+READERS = (
+    Reader(login="ada", name="Ada Moreau", capacity=20, groups=("abdomen",)),
+    Reader(login="ben", name="Ben Okafor", capacity=40, groups=("abdomen",)),
+    Reader(login="lea", name="Lea Brandt", capacity=60, role="lead"),
+)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A small oblique volume with two masks that differ in six places, and a project of three readers.
+
+    The labels are liver (1) and spleen (2).
+    """
+
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "project"
+
+    @property
+    def volume(self) -> Path:
+        return self.root / "ct.nii.gz"
+
+    @property
+    def first(self) -> Path:
+        return self.root / "first.nii.gz"
+
+    @property
+    def second(self) -> Path:
+        return self.root / "second.nii.gz"
+
+    @property
+    def files(self) -> ExternalInput:
+        return ExternalInput(volume=self.volume, labels=(self.first, self.second))
+
+    def open(self) -> Project:
+        return open_project(self.folder)
+
+
+def _make_scene(root: Path) -> Scene:
+    scene = Scene(root)
+    z, y, x = np.indices(GRID.shape)
+    first = np.zeros(GRID.shape, np.uint8)
+    first[4:20, 6:34, 4:22] = 1
+    first[6:16, 10:30, 26:40] = 2
+    second = first.copy()
+    for center, value in zip(
+        ((6, 10, 8), (10, 20, 12), (16, 28, 16), (8, 14, 30), (12, 22, 34), (11, 26, 38)),
+        (0, 2, 0, 1, 0, 1),
+        strict=True,
+    ):
+        near = sum(((a - c) * s) ** 2 for a, c, s in zip((z, y, x), center, GRID.spacing_zyx, strict=True)) <= 36
+        second[near & (first > 0)] = value
+    image = np.random.default_rng(5).normal(-40, 10, GRID.shape) + 60 * first
+    table = table_from_names({1: "liver", 2: "spleen"})
+    write_volume(scene.volume, Volume(image.astype(np.int16), GRID, "ct"))
+    write_labels(scene.first, first, GRID, table)
+    write_labels(scene.second, second, GRID, table)
+    with init_project(scene.folder) as project:
+        for reader in READERS:
+            project.store.add_reader(reader)
+    return scene
+
+
+@pytest.fixture(scope="session")
+def _scene_made(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return _make_scene(tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture(scope="session")
+def _scene_run(_scene_made: Scene, tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    root = tmp_path_factory.mktemp("scenes") / "run"
+    shutil.copytree(_scene_made.root, root)
+    scene = Scene(root)
+    with scene.open() as project:
+        run_external(project, scene.files)
+    return scene
+
+
+@pytest.fixture
+def unread(_scene_made: Scene, tmp_path: Path) -> Scene:
+    """The scene before any model ran."""
+    return Scene(Path(shutil.copytree(_scene_made.root, tmp_path / "scene")))
+
+
+@pytest.fixture
+def scene(_scene_run: Scene, tmp_path: Path) -> Scene:
+    """The scene with its regions assigned."""
+    return Scene(Path(shutil.copytree(_scene_run.root, tmp_path / "scene")))

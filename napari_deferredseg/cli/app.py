@@ -6,20 +6,36 @@ ours, 130 interrupted.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from napari_deferredseg import __version__
 from napari_deferredseg.cli import demo, export, project, reader, run, worklist
 from napari_deferredseg.cli.console import err
 from napari_deferredseg.core.errors import InputError
 
+
+class Commands(TyperGroup):
+    """The commands, of which each can be interrupted."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; Ctrl+C ends it with a line instead of silently."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            err.print("deferredseg: interrupted; nothing was left half done")
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
     name="deferredseg",
+    cls=Commands,
     help="Find where an AI segmentation should not be trusted, send it to named readers, export what they correct. "
     "Research software, not a medical device.",
     no_args_is_help=True,
@@ -34,28 +50,38 @@ app.command("export")(export.export)
 app.command("demo")(demo.demo)
 
 
-@app.callback()
-def _options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _tell_version(asked: bool) -> None:
+    if asked:
         typer.echo(f"deferredseg {__version__}")
         raise typer.Exit
 
 
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_tell_version)
+    ] = False,
+) -> None:
+    """Run before each command."""
+
+
 def main() -> None:
     """Run the command line; what the user got wrong is one line, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot spell is no reason to stop
     try:
         app()
     except InputError as error:
-        err.print(f"deferredseg: {error}", markup=False, highlight=False)
+        err.print(f"deferredseg: {error}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        err.print("deferredseg: interrupted; nothing was left half done", markup=False)
-        sys.exit(130)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        err.print(f"deferredseg: {where}{error.strerror or error}; check the path and the disk")
+        sys.exit(1)
     except Exception as error:
         if os.environ.get("DEFERREDSEG_DEBUG"):
             traceback.print_exc()
         what = f"{type(error).__name__}: {error}".splitlines()[0]
-        err.print(f"deferredseg: unexpected: {what} (set DEFERREDSEG_DEBUG=1 to see where)", markup=False)
+        err.print(f"deferredseg: unexpected: {what} (set DEFERREDSEG_DEBUG=1 to see where)")
         sys.exit(3)

@@ -11,15 +11,48 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from napari_deferredseg.usecases.progress import Progress
     from napari_deferredseg.usecases.project import Project
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
+# What people typed is printed as they typed it: no markup, no emoji codes.
+out = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
+err = Console(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=False)
+PIPE_WIDTH = 10_000
+
+
+def given_path(text: str) -> Path:
+    """Path of an argument. An empty one, such as a variable that is not set, must not become the current folder."""
+    if not text.strip():
+        raise typer.BadParameter("the path is empty: give a file or folder")
+    return Path(text)
+
 
 ProjectOption = Annotated[
-    Path, typer.Option("--project", "-p", help="Project folder.", envvar="DEFERREDSEG_PROJECT", show_envvar=True)
+    Path,
+    typer.Option(
+        "--project",
+        "-p",
+        help="Project folder.",
+        envvar="DEFERREDSEG_PROJECT",
+        show_envvar=True,
+        parser=given_path,
+        metavar="PATH",
+    ),
 ]
+
+
+def show_table(table: Table) -> None:
+    """Print a table; in a pipe every row is one line."""
+    if out.is_terminal:
+        out.print(table)
+        return
+    wide = Console(width=PIPE_WIDTH, markup=False, emoji=False, highlight=False)
+    with wide.capture() as text:
+        wide.print(table)
+    for line in text.get().splitlines():
+        out.print(line.rstrip())
 
 
 @contextmanager
@@ -33,11 +66,11 @@ def opened(folder: Path) -> Iterator[Project]:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Show a bar on standard error while a command works; it is gone afterwards."""
+    """Show a bar on standard error while a command works; it is gone afterwards. None when nobody watches."""
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=err, transient=True) as bar:
+    with Bar(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("starting", total=1.0)
         yield lambda share, doing: bar.update(task, completed=share, description=doing)

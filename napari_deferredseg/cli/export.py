@@ -8,12 +8,17 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from napari_deferredseg.cli.console import ProjectOption, opened, out, progress_bar
+from napari_deferredseg.cli.console import ProjectOption, given_path, opened, progress_bar, show_table
 
 
 def export(
     project: ProjectOption,
-    to: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to; made where it is missing.")],
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", help="Folder to write to; made where it is missing.", parser=given_path, metavar="PATH"
+        ),
+    ],
     form: Annotated[str, typer.Option("--format", help="File format: nifti.")] = "nifti",
     case: Annotated[list[str] | None, typer.Option(help="Only this case; repeat for more. All by default.")] = None,
 ) -> None:
@@ -25,4 +30,4 @@ def export(
     table = Table("case", "file", "corrections", "regions waiting", box=None)
     for x in done:
         table.add_row(x.case.key, str(x.files[0]), str(x.corrections), str(x.waiting))
-    out.print(table)
+    show_table(table)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from napari_deferredseg.cli.console import ProjectOption, opened, out
+from napari_deferredseg.cli.console import ProjectOption, opened, out, show_table
 from napari_deferredseg.core.errors import InputError
 
 app = typer.Typer(help="Add and list readers.", no_args_is_help=True)
@@ -59,9 +59,7 @@ def add(
         raise InputError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
     with opened(project) as open_project:
         open_project.store.add_reader(reader)
-    out.print(
-        f"Added {reader.name} (login {reader.login}, {reader.capacity:g} min a day)", highlight=False, markup=False
-    )
+    out.print(f"Added {reader.name} (login {reader.login}, {reader.capacity:g} min a day)")
 
 
 @app.command("list")
@@ -73,7 +71,10 @@ def list_readers(project: ProjectOption) -> None:
     for x in readers:
         row = (x.login, x.name, f"{x.capacity:g}", ", ".join(x.specialities) or "-", x.role, ", ".join(x.groups) or "-")
         table.add_row(*row)
-    out.print(table if readers else "No readers yet.")
+    if readers:
+        show_table(table)
+    else:
+        out.print("No readers yet.")
 
 
 def login_from(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from napari_deferredseg.cli.console import ProjectOption, opened, out
+from napari_deferredseg.cli.console import ProjectOption, opened, out, show_table
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.records import WorkItem
@@ -44,10 +44,13 @@ def worklist(
             f"{x['minutes']:.1f}",
             f"{first}-{last}",
             x["state"],
-            x["note"],
+            x["note"] or "-",
         )
         table.add_row(*row)
-    out.print(table if lines else "Nothing to do.")
+    if lines:
+        show_table(table)
+    else:
+        out.print("Nothing to do.")
 
 
 def as_dict(item: WorkItem, table: LabelTable) -> dict[str, Any]:

@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Annotated
 from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from napari_deferredseg.core.boxes import Box, size
 from napari_deferredseg.core.geometry import Geometry, Vector
@@ -72,6 +73,17 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _one_line(value: str) -> str:
+    plain = " ".join(value.split())
+    if not plain or not plain.isprintable():
+        raise ValueError(f"{value!r} is no name: use characters that can be seen")
+    return plain
+
+
+Name = Annotated[str, AfterValidator(_one_line)]
+"""Something to be read by people: one line, not empty, single blanks."""
+
+
 class Reader(Record):
     """A named expert.
 
@@ -80,11 +92,11 @@ class Reader(Record):
     """
 
     login: str
-    name: str
+    name: Name
     capacity: float = Field(default=60.0, gt=0, le=24 * 60)
-    specialities: tuple[str, ...] = ()
+    specialities: tuple[Name, ...] = ()
     role: Role = Role.READER
-    groups: tuple[str, ...] = ()
+    groups: tuple[Name, ...] = ()
 
     @field_validator("login")
     @classmethod

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from napari_deferredseg.io.writing import write_labels
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_deferredseg.core.records import Correction
     from napari_deferredseg.export.base import CaseExport
 
@@ -20,13 +20,18 @@ def export_nifti(export: CaseExport, folder: Path) -> list[Path]:
     Raises
     ------
     InputError
-        The folder cannot be written.
+        The labels cannot be written.
+    OSError
+        The folder cannot be written. Nothing is left in it then.
     """
-    mask = folder / f"{export.case.key}.nii.gz"
-    write_labels(mask, export.labels, export.case.geometry, export.prediction.table)
-    provenance = folder / f"{export.case.key}.provenance.json"
-    provenance.write_text(json.dumps(_provenance(export), indent=1), encoding="utf-8")
-    return [mask, folder / f"{export.case.key}.labels.csv", provenance]
+    mask, names, provenance = (f"{export.case.key}{end}" for end in (".nii.gz", ".labels.csv", ".provenance.json"))
+    with TemporaryDirectory(dir=folder, prefix=".writing-") as part:
+        write_labels(Path(part) / mask, export.labels, export.case.geometry, export.prediction.table)
+        (Path(part) / provenance).write_text(json.dumps(_provenance(export), indent=1), encoding="utf-8")
+        # The provenance first: with it an export that was cut short is known as ours and may be replaced.
+        for name in (provenance, names, mask):
+            (Path(part) / name).replace(folder / name)
+    return [folder / name for name in (mask, names, provenance)]
 
 
 def _provenance(export: CaseExport) -> dict[str, Any]:

@@ -214,7 +214,7 @@ def _kept(regions: Sequence[Region], budget: Budget) -> list[Region]:
     """Regions by falling expected errors, as many as the budget pays for, numbered."""
     kept: list[Region] = []
     minutes = 0.0
-    for region in sorted(regions, key=lambda r: (-r.gain * r.mask.sum(), r.id)):
+    for region in sorted(regions, key=lambda r: (-r.gain * r.mask.sum(), r.box, r.id)):
         if budget.unit == "regions" and len(kept) == budget.amount:
             break
         if budget.unit == "minutes" and minutes + region.minutes > budget.amount:

@@ -37,7 +37,7 @@ class PredictionFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def save(self, prediction_id: str, labels: Array, alternative: Array, defer: NDArray[np.float32]) -> None:
+    def save(self, prediction_id: str, labels: Array, alternative: Array, defer: NDArray[np.float32]) -> bool:
         """Keep the arrays of a prediction, all three or none. Saving the same again changes nothing.
 
         Parameters
@@ -45,6 +45,11 @@ class PredictionFiles:
         labels, alternative : (z, y, x) uint8 or uint16
         defer : (z, y, x) float
             0 to 1; kept as float16.
+
+        Returns
+        -------
+        bool
+            False when they were there already.
 
         Raises
         ------
@@ -54,12 +59,17 @@ class PredictionFiles:
         target = self._path(prediction_id)
         arrays = (labels, alternative, defer.astype(np.float16))
         if self._holds(target, arrays):
-            return
+            return False
         try:
             private_folder(self.folder)
             self._write(target, arrays)
         except OSError as error:
             raise InputError(f"{target} cannot be written: {error.strerror or error}; free some space") from None
+        return True
+
+    def discard(self, prediction_id: str) -> None:
+        """Delete the arrays of a prediction that came to nothing. Harmless when there are none."""
+        shutil.rmtree(self._path(prediction_id), ignore_errors=True)
 
     def load(self, prediction_id: str) -> Arrays:
         """Return (labels, alternative, defer) as saved.

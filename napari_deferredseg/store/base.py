@@ -75,6 +75,9 @@ class Store(Protocol):
     def case(self, key: str) -> CaseRecord:
         """Find one. InputError names the known keys."""
 
+    def move_case(self, key: str, source: str, series: str) -> None:
+        """Say where a case's image lies now. InputError when there is no such case."""
+
     def prediction(self, case_key: str) -> PredictionRecord:
         """Return the prediction of a case that was added last. InputError when there is none."""
 

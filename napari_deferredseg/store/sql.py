@@ -101,6 +101,11 @@ class SqlStore:
         with self._transaction(self._engine) as connection:
             return sql_cases.find_case(connection, key)
 
+    def move_case(self, key: str, source: str, series: str) -> None:
+        """Say where a case's image lies now."""
+        with self._transaction(self._writer) as connection:
+            sql_cases.move_case(connection, key, source, series)
+
     def prediction(self, case_key: str) -> PredictionRecord:
         """Return the newest prediction of a case."""
         with self._transaction(self._engine) as connection:

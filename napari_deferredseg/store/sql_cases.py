@@ -64,6 +64,12 @@ def find_case(connection: Connection, key: str) -> CaseRecord:
     return rows.to_case(row)
 
 
+def move_case(connection: Connection, key: str, source: str, series: str) -> None:
+    """Say where the image lies now; as `Store.move_case`."""
+    find_case(connection, key)
+    connection.execute(update(schema.cases).where(CASES.key == key).values(source=source, series=series))
+
+
 def newest_prediction(connection: Connection, case_key: str) -> PredictionRecord:
     """Find the one added last; as `Store.prediction`."""
     find_case(connection, case_key)

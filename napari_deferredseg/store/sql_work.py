@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
 
 TABLE, ASSIGNMENTS = schema.assignments, schema.assignments.c
+REGIONS = schema.regions.c
 
 
 def assign(
@@ -35,9 +36,11 @@ def assign(
     found = current(connection, region_id)
     now = utc_now()
     if found.state is State.CLAIMED and found.lease_until is not None and found.lease_until > now:
-        raise InputError(f"{found.holder} is reading region {region_id}: wait until it is submitted or released")
+        number = _number(connection, region_id)
+        raise InputError(f"{found.holder} is reading region {number}: wait until it is submitted or released")
     if found.state in (State.SUBMITTED, State.SETTLED, State.WITHDRAWN):
-        raise InputError(f"region {region_id} is {found.state}: only unread regions can be assigned")
+        number = _number(connection, region_id)
+        raise InputError(f"region {number} is {found.state}: only unread regions can be assigned")
     record_event(connection, "assign", region_id=region_id, who=by, target=login, note=note)
     given: dict[str, Any] = {"reader": login, "group_name": group, "assigned_by": by, "reason": note}
     changed = _change(connection, ASSIGNMENTS.region_id == region_id, state=State.OPEN, now=now, **given)
@@ -94,6 +97,12 @@ def current(connection: Connection, region_id: str) -> Assignment:
     if row is None:
         raise InputError(f"there is no region {region_id!r}: refresh the worklist")
     return rows.to_assignment(row)
+
+
+def _number(connection: Connection, region_id: str) -> int:
+    """Number by which people know a region."""
+    found: int = connection.execute(select(REGIONS.number).where(REGIONS.id == region_id)).scalar_one()
+    return found
 
 
 def _is_for(reader: Reader) -> ColumnElement[bool]:

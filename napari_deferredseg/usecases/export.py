@@ -51,47 +51,53 @@ def export_cases(
     cases = [project.store.case(key) for key in keys] if keys else project.store.cases()
     if not cases:
         raise InputError(f"{project.folder} has no cases to export; run a model on a volume first")
-    for case in cases:
-        _refuse_foreign(out, case)
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        for case in cases:
+            _refuse_foreign(out, case)
         done = []
         for number, case in enumerate(cases):
             progress(number / len(cases), f"exporting {case.key}")
-            done.append(_export(project, case, out, FORMATS[form]))
+            export = _corrected(project, case)
+            out.mkdir(parents=True, exist_ok=True)
+            done.append(
+                Exported(case, tuple(FORMATS[form](export, out)), len(export.corrections), _waiting(project, case))
+            )
     except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror or error}") from None
+        raise InputError(f"{out} cannot be written: {error.strerror or error}; choose another folder") from None
     progress(1.0, "done")
     return done
 
 
-def _export(project: Project, case: CaseRecord, out: Path, write: Exporter) -> Exported:
+def _corrected(project: Project, case: CaseRecord) -> CaseExport:
     prediction = project.store.prediction(case.key)
     labels = load_prediction(project, prediction)[0]
     corrections = project.store.corrections(case_key=case.key)
     regions = {c.region_id: project.store.region(c.region_id) for c in corrections}
-    items = project.store.items(case_key=case.key)
-    export = CaseExport(
+    return CaseExport(
         case=case,
         prediction=prediction,
         labels=compose(labels, corrections, regions),
         corrections=corrections,
-        regions=len(items),
+        regions=len(project.store.items(case_key=case.key)),
     )
-    waiting = sum(item.assignment.state not in (State.SUBMITTED, State.SETTLED) for item in items)
-    return Exported(case, tuple(write(export, out)), len(corrections), waiting)
+
+
+def _waiting(project: Project, case: CaseRecord) -> int:
+    done = (State.SUBMITTED, State.SETTLED)
+    return sum(item.assignment.state not in done for item in project.store.items(case_key=case.key))
 
 
 def _refuse_foreign(out: Path, case: CaseRecord) -> None:
     """Only an earlier export of the same image may be replaced."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file: give a folder to export to")
-    mask, provenance = out / f"{case.key}.nii.gz", out / f"{case.key}.provenance.json"
-    if not mask.exists():
+    there = sorted(out.glob(f"{case.key}.*"))
+    if not there:
         return
+    provenance = out / f"{case.key}.provenance.json"
     try:
         ours = json.loads(provenance.read_text(encoding="utf-8"))["voxel_hash"] == case.voxel_hash
     except (OSError, ValueError, KeyError, TypeError):
         ours = False
     if not ours:
-        raise InputError(f"{mask} exists and is no export of this case: choose another folder")
+        raise InputError(f"{there[0]} exists and is no export of this case: choose another folder")

@@ -76,7 +76,9 @@ def read_source(project: Project, record: CaseRecord) -> Volume:
     """Read a case's image again and compare hash and grid with the record's."""
     path = project.absolute(record.source)
     if not path.exists():
-        raise InputError(f"the image of {record.key} is gone: {path} does not exist; put it back there")
+        raise InputError(
+            f"the image of {record.key} is gone: {path} does not exist; put it back, or run again from where it is now"
+        )
     volume = read_volume(path, record.series or None)
     if voxel_hash(volume.array, project.key) != record.voxel_hash or not volume.geometry.same_grid(record.geometry):
         raise InputError(f"{path} is no longer the image that {record.key} was made from: put the original back")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import psutil
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Record, new_id, utc_now
@@ -57,8 +57,14 @@ class ProjectInfo(Record):
     id: str = Field(default_factory=new_id)
     name: str
     format: int = FORMAT
-    hash_key: str = Field(default_factory=lambda: secrets.token_hex(32))
+    hash_key: str = Field(default_factory=lambda: secrets.token_hex(32), pattern="^[0-9a-f]{64}$")
     created: datetime = Field(default_factory=utc_now)
+
+
+class _Format(BaseModel):
+    """The one thing that every version of `project.json` says; a newer one may say more."""
+
+    format: int
 
 
 @dataclass(frozen=True)
@@ -117,8 +123,7 @@ def init_project(folder: Path, name: str | None = None) -> Project:
         The folder holds something already, lies on a network share, or cannot be written.
     """
     folder = folder.resolve()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is not empty: give a new folder for the project")
+    refuse_used(folder)
     refuse_network(folder)
     made = not folder.exists()
     info = ProjectInfo(name=name or folder.name)
@@ -126,10 +131,11 @@ def init_project(folder: Path, name: str | None = None) -> Project:
         folder.mkdir(parents=True, exist_ok=True)
         create_sqlite(folder / DATABASE).close()
         (folder / FILE).write_text(info.model_dump_json(indent=1), encoding="utf-8")
-    except OSError as error:
-        if made:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise InputError(f"{folder} cannot be written: {error.strerror or error}") from None
+    except BaseException as error:
+        _unmake(folder, made)
+        if isinstance(error, OSError):
+            raise InputError(f"{folder} cannot be written: {error.strerror or error}; choose another place") from None
+        raise
     return open_project(folder)
 
 
@@ -146,19 +152,38 @@ def open_project(folder: Path) -> Project:
     if not file.is_file():
         raise InputError(f"{folder} is no project; make one with: deferredseg project init {folder}")
     refuse_network(folder)
-    try:
-        info = ProjectInfo.model_validate_json(file.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError, OSError):
-        raise InputError(f"{file} is damaged: restore it from a backup of the project") from None
-    if info.format > FORMAT:
-        raise InputError(f"{folder} was made by a newer version of napari-deferredseg: update this one")
     return Project(
         folder=folder,
-        info=info,
+        info=_read_info(file),
         store=open_sqlite(folder / DATABASE),
         predictions=PredictionFiles(folder / "predictions"),
         journal=Journal(folder / "journal"),
     )
+
+
+def _unmake(folder: Path, made: bool) -> None:
+    """Leave no half of a project behind."""
+    if made:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for part in (FILE, DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"):
+        (folder / part).unlink(missing_ok=True)
+
+
+def _read_info(file: Path) -> ProjectInfo:
+    try:
+        text = file.read_text(encoding="utf-8")
+        if _Format.model_validate_json(text).format > FORMAT:
+            raise InputError(f"{file.parent} was made by a newer version of napari-deferredseg: update this one")
+        return ProjectInfo.model_validate_json(text)
+    except (ValidationError, UnicodeDecodeError, OSError):
+        raise InputError(f"{file} is damaged: restore it from a backup of the project") from None
+
+
+def refuse_used(folder: Path) -> None:
+    """Raise InputError when something is in the place of a new project."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is not empty: give a new folder for the project")
 
 
 def refuse_network(folder: Path) -> None:

@@ -12,6 +12,7 @@ from napari_deferredseg.core.boxes import Box, grown, slices, union
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Correction, State, Verdict, new_id
 from napari_deferredseg.masks.overlap import MARGIN_MM, compose_box, support_of
+from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.journal import Draft
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Reading:
     reader: Reader
     work: Array
     started: datetime
+    claimed: datetime
     box: Box
     correction_id: str = field(default_factory=new_id)
     supersedes: str | None = None
@@ -101,13 +103,13 @@ class Reading:
         return tuple(w + lo for w, (lo, _) in zip(where, box, strict=True)), ai[where]
 
     def question(self) -> str:
-        """What the reader is asked, such as "AI: liver. Doubt: background."."""
+        """What the reader is asked, such as "Is this liver, as the AI says, or background?"."""
         region, table = self.item.region, self.case.prediction.table
         ai = _most(self.case.labels[slices(region.box)][region.mask])
         doubt = self.case.alternative[slices(region.box)][region.mask]
         other = _most(doubt[doubt != self.case.labels[slices(region.box)][region.mask]])
-        said = "nothing" if ai is None else table.name(ai)
-        return f"AI: {said}." if other is None else f"AI: {said}. Doubt: {table.name(other)}."
+        said = table.name(0 if ai is None else ai)
+        return f"Is this {said}, as the AI says{'' if other is None else f', or {table.name(other)}'}?"
 
     def support(self) -> tuple[Box, NDArray[np.bool_]]:
         """Box and mask of the voxels the reader answers for."""
@@ -121,12 +123,13 @@ def begin(
 
     Returns None when somebody else holds it. A region that this reader has submitted is opened to be amended.
     """
-    mine = [c for c in project.store.history(item.region.id) if c.reader == reader.login]
-    supersedes = mine[-1].id if mine and item.assignment.state == State.SUBMITTED else None
+    submitted = item.assignment.state == State.SUBMITTED
+    mine = [c for c in project.store.history(item.region.id) if c.reader == reader.login] if submitted else []
+    supersedes = mine[-1].id if mine else None
     if supersedes is None and project.store.claim(item.region.id, reader.login, now) is None:
         return None
     reading = Reading(
-        project, case, item, reader, work, now, _start_box(case, item), supersedes=supersedes, _touched=now
+        project, case, item, reader, work, now, now, _start_box(case, item), supersedes=supersedes, _touched=now
     )
     if supersedes is not None:
         _take_back(reading, mine[-1])
@@ -177,6 +180,14 @@ def submit(reading: Reading, verdict: Verdict, now: datetime) -> Correction:
     return correction
 
 
+def keep_claim(reading: Reading, now: datetime) -> bool:
+    """Extend the claim of a region that is worked on. False when somebody else took it after it ran out."""
+    if reading.supersedes is not None or now - reading.claimed < LEASE / 3:
+        return True
+    reading.claimed = now
+    return reading.project.store.claim(reading.item.region.id, reading.reader.login, now) is not None
+
+
 def put_aside(reading: Reading) -> None:
     """Leave a region without submitting: the draft stays in the journal, the labels show what was there before.
 
@@ -189,9 +200,16 @@ def put_aside(reading: Reading) -> None:
 
 
 def skip(reading: Reading) -> None:
-    """Put a region off; a draft stays."""
+    """Put a region off; a draft stays.
+
+    Raises
+    ------
+    InputError
+        It is submitted, or not this reader's any more.
+    """
+    if not reading.project.store.skip(reading.item.region.id, reading.reader.login):
+        raise InputError(_not_yours(reading))
     _restore(reading)
-    reading.project.store.skip(reading.item.region.id, reading.reader.login)
 
 
 def decline(reading: Reading, reason: str) -> None:
@@ -200,12 +218,19 @@ def decline(reading: Reading, reason: str) -> None:
     Raises
     ------
     InputError
-        No reason is given.
+        No reason is given; the region is submitted, or not this reader's any more.
     """
     if not reason.strip():
         raise InputError("say in a few words why you decline this region")
+    if not reading.project.store.decline(reading.item.region.id, reading.reader.login, reason):
+        raise InputError(_not_yours(reading))
     _restore(reading)
-    reading.project.store.decline(reading.item.region.id, reading.reader.login, reason)
+
+
+def _not_yours(reading: Reading) -> str:
+    if reading.supersedes is not None:
+        return "you have submitted this region, and that stands: change it and submit, or go on with N"
+    return "this region is with somebody else by now: go on with N; what you painted is kept on this computer"
 
 
 def _most(values: Array) -> int | None:

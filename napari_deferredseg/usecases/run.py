@@ -12,6 +12,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import CaseRecord, PredictionRecord
 from napari_deferredseg.core.volume import voxel_hash
 from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities
+from napari_deferredseg.io.dicom import list_series
 from napari_deferredseg.io.images import read_labels, read_probabilities, read_volume, require_same_grid
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.routing.regions import make_regions
@@ -43,7 +44,10 @@ class ExternalInput:
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a run left in the project. `new` is False when the same run was there already."""
+    """What a run left in the project. `new` is False when it is the case's present run; then nothing was changed.
+
+    `remark` is empty, or says in a few words why there is nothing to review.
+    """
 
     case: CaseRecord
     prediction: PredictionRecord
@@ -51,6 +55,7 @@ class RunReport:
     assignments: tuple[Assignment, ...]
     realised_share: float
     new: bool
+    remark: str = ""
 
 
 def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple[Volume, Prediction]:
@@ -62,9 +67,11 @@ def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple
         A file cannot be used, two of them are on different grids, or there is nothing to compare the first mask with.
     """
     if not files.labels:
-        raise InputError("give the AI's mask with --labels")
-    if (len(files.labels) > 1) == (files.probabilities is not None):
-        raise InputError("give a second mask with --labels, or the AI's probabilities with --probabilities: not both")
+        raise InputError("no mask is given: give the AI's mask, and a second one or the AI's probabilities")
+    if len(files.labels) == 1 and files.probabilities is None:
+        raise InputError(f"{files.labels[0]} alone shows no doubt: give a second mask, or the AI's probabilities")
+    if len(files.labels) > 1 and files.probabilities is not None:
+        raise InputError(f"{files.probabilities} is given beside a second mask: leave one of both out")
     progress(0.0, "reading the volume")
     volume = read_volume(files.volume, files.series)
     progress(0.3, "reading the masks")
@@ -96,17 +103,19 @@ def run_external(
     if not volume.geometry.orientation_known and not files.orientation_checked:
         raise InputError(
             f"{files.volume} does not say how it lies in the patient, so left and right may be swapped: "
-            "check it, then run again with --orientation-checked"
+            "check it, then confirm it (--orientation-checked, or the box in the panel) and run again"
         )
     case = identify(project, volume, files.volume, files.series)
-    record = _prediction_record(case, prediction, budget)
+    record = _prediction_record(case, prediction, budget, _present_run(project, case))
     progress(0.6, "making regions")
     regions = make_regions(prediction, case.key, record.id, budget)
     progress(0.85, "assigning readers")
     assignments = route(project, regions, prediction.table, replaced_case=case.key)
     progress(0.9, "saving")
-    project.predictions.save(record.id, prediction.labels, prediction.alternative, prediction.defer)
-    new = project.store.add_prediction(case, record, regions, assignments)
+    new = _keep(project, case, prediction, record, regions, assignments)
+    if not new:
+        items = [x for x in project.store.items(case_key=case.key) if x.region.prediction_id == record.id]
+        regions, assignments = [x.region for x in items], [x.assignment for x in items]
     progress(1.0, "done")
     voxels = sum(int(region.mask.sum()) for region in regions)
     foreground = int(np.count_nonzero(prediction.labels))
@@ -117,6 +126,7 @@ def run_external(
         assignments=tuple(assignments),
         realised_share=voxels / max(foreground, 1),
         new=new,
+        remark="" if regions else _why_nothing(prediction),
     )
 
 
@@ -124,34 +134,95 @@ def identify(project: Project, volume: Volume, path: Path, series: str | None = 
     """Record of a volume under its pseudonym; one image has one pseudonym in a project, wherever the file lies."""
     digest = voxel_hash(volume.array, project.key)
     key = f"case-{digest[:8]}"
-    known = next((case for case in project.store.cases() if case.key == key), None)
-    if known is not None and known.voxel_hash == digest and known.geometry.same_grid(volume.geometry):
-        return known
-    return CaseRecord(
+    found = CaseRecord(
         key=key,
         geometry=volume.geometry,
         voxel_hash=digest,
         source=project.relative(path),
         modality=volume.modality,
-        series=series or "",
+        series=_series_read(path, series),
     )
+    known = next((case for case in project.store.cases() if case.key == key), None)
+    if known is None or known.voxel_hash != digest or not known.geometry.same_grid(volume.geometry):
+        return found
+    if (known.source, known.series) != (found.source, found.series):
+        project.store.move_case(key, found.source, found.series)
+    return known.model_copy(update={"source": found.source, "series": found.series})
 
 
-def _prediction_record(case: CaseRecord, prediction: Prediction, budget: Budget) -> PredictionRecord:
+def _series_read(path: Path, chosen: str | None) -> str:
+    """UID of the DICOM series that was read: a second one may come into the folder later."""
+    if not path.is_dir():
+        return ""
+    series = list_series(path)
+    named = [x.uid for x in series if chosen in (x.uid, str(x.number))] if chosen else []
+    return (named or [x.uid for x in series])[0]
+
+
+def _keep(
+    project: Project,
+    case: CaseRecord,
+    prediction: Prediction,
+    record: PredictionRecord,
+    regions: list[Region],
+    assignments: list[Assignment],
+) -> bool:
+    """Keep arrays and records, or neither. False when the run is there already."""
+    fresh = project.predictions.save(record.id, prediction.labels, prediction.alternative, prediction.defer)
+    try:
+        return project.store.add_prediction(case, record, regions, assignments)
+    except BaseException:
+        present = _present_run(project, case)
+        if fresh and (present is None or present.id != record.id):
+            project.predictions.discard(record.id)
+        raise
+
+
+def _present_run(project: Project, case: CaseRecord) -> PredictionRecord | None:
+    known = any(x.key == case.key for x in project.store.cases())
+    return project.store.prediction(case.key) if known else None
+
+
+def _why_nothing(prediction: Prediction) -> str:
+    if prediction.defer.any():
+        return "what speaks against the AI's mask is too little for a region within this budget"
+    if not prediction.labels.any():
+        return "the AI's mask is empty and nothing speaks against it"
+    return "nothing speaks against the AI's mask; was the same output given twice?"
+
+
+def _prediction_record(
+    case: CaseRecord, prediction: Prediction, budget: Budget, present: PredictionRecord | None
+) -> PredictionRecord:
+    """Record of a run. The same run again has the id of the present one; after another run it is a new run.
+
+    Content decides what is the same, not where the files lie.
+    """
     labels_hash = voxel_hash(prediction.labels, b"")
     settings = {**prediction.settings, "budget": budget.amount, "budget_unit": budget.unit}
     facts = [
         case.key,
         prediction.model_id,
         labels_hash,
+        voxel_hash(prediction.alternative, b""),
         voxel_hash(prediction.defer, b""),
-        repr(sorted(settings.items())),
+        prediction.table.model_dump_json(),
+        str(budget),
     ]
+    same_run = _digest("\n".join(facts))
+    if present is not None and present.id.startswith(same_run):
+        identity = present.id
+    else:
+        identity = same_run + (f"-{_digest(present.id)}" if present is not None else "")
     return PredictionRecord(
-        id=hashlib.blake2b("\n".join(facts).encode(), digest_size=16).hexdigest(),
+        id=identity,
         case_key=case.key,
         model_id=prediction.model_id,
         table=prediction.table,
         labels_hash=labels_hash,
         settings=settings,
     )
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=15).hexdigest()

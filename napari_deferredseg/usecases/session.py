@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
 from psygnal import Signal, SignalGroup
 
+from napari_deferredseg.core.boxes import union
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Reader, Verdict, WorkItem, utc_now
 from napari_deferredseg.store.journal import AutoSave
 from napari_deferredseg.usecases import read
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_deferredseg.core.boxes import Box
     from napari_deferredseg.core.records import Correction
     from napari_deferredseg.core.volume import Array
@@ -45,6 +50,8 @@ class Session:
         self.reading: read.Reading | None = None
         self.last: WorkItem | None = None
         self._saver: AutoSave | None = None
+        self._waiting: list[WorkItem] | None = None
+        self.events.worklist.connect(self._forget_waiting)
 
     # project and reader
     def set_project(self, project: Project) -> None:
@@ -62,7 +69,7 @@ class Session:
         if self._saver is not None:
             self._saver.close()
         self.project.close()
-        self.project = self.reader = self._saver = None
+        self.project = self.reader = self.last = self._saver = self._waiting = None
         self.events.project.emit()
 
     def need_project(self) -> Project:
@@ -86,7 +93,12 @@ class Session:
         """Return what the reader may work on now; empty without a project or reader."""
         if self.project is None or self.reader is None:
             return []
-        return self.project.store.worklist(self.reader.login, utc_now())
+        self._waiting = self.project.store.worklist(self.reader.login, utc_now())
+        return list(self._waiting)
+
+    def waiting(self) -> list[WorkItem]:
+        """Return the worklist as it was read last, which is what the reader sees."""
+        return self.worklist() if self._waiting is None else list(self._waiting)
 
     def done(self) -> list[WorkItem]:
         """Return the regions of this case that the reader has submitted."""
@@ -103,11 +115,19 @@ class Session:
             return
         self.case = case
         self.work = None if case is None else case.composed.copy()
-        self.last = None
         self.events.case.emit()
         self.events.worklist.emit()
 
     # reading
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Tell listeners of regions that are closed and opened in here once, at the end, as things are then."""
+        with ExitStack() as stack:
+            for signal in (self.events.reading, self.events.worklist):
+                stack.enter_context(signal.paused(lambda earlier, later: later))
+            stack.enter_context(self.events.labels.paused(lambda a, b: (union(a[0], b[0]),)))
+            yield
+
     def begin(self, item: WorkItem) -> bool:
         """Take a region of the open case. False, with a message, when somebody else was faster."""
         project = self.need_project()
@@ -115,16 +135,17 @@ class Session:
             raise InputError("say who you are first: choose a reader in My worklist")
         if self.case is None or self.work is None or item.case.key != self.case.record.key:
             raise InputError(f"{item.case.key} is not open")
-        self.leave()
-        self.reading = read.begin(project, self.case, item, self.reader, self.work, utc_now())
-        if self.reading is None:
-            self.events.message.emit(f"Region {item.region.number} is being read by somebody else.")
-            self.events.worklist.emit()
-            return False
-        self.events.labels.emit(self.reading.box)
-        self.events.reading.emit()
-        if self.reading.recovered:
-            self.events.message.emit("Your earlier work on this region is back.")
+        with self.together():
+            self.leave()
+            self.reading = read.begin(project, self.case, item, self.reader, self.work, utc_now())
+            if self.reading is None:
+                self.events.message.emit(f"Region {item.region.number} is being read by somebody else.")
+                self.events.worklist.emit()
+                return False
+            self.events.reading.emit()
+            if self.reading.recovered:
+                self.events.labels.emit(self.reading.box)
+                self.events.message.emit("Your earlier work on this region is back.")
         return True
 
     def note_change(self, box: Box) -> None:
@@ -138,8 +159,11 @@ class Session:
         """Put the state of the region on its way to the journal; returns at once."""
         if self.reading is None or self._saver is None:
             return
-        self.reading.touch(utc_now())
-        self._saver.put(self.reading.draft(utc_now()))
+        now = utc_now()
+        self.reading.touch(now)
+        self._saver.put(self.reading.draft(now))
+        if not read.keep_claim(self.reading, now):
+            self.events.message.emit("Your claim ran out and somebody else reads this region now; your work is kept.")
 
     def reset_to_ai(self) -> tuple[tuple[Array, ...], Array]:
         """Return what to write into `work` so that the region shows the AI's mask again: an index and its values."""
@@ -151,12 +175,12 @@ class Session:
         """Keep what the reader found and close the region. InputError when it cannot be kept; then it stays open."""
         if self.reading is None:
             raise InputError("open a region of your worklist first")
-        reading = self.reading
+        reading, shown = self.reading, self.reading.after.copy()
         correction = read.submit(reading, verdict, utc_now())
         if self._saver is not None:
             self._saver.discard(reading.reader.login, reading.item.region.id)
         self.last = reading.item
-        self._finish(reading)
+        self._finish(reading, shown)
         return correction
 
     def submit_as_it_is(self) -> Correction:
@@ -170,9 +194,9 @@ class Session:
             raise InputError("open a region of your worklist first")
         self.save()
         self._flush()
-        reading = self.reading
+        reading, shown = self.reading, self.reading.after.copy()
         read.skip(reading)
-        self._finish(reading)
+        self._finish(reading, shown)
 
     def decline(self, reason: str) -> None:
         """Refuse the region. InputError without a reason."""
@@ -180,14 +204,14 @@ class Session:
             raise InputError("open a region of your worklist first")
         self.save()
         self._flush()
-        reading = self.reading
+        reading, shown = self.reading, self.reading.after.copy()
         read.decline(reading, reason)
-        self._finish(reading)
+        self._finish(reading, shown)
 
     def amend_last(self) -> None:
-        """Open the region submitted last, to change what was said. InputError when there is none."""
+        """Open the region submitted last again. InputError when there is none, or its case is not open."""
         if self.last is None or self.project is None:
-            raise InputError("nothing was submitted since this case was opened")
+            raise InputError("you have not submitted anything since you said who you are")
         items = self.project.store.items(case_key=self.last.case.key)
         self.begin(next(x for x in items if x.region.id == self.last.region.id))
 
@@ -195,11 +219,12 @@ class Session:
         """Put the open region aside; its draft stays in the journal."""
         if self.reading is None:
             return
-        self.save()
+        if self.reading.note or self.painted():
+            self.save()
         self._flush()
-        reading = self.reading
+        reading, shown = self.reading, self.reading.after.copy()
         read.put_aside(reading)
-        self._finish(reading)
+        self._finish(reading, shown)
 
     def painted(self) -> bool:
         """Whether the open region differs from what was found."""
@@ -210,9 +235,13 @@ class Session:
         if self._saver is not None:
             self._saver.flush(timeout=10.0)
 
-    def _finish(self, reading: read.Reading) -> None:
+    def _forget_waiting(self) -> None:
+        self._waiting = None
+
+    def _finish(self, reading: read.Reading, shown: Array) -> None:
         self.reading = None
-        self.events.labels.emit(reading.box)
+        if not np.array_equal(shown, reading.after):
+            self.events.labels.emit(reading.box)
         self.events.reading.emit()
         self.events.worklist.emit()
 

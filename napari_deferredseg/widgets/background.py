@@ -24,6 +24,8 @@ class Relay(QtCore.QObject):
 
     progressed = QtCore.Signal(float, str)
     told = QtCore.Signal(str)
+    done = QtCore.Signal(object)
+    failed = QtCore.Signal(str)
     saved = QtCore.Signal()
 
 
@@ -34,13 +36,31 @@ def in_background(
     failed: Callable[[str], Any],
     progressed: Callable[[float, str], Any],
 ) -> FunctionWorker:
-    """Run `work(progress)` in a thread; exactly one of `done` and `failed` is called on the window's thread."""
+    """Run `work(progress)` in a thread; exactly one of `done` and `failed` is called on the window's thread.
+
+    Methods of a widget that is gone by then are not called.
+    """
+
+    # napari 0.9.2 cannot take a worker's error, so none leaves the work: it comes back as a value.
+    def outcome(progress: Progress) -> tuple[T | None, Exception | None]:
+        try:
+            return work(progress), None
+        except Exception as error:
+            return None, error
+
+    def tell(what: tuple[T | None, Exception | None]) -> None:
+        value, error = what
+        if error is None:
+            relay.done.emit(value)
+        else:
+            relay.failed.emit(one_line(error))
+
     relay = Relay()
     relay.progressed.connect(progressed)
-    worker = create_worker(work, relay.progressed.emit, _start_thread=False, _ignore_errors=True)
-    worker.relay = relay  # it must live as long as the work
-    worker.returned.connect(done)
-    worker.errored.connect(lambda error: failed(one_line(error)))
+    relay.done.connect(done)
+    relay.failed.connect(failed)
+    worker = create_worker(outcome, relay.progressed.emit, _start_thread=False)
+    worker.returned.connect(tell)
     worker.start()
     return worker
 

@@ -1,4 +1,4 @@
-"""What the manifest names: makers of widgets, sample data, the demo."""
+"""What the manifest names: widgets as napari makes them, and sample data."""
 
 from __future__ import annotations
 
@@ -21,24 +21,33 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.volume import LabelMap
 
 
-def make_run(viewer: napari.viewer.Viewer) -> RunPanel:
+# napari hands its viewer to a class whose `__init__` asks for one, not to a function.
+class RunDock(RunPanel):
     """*Run deferral model*."""
-    return RunPanel(stage_of(viewer))
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__(stage_of(viewer))
 
 
-def make_defer(viewer: napari.viewer.Viewer) -> DeferPanel:
+class DeferDock(DeferPanel):
     """*Defer to expert*."""
-    return DeferPanel(stage_of(viewer))
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__(stage_of(viewer))
 
 
-def make_worklist(viewer: napari.viewer.Viewer) -> WorklistPanel:
+class WorklistDock(WorklistPanel):
     """*My worklist*."""
-    return WorklistPanel(stage_of(viewer))
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__(stage_of(viewer))
 
 
-def make_export(viewer: napari.viewer.Viewer) -> ExportPanel:
+class ExportDock(ExportPanel):
     """*Export labels*."""
-    return ExportPanel(stage_of(viewer))
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__(stage_of(viewer))
 
 
 def sample_abdomen() -> list[tuple[Any, dict[str, Any], str]]:

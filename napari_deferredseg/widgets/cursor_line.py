@@ -89,21 +89,27 @@ class CursorLine:
         viewer.canvas.overlays[NAME] = TextOverlay(**_STYLE)
         viewer.mouse_move_callbacks.append(self._on_move)
         viewer.dims.events.point.connect(self._refresh)
-        viewer.dims.events.order.connect(self._forget)
-        viewer.dims.events.ndisplay.connect(self._forget)
+        viewer.dims.events.order.connect(self.forget)
+        viewer.dims.events.ndisplay.connect(self.forget)
         viewer.events.mouse_over_canvas.connect(self._on_leave)
 
     @property
     def text(self) -> str:
         """What is on the screen."""
-        return str(self._viewer.canvas.overlays[NAME].text)
+        overlay = self._viewer.canvas.overlays[NAME]
+        return str(overlay.text) if overlay.opacity else ""
+
+    def forget(self, event: Any = None) -> None:
+        """Say nothing until the mouse moves: something else may be under the cursor now."""
+        self._position = ()
+        self._refresh()
 
     def close(self) -> None:
         """Take the line away and listen no more."""
         self._viewer.mouse_move_callbacks.remove(self._on_move)
         self._viewer.dims.events.point.disconnect(self._refresh)
-        self._viewer.dims.events.order.disconnect(self._forget)
-        self._viewer.dims.events.ndisplay.disconnect(self._forget)
+        self._viewer.dims.events.order.disconnect(self.forget)
+        self._viewer.dims.events.ndisplay.disconnect(self.forget)
         self._viewer.events.mouse_over_canvas.disconnect(self._on_leave)
         del self._viewer.canvas.overlays[NAME]
 
@@ -113,11 +119,7 @@ class CursorLine:
 
     def _on_leave(self, event: Any) -> None:
         if not self._viewer.mouse_over_canvas:
-            self._forget()
-
-    def _forget(self, event: Any = None) -> None:
-        self._position = ()
-        self._refresh()
+            self.forget()
 
     def _refresh(self, event: Any = None) -> None:
         overlay, dims = self._viewer.canvas.overlays[NAME], self._viewer.dims
@@ -127,7 +129,11 @@ class CursorLine:
             for axis in dims.not_displayed:
                 world[axis] = dims.point[axis]
             found = under_cursor(self._viewer, world)
-        overlay.text = found.text() if found else ""
+        # Faded out rather than emptied: napari draws the canvas twice after a text has changed.
+        overlay.opacity = 1.0 if found else 0.0
+        if found:
+            overlay.text = found.text()
+            overlay.visible = True
 
 
 def _text(layer: Layer, info: LayerInfo, index: tuple[int, ...]) -> list[str]:
@@ -136,4 +142,4 @@ def _text(layer: Layer, info: LayerInfo, index: tuple[int, ...]) -> list[str]:
     value = np.asarray(layer.data[index]).item()
     if isinstance(layer, Image):
         return [f"{value:g} HU" if info.modality == "CT" else f"{value:g}"]
-    return [info.table.name(value) if info.table else f"label {value}"] if value else []
+    return [info.table.name(value)] if value and info.table else []

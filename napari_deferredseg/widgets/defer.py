@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QLineEdit, QPushButton
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.usecases.defer import ROUTER, Target, defer_drawn, defer_region
-from napari_deferredseg.widgets.panel import Panel
+from napari_deferredseg.widgets.case_layers import reader_colors
+from napari_deferredseg.widgets.panel import Choice, NoteField, Panel, listen, swatch
 from napari_deferredseg.widgets.volume_layers import layer_options
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.widgets.stage import Stage
 
 DRAWN = "New region"
+PICK_WHILE_READING = "To pick a region, first click the layer <b>Regions by reader</b> in napari's list. Or draw one."
 
 
 class DeferPanel(Panel):
@@ -33,9 +35,8 @@ class DeferPanel(Panel):
         self.draw = QPushButton("Draw a region")
         self.draw.setCheckable(True)
         self.draw.setToolTip("Outline it with the polygon tool, on one slice or several; then choose who shall look")
-        self.to = QComboBox()
-        self.note = QLineEdit()
-        self.note.setPlaceholderText("What should they look at? (no patient names)")
+        self.to = Choice()
+        self.note = NoteField("Note: look at what? (no patient names)")
         self.send = QPushButton("Defer to expert")
         row = QHBoxLayout()
         row.addWidget(QLabel("To"))
@@ -49,10 +50,11 @@ class DeferPanel(Panel):
         self._drawn: Labels | None = None
         self.draw.toggled.connect(self._toggle_drawing)
         self.send.clicked.connect(lambda: self.stage.attempt(self.defer))
-        stage.events.picked.connect(self._show)
-        stage.session.events.project.connect(self._list_targets)
-        stage.session.events.case.connect(self._forget_drawing)
-        stage.viewer.layers.events.removed.connect(self._on_removed)
+        listen(self, stage.events.picked, self._show)
+        listen(self, stage.session.events.project, self._list_targets)
+        listen(self, stage.session.events.case, self._forget_drawing)
+        listen(self, stage.session.events.reading, lambda: self._show(self.stage.picked))
+        listen(self, stage.viewer.layers.events.removed, self._on_removed)
         self._list_targets()
         self._show(stage.picked)
 
@@ -80,7 +82,8 @@ class DeferPanel(Panel):
         if self._drawn is not None:
             self.what.setText("Outline the region with the polygon tool, then choose who shall look at it.")
         elif item is None:
-            self.what.setText("Click a region in the picture, or draw one.")
+            reading = self.session.reading is not None
+            self.what.setText(PICK_WHILE_READING if reading else "Click a region in the picture, or draw one.")
         else:
             names = ", ".join(self._need_case().prediction.table.name(v) for v in item.region.labels)
             holder = item.assignment.reader or f"group {item.assignment.group}"
@@ -90,12 +93,13 @@ class DeferPanel(Panel):
     def _list_targets(self) -> None:
         self.to.clear()
         project = self.session.project
-        self.to.addItem("whom the router chooses", ROUTER)
+        self.to.addItem("whoever has room and knows it", ROUTER)
         readers = project.store.readers() if project is not None else []
+        colors = reader_colors(readers)
         for reader in readers:
-            self.to.addItem(reader.name, Target(reader=reader.login))
+            self.to.addItem(swatch(colors[reader.login]), reader.name, Target(reader=reader.login))
         for group in sorted({g for reader in readers for g in reader.groups}):
-            self.to.addItem(f"group {group}", Target(group=group))
+            self.to.addItem(swatch(colors[group]), f"group {group}", Target(group=group))
 
     def _need_case(self) -> OpenCase:
         if self.session.case is None:
@@ -130,6 +134,6 @@ class DeferPanel(Panel):
         self._show(self.stage.picked)
 
     def _on_removed(self, event: Any) -> None:
-        if self._drawn is not None and event.value is self._drawn:
+        if self._drawn is not None and event.value == self._drawn:  # one of both may be a proxy
             self._drawn = None
             self.draw.setChecked(False)

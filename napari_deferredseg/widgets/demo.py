@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import napari
 from qtpy.QtCore import QTimer
 
+from napari_deferredseg.usecases.demo import make_demo
 from napari_deferredseg.usecases.session import Session
+from napari_deferredseg.widgets.background import in_background
 from napari_deferredseg.widgets.defer import DeferPanel
 from napari_deferredseg.widgets.stage import Stage
 from napari_deferredseg.widgets.worklist import WorklistPanel
@@ -24,18 +26,39 @@ def dock_panels(viewer: Viewer, stage: Stage) -> None:
     viewer.window.add_dock_widget(WorklistPanel(stage), name="My worklist", area="right", tabify=True)
 
 
-def show_demo(folder: Path, screenshot: Path | None = None) -> None:
-    """Open the project with the first region of the first reader's worklist."""
+def show_demo(folder: Path, seed: int = 0, screenshot: Path | None = None) -> None:
+    """Open the project, made first where the folder is empty, with the first region of the first reader's worklist."""
     viewer = napari.Viewer(title="DeferredSeg demo")
     viewer.window.resize(1500, 950)
     stage = Stage(viewer, Session())
     dock_panels(viewer, stage)
-    stage.open_project(folder)
-    stage.session.choose_reader("ada")
-    stage.step(1)
+
+    def start(_: object = None) -> None:
+        stage.open_project(folder)
+        stage.session.choose_reader("ada")
+        stage.step(1)
+
+    if (folder / "project.json").is_file():
+        start()
+    else:
+        stage.events.busy.emit("Making an abdomen ...")
+        in_background(
+            lambda progress: make_demo(folder, seed, progress),
+            done=start,
+            failed=stage.events.problem.emit,
+            progressed=lambda share, doing: stage.events.busy.emit(f"{doing.capitalize()} ..."),
+        )
     if screenshot is not None:
-        QTimer.singleShot(6000, lambda: _save_and_quit(viewer, screenshot))
+        _save_when_open(viewer, stage, screenshot)
     napari.run()
+
+
+def _save_when_open(viewer: Viewer, stage: Stage, path: Path) -> None:
+    """Look every 50 ms whether the first region is on the screen."""
+    if stage.session.reading is None:
+        QTimer.singleShot(50, lambda: _save_when_open(viewer, stage, path))
+    else:
+        QTimer.singleShot(500, lambda: _save_and_quit(viewer, path))
 
 
 def _save_and_quit(viewer: Viewer, path: Path) -> None:
@@ -48,9 +71,10 @@ def main() -> None:
     """Read the command line and open the window."""
     parser = argparse.ArgumentParser(description="Open a demo project in napari.")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--screenshot", type=Path)
     arguments = parser.parse_args()
-    show_demo(arguments.folder, arguments.screenshot)
+    show_demo(arguments.folder, arguments.seed, arguments.screenshot)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.usecases.export import FORMATS, Exported, export_cases
 from napari_deferredseg.widgets.background import in_background
-from napari_deferredseg.widgets.panel import Panel
+from napari_deferredseg.widgets.panel import Panel, listen
 
 if TYPE_CHECKING:
     from napari_deferredseg.widgets.stage import Stage
@@ -26,8 +26,10 @@ class ExportPanel(Panel):
         super().__init__(stage)
         self.case = ComboBox(label="Case", choices=[EVERY])
         self.form = ComboBox(label="Format", choices=list(FORMATS))
-        self.folder = FileEdit(label="Folder", mode="d", value=Path())
-        fields = Container(widgets=[self.case, self.form, self.folder], labels=True)
+        self.folder = FileEdit(label="Folder", mode="d")
+        self.folder.choose_btn.text = "..."
+        fields = Container(labels=True)
+        fields.extend([self.case, self.form, self.folder])  # afterwards, or the labels get different widths
         self.export_button = QPushButton("Export")
         self.progress = QProgressBar()
         self.progress.setRange(0, 100)
@@ -40,8 +42,8 @@ class ExportPanel(Panel):
         self.finish_layout()
         self._fields = fields
         self.export_button.clicked.connect(lambda: stage.attempt(self.export))
-        stage.session.events.project.connect(self._list_cases)
-        stage.session.events.case.connect(self._list_cases)
+        listen(self, stage.session.events.project, self._list_cases)
+        listen(self, stage.session.events.case, self._list_cases)
         self._list_cases()
 
     def export(self) -> None:
@@ -58,8 +60,12 @@ class ExportPanel(Panel):
             lambda progress: export_cases(project, folder, form, keys, progress),
             done=self._done,
             failed=self._failed,
-            progressed=lambda share, doing: self.progress.setValue(round(share * 100)),
+            progressed=self._progressed,
         )
+
+    def _progressed(self, share: float, doing: str) -> None:
+        self.progress.setValue(round(share * 100))
+        self.progress.setFormat(f"{doing} (%p%)")
 
     def _done(self, exported: list[Exported]) -> None:
         self._idle()

@@ -13,6 +13,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.frame import frame_of
 from napari_deferredseg.io.formats import DICOM, META, NIFTI, NRRD, is_dicom, stem_of, suffix_of
 from napari_deferredseg.io.images import read_labels, read_volume, write_labels
+from napari_deferredseg.widgets.series import choose_series
 from napari_deferredseg.widgets.volume_layers import KEY, LayerInfo, image_options, labels_options
 
 if TYPE_CHECKING:
@@ -40,12 +41,13 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], lis
 def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     """Read a file or folder as layers in the patient's frame.
 
-    Whole numbers that look like a label map become a labels layer, everything else image layers. What is wrong with a
+    Whole numbers that look like a label map become a labels layer, everything else image layers. Of several DICOM series
+    in a folder the reader is asked which. What is wrong with a
     file is shown as one line; an error raised here would make napari ask for another reader.
     """
     try:
         file = Path(str(path))
-        volume = read_volume(file)
+        volume = read_volume(file, choose_series(file))
         labels = _as_labels(file, volume)
     except InputError as error:
         show_error(str(error))

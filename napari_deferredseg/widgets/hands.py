@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ZOOM_PER_NOTCH = 1.15
 SURROUNDINGS = 60.0
 """What is seen around a region after a jump, mm, both sides together."""
+STEADY = 1.25
+"""How much smaller than it could be a region may be shown, so that the magnification need not change."""
 
 _PIXELS_PER_WIDTH = 300
 _RIGHT = 2
@@ -142,6 +144,8 @@ def zoom_about(viewer: ViewerModel, world: Sequence[float], factor: float) -> No
 def jump(viewer: ViewerModel, box: Box, frame: Frame, center: Sequence[float] | None = None) -> None:
     """Bring a box of the view to the middle of the screen, with some surroundings.
 
+    The magnification stays as it is where that shows box and surroundings nearly as large.
+
     Parameters
     ----------
     box : Box
@@ -158,7 +162,9 @@ def jump(viewer: ViewerModel, box: Box, frame: Frame, center: Sequence[float] | 
     shown = [axis - first for axis in dims.displayed]
     size = np.abs(corners[1] - corners[0])[shown][-2:] + SURROUNDINGS
     camera.center = tuple(float(v) for v in (middle if dims.ndisplay == 3 else (0.0, *middle[shown])))
-    camera.zoom = float(np.min(np.array(viewer.canvas.size) / size))
+    fit = float(np.min(np.array(viewer.canvas.size) / size))
+    if not fit / STEADY <= camera.zoom <= fit:
+        camera.zoom = fit
 
 
 def _withhold_press(layer: Layer | None) -> Callable[[], None]:

@@ -1,8 +1,11 @@
-"""Keys of the reading room. None of them belongs to napari, whichever kind of layer is active."""
+"""Keys of the reading room. napari's own win on the layer they belong to; only undo and redo are shared with it."""
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from napari.layers import Labels
 
 from napari_deferredseg.widgets.orientation import Plane, plane_shown, show_plane
 
@@ -14,26 +17,37 @@ if TYPE_CHECKING:
     from napari_deferredseg.widgets.stage import Stage
 
 
+class Needs(Enum):
+    """What must be there for a key to do its work."""
+
+    PICTURE = 1
+    CASE = 2
+    READER = 3
+    REGION = 4
+
+
 class Shortcut(NamedTuple):
-    """A key, what it does in a few words, and whether it needs an open region."""
+    """A key, what it does in a few words, and what it needs."""
 
     key: str
     does: str
-    needs_region: bool = True
+    needs: Needs
 
 
 SHORTCUTS: dict[str, Shortcut] = {
-    "next": Shortcut("N", "next region", needs_region=False),
-    "previous": Shortcut("Shift+N", "previous region", needs_region=False),
-    "accept": Shortcut("K", "accept: the AI is right"),
-    "submit": Shortcut("Ctrl+Enter", "submit what you painted"),
-    "skip": Shortcut("J", "skip, to the end of the worklist"),
-    "amend": Shortcut("U", "take back your last submission", needs_region=False),
-    "hide": Shortcut("H", "hold: hide all overlays", needs_region=False),
-    "undo": Shortcut("Ctrl+Z", "undo in this region"),
-    "redo": Shortcut("Ctrl+Shift+Z", "redo in this region"),
-    "plane": Shortcut("Q", "next plane: axial, coronal, sagittal", needs_region=False),
+    "next": Shortcut("N", "next region", Needs.READER),
+    "previous": Shortcut("Shift+N", "previous region", Needs.READER),
+    "accept": Shortcut("K", "accept: the AI is right", Needs.REGION),
+    "submit": Shortcut("Ctrl+Enter", "submit what you painted", Needs.REGION),
+    "skip": Shortcut("J", "skip: the region goes to the end of your worklist", Needs.REGION),
+    "amend": Shortcut("U", "take back: open your last submission again", Needs.READER),
+    "hide": Shortcut("H", "hold: hide all overlays", Needs.CASE),
+    "undo": Shortcut("Ctrl+Z", "undo in this region", Needs.REGION),
+    "redo": Shortcut("Ctrl+Shift+Z", "redo in this region", Needs.REGION),
+    "plane": Shortcut("Q", "next plane: axial, coronal, sagittal", Needs.PICTURE),
 }
+ON_LABELS = ("undo", "redo")
+"""napari binds these on labels layers, whose keys come before the viewer's."""
 
 
 class Keys:
@@ -42,7 +56,8 @@ class Keys:
     def __init__(self, viewer: Viewer, stage: Stage) -> None:
         self._viewer = viewer
         self._stage = stage
-        simple: dict[str, Callable[[], Any]] = {
+        self._labels: Labels | None = None
+        self._actions: dict[str, Callable[[], Any]] = {
             "next": lambda: stage.step(1),
             "previous": lambda: stage.step(-1),
             "accept": stage.accept,
@@ -53,31 +68,48 @@ class Keys:
             "redo": stage.redo,
             "plane": self._next_plane,
         }
-        for name, action in simple.items():
-            viewer.bind_key(SHORTCUTS[name].key, self._guarded(SHORTCUTS[name], action), overwrite=True)
-        viewer.bind_key(SHORTCUTS["hide"].key, self._hold_to_hide, overwrite=True)
+        pressed: dict[str, Any] = {name: self._pressed(name) for name in self._actions}
+        pressed["hide"] = self._hold_to_hide
+        self._before = {
+            name: viewer.bind_key(SHORTCUTS[name].key, action, overwrite=True) for name, action in pressed.items()
+        }
+        viewer.layers.selection.events.active.connect(self._follow_active)
+        self._follow_active()
 
     def uninstall(self) -> None:
-        """Take the keys back."""
-        for shortcut in SHORTCUTS.values():
-            self._viewer.bind_key(shortcut.key, None, overwrite=True)
+        """Give the keys back as they were."""
+        self._viewer.layers.selection.events.active.disconnect(self._follow_active)
+        self._leave_labels()
+        for name, before in self._before.items():
+            self._viewer.bind_key(SHORTCUTS[name].key, before, overwrite=True)
 
-    def _guarded(self, shortcut: Shortcut, action: Callable[[], Any]) -> Callable[[Any], None]:
-        """A key that cannot do its work says why not."""
+    def _able(self, name: str) -> bool:
+        """Whether a key can do its work; a line says why not."""
+        stage, shortcut = self._stage, SHORTCUTS[name]
+        session, need = stage.session, shortcut.needs
+        missing = ""
+        if need in (Needs.READER, Needs.REGION) and session.project is None:
+            missing = "open a project first"
+        elif need in (Needs.READER, Needs.REGION) and session.reader is None:
+            missing = "say who you are first, in My worklist"
+        elif need is Needs.REGION and session.reading is None:
+            missing = "open a region of your worklist first (N)"
+        elif (need is Needs.CASE and session.case is None) or (need is Needs.PICTURE and self._viewer.dims.ndim < 3):
+            missing = "there is no picture yet; open a region of your worklist first"
+        if missing:
+            stage.events.problem.emit(f"{shortcut.key}: {missing}.")
+        return not missing
 
-        def pressed(viewer: Any) -> None:
-            session = self._stage.session
-            if session.reader is None and shortcut.key != SHORTCUTS["plane"].key:
-                self._stage.events.problem.emit(f"{shortcut.key}: say who you are first, in My worklist.")
-            elif shortcut.needs_region and session.reading is None:
-                self._stage.events.problem.emit(f"{shortcut.key}: open a region of your worklist first.")
-            else:
-                action()
+    def _pressed(self, name: str) -> Callable[[Any], None]:
+        def pressed(_: Any) -> None:
+            if self._able(name):
+                self._actions[name]()
 
         return pressed
 
     def _hold_to_hide(self, viewer: Any) -> Iterator[None]:
-        self._stage.hide_overlays()
+        if self._able("hide"):
+            self._stage.hide_overlays()
         yield
         self._stage.show_overlays()
 
@@ -85,3 +117,32 @@ class Keys:
         planes = list(Plane)
         shown = plane_shown(self._viewer)
         show_plane(self._viewer, planes[0 if shown is None else (planes.index(shown) + 1) % len(planes)])
+
+    def _follow_active(self, event: Any = None) -> None:
+        """Stand before napari's own undo on the labels layer in use."""
+        self._leave_labels()
+        active = self._viewer.layers.selection.active
+        if isinstance(active, Labels):
+            self._labels = active
+            for name in ON_LABELS:
+                active.bind_key(SHORTCUTS[name].key, self._pressed_on_labels(name), overwrite=True)
+
+    def _leave_labels(self) -> None:
+        layer, self._labels = self._labels, None
+        if layer is not None:
+            for name in ON_LABELS:
+                layer.bind_key(SHORTCUTS[name].key, None)
+
+    def _pressed_on_labels(self, name: str) -> Callable[[Labels], None]:
+        ours = self._pressed(name)
+
+        def pressed(layer: Labels) -> None:
+            if not layer.editable or self._stage.shows(layer):
+                ours(layer)
+                return
+            getattr(layer, name)()
+            self._stage.events.message.emit(
+                f"{SHORTCUTS[name].key}: {name} on the layer {layer.name!r}, which is the active one."
+            )
+
+        return pressed

@@ -102,7 +102,7 @@ def screen_directions(viewer: ViewerModel) -> NDArray[np.float64]:
     else:
         right, up = np.array((0, 0, signs[2])), np.array((0, signs[1], 0))
     named = np.zeros((2, dims.ndim))
-    named[:, list(dims.displayed)] = np.stack([right, up])[:, -dims.ndisplay :]
+    named[:, list(dims.displayed)] = np.stack([right, up])[:, -len(dims.displayed) :]
     return named[:, -3:] if dims.ndim >= 3 else np.zeros((2, 3))
 
 

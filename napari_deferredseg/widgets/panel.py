@@ -1,17 +1,35 @@
-"""What the docked widgets share: the stage, a line for messages, the bar that names the project."""
+"""What the docked widgets share: the stage, a line for messages, the bar that names the project, good manners."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QSize, Qt
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QComboBox,
+    QDockWidget,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QMainWindow,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_deferredseg.usecases.project import init_project
 from napari_deferredseg.widgets.settings import last_project, remember_project
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qtpy.QtGui import QKeyEvent, QWheelEvent
+
     from napari_deferredseg.widgets.stage import Stage
 
 
@@ -25,7 +43,7 @@ class Panel(QWidget):
         self._docked = False
         self._token = token = object()
         self.body = QVBoxLayout(self)
-        self.body.setSpacing(6)
+        self.body.setSpacing(4)
         self.project_bar = ProjectBar(stage)
         self.notice = Notice(stage)
         self.body.addWidget(self.project_bar)
@@ -37,29 +55,105 @@ class Panel(QWidget):
         """Put the line for messages at the bottom."""
         self.body.addWidget(self.notice)
         self.body.addStretch(1)
+        leave_keys_to_viewer(self)
 
     def event(self, event: QEvent) -> bool:
         """The dock was closed when the widget loses the parent it had."""
         if event.type() == QEvent.Type.ParentChange:
             if self.parent() is not None:
                 self._docked = True
+                QTimer.singleShot(0, self._join_others)
             elif self._docked:
                 self._docked = False
                 self.stage.release(self._token)
+                self.deleteLater()
         return bool(super().event(event))
 
 
+    def _join_others(self) -> None:
+        """Become a tab beside our other panels: one below the other they would be too small to use."""
+        dock = self.parentWidget()
+        window = dock.parentWidget() if dock is not None else None
+        if not isinstance(dock, QDockWidget) or not isinstance(window, QMainWindow):
+            return
+        others = [x for x in window.findChildren(QDockWidget) if x is not dock and isinstance(x.widget(), Panel)]
+        if others and dock not in window.tabifiedDockWidgets(others[-1]):
+            window.tabifyDockWidget(others[-1], dock)
+            dock.raise_()
+
+
+def listen(widget: QWidget, emitter: Any, slot: Callable[..., Any]) -> None:
+    """Connect a slot to a signal that outlives the widget; the connection ends with the widget."""
+    emitter.connect(slot)
+    widget.destroyed.connect(lambda: emitter.disconnect(slot))
+
+
+def leave_keys_to_viewer(panel: QWidget) -> None:
+    """Let a click on a button or list leave the keys with the picture; Tab still reaches them.
+
+    A button that a click gives the focus is pressed again by the next space bar.
+    """
+    for kind in (QAbstractButton, QComboBox):
+        for widget in panel.findChildren(kind):
+            widget.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+
+
+def swatch(color: str) -> QIcon:
+    """Small square of a colour (#rrggbb), to stand before a name."""
+    square = QPixmap(12, 12)
+    square.fill(QColor(color))
+    return QIcon(square)
+
+
+class Choice(QComboBox):
+    """A list to choose from that leaves the wheel and the letters to the picture.
+
+    Qt's own changes what is chosen when the wheel turns above it or a letter is typed.
+    """
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Nothing is chosen by the wheel."""
+        event.ignore()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Letters are the viewer's."""
+        if event.text().strip():
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
+
+class NoteField(QLineEdit):
+    """A line to write in. Enter and Escape give the keys back to the picture."""
+
+    def __init__(self, hint: str) -> None:
+        super().__init__()
+        self.setPlaceholderText(hint)
+        self.setMaxLength(500)
+        self.returnPressed.connect(self.clearFocus)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Stop writing with Escape."""
+        if event.key() == Qt.Key.Key_Escape:
+            self.clearFocus()
+        else:
+            super().keyPressEvent(event)
+
+
 class Notice(QLabel):
-    """The last message, orange when something is wrong. It takes room only while it says something."""
+    """The last message, on orange when something is wrong."""
 
     def __init__(self, stage: Stage) -> None:
         super().__init__()
+        self._doing = ""
         self.setWordWrap(True)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        stage.events.message.connect(self.say)
-        stage.events.problem.connect(self.warn)
-        stage.events.busy.connect(self.say)
+        self.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self.setMinimumHeight(5 * self.fontMetrics().lineSpacing() // 2)
+        listen(self, stage.events.message, self.say)
+        listen(self, stage.events.problem, self.warn)
+        listen(self, stage.events.busy, self.follow)
 
     def minimumSizeHint(self) -> QSize:
         """A long line wraps instead of widening the dock."""
@@ -71,10 +165,24 @@ class Notice(QLabel):
 
     def warn(self, text: str) -> None:
         """Show what is wrong."""
-        self._show(text, "color: #ffb454;")
+        self._show(text, "background: #ffb454; color: #1b1b1b; border-radius: 3px; padding: 3px;")
+
+    def follow(self, doing: str) -> None:
+        """Show what is going on; when that ends, leave what else was said since."""
+        if doing:
+            self.say(doing)
+        elif self.text() == self._doing:
+            self.say("")
+        self._doing = doing
+
+    def settle(self) -> None:
+        """Take back a warning once the work goes on."""
+        if self.styleSheet():
+            self.say("")
 
     def _show(self, text: str, style: str) -> None:
-        self.setStyleSheet(style)
+        if style != self.styleSheet():
+            self.setStyleSheet(style)
         self.setText(text)
 
 
@@ -97,7 +205,7 @@ class ProjectBar(QWidget):
         row.addWidget(self.new_button)
         self.open_button.clicked.connect(self._ask_open)
         self.new_button.clicked.connect(self._ask_new)
-        stage.session.events.project.connect(self.refresh)
+        listen(self, stage.session.events.project, self.refresh)
         self.refresh()
 
     def refresh(self) -> None:

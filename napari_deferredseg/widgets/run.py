@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinBox
 from napari.layers import Image, Labels
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QProgressBar, QPushButton
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPushButton
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.run import ExternalInput, RunReport, run_external
 from napari_deferredseg.widgets.background import in_background
-from napari_deferredseg.widgets.panel import Panel
+from napari_deferredseg.widgets.panel import Choice, Panel, listen
 from napari_deferredseg.widgets.volume_layers import info_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 IMAGES = "*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm"
 UNITS = {
-    "% of the AI's foreground": ("predicted-foreground", 0.01),
+    "% of the AI mask": ("predicted-foreground", 0.01),
     "% of all voxels": ("voxels", 0.01),
     "minutes of reading": ("minutes", 1.0),
     "regions": ("regions", 1.0),
@@ -40,6 +40,8 @@ class RunPanel(Panel):
         self.form = RunForm()
         self.from_layers = QPushButton("Take from open layers")
         self.from_layers.setToolTip("Fill in the files of the image and labels layers that are open")
+        self.from_dicom = QPushButton("DICOM folder ...")
+        self.from_dicom.setToolTip("The volume is a folder with the DICOM files of one series")
         self.run_button = QPushButton("Run")
         self.run_button.setDefault(True)
         self.progress = QProgressBar()
@@ -47,21 +49,28 @@ class RunPanel(Panel):
         self.progress.hide()
         self.result = QLabel()
         self.result.setWordWrap(True)
-        self.cases = QComboBox()
+        self.cases = Choice()
+        self.cases.setMinimumContentsLength(12)
         self.cases.setToolTip("Cases of this project")
         self.open_case = QPushButton("Show")
         row = QHBoxLayout()
+        row.addWidget(QLabel("Case"))
         row.addWidget(self.cases, 1)
         row.addWidget(self.open_case)
+        sources = QHBoxLayout()
+        sources.addWidget(self.from_layers)
+        sources.addWidget(self.from_dicom)
         self.body.addWidget(self.form.native)
-        for widget in (self.from_layers, self.run_button, self.progress, self.result):
+        self.body.addLayout(sources)
+        for widget in (self.run_button, self.progress, self.result):
             self.body.addWidget(widget)
         self.body.addLayout(row)
         self.finish_layout()
         self.from_layers.clicked.connect(self.take_layers)
+        self.from_dicom.clicked.connect(self._ask_dicom)
         self.run_button.clicked.connect(self.run)
         self.open_case.clicked.connect(self._show_case)
-        stage.session.events.project.connect(self._list_cases)
+        listen(self, stage.session.events.project, self._list_cases)
         self._list_cases()
         self.take_layers()
 
@@ -71,6 +80,11 @@ class RunPanel(Panel):
         images = [_file_of(x) for x in layers if isinstance(x, Image)]
         masks = [_file_of(x) for x in layers if isinstance(x, Labels)]
         self.form.suggest(images, masks)
+
+    def _ask_dicom(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Choose the folder with the DICOM files of the volume")
+        if chosen:
+            self.form.volume.value = Path(chosen)
 
     def run(self) -> None:
         """Run with what the form says, in the background."""
@@ -102,10 +116,13 @@ class RunPanel(Panel):
         minutes = sum(region.minutes for region in report.regions)
         readers = len({a.reader or a.group for a in report.assignments})
         again = "" if report.new else " This very run was in the project already; nothing was changed."
-        self.result.setText(
-            f"{len(report.regions)} regions, {report.realised_share:.1%} of the AI's foreground, "
-            f"about {minutes:.0f} min for {readers} readers.{again} Open <i>My worklist</i> to start."
-        )
+        found = f"Nothing to review: {report.remark}."
+        if report.regions:
+            found = (
+                f"{len(report.regions)} regions, {report.realised_share:.1%} of the AI's foreground, "
+                f"about {minutes:.0f} min for {readers} readers. Open <i>My worklist</i> to start."
+            )
+        self.result.setText(found + again)
         self._list_cases()
         self.stage.open_case(report.case.key)
 
@@ -147,7 +164,8 @@ class RunForm(Container[Any]):
             tooltip="Only for an image whose file does not say which side is which",
         )
         fields = [self.model, self.volume, self.first, self.second, self.probabilities, self.amount, self.unit]
-        super().__init__(widgets=[*fields, self.checked], labels=True)
+        super().__init__(labels=True)
+        self.extend([*fields, self.checked])  # afterwards, or the labels get different widths
 
     def files(self) -> ExternalInput:
         """Files as given. InputError when volume or mask is missing."""
@@ -175,7 +193,9 @@ class RunForm(Container[Any]):
 
 
 def _file(label: str, tooltip: str) -> FileEdit:
-    return FileEdit(label=label, mode="r", filter=f"Images ({IMAGES});;All files (*)", value=NOTHING, tooltip=tooltip)
+    field = FileEdit(label=label, mode="r", filter=f"Images ({IMAGES});;All files (*)", tooltip=tooltip)
+    field.choose_btn.text = "..."
+    return field
 
 
 def _file_of(layer: Layer) -> Path | None:

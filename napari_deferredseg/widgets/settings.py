@@ -38,6 +38,12 @@ def last_reader() -> str:
     return str(page.last_reader) if page is not None else ""
 
 
+def brush_size() -> int:
+    """Diameter of the brush that a region starts with, voxels."""
+    page = _page()
+    return int(page.brush_size) if page is not None else 5
+
+
 def remember_reader(login: str) -> None:
     """Keep a login for the next start."""
     page = _page()

@@ -16,6 +16,7 @@ from napari_deferredseg.usecases.session import Session, next_after
 from napari_deferredseg.widgets.background import Relay, in_background, one_line
 from napari_deferredseg.widgets.case_layers import CaseLayers, reader_colors
 from napari_deferredseg.widgets.hands import Hands, jump
+from napari_deferredseg.widgets.hiding import Hiding
 from napari_deferredseg.widgets.keys import Keys
 from napari_deferredseg.widgets.orientation import OrientationLetters, Plane, show_plane
 from napari_deferredseg.widgets.tracked import reset_undo
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_deferredseg.core.boxes import Box
+    from napari_deferredseg.core.frame import Frame
+
+
+TAKE_BACK = "U takes it back."
+LATER_MS = 150
+"""The next region comes first; lists of regions are read again so much later."""
 
 
 class StageEvents(SignalGroup):
@@ -37,6 +44,7 @@ class StageEvents(SignalGroup):
     problem = Signal(str)
     busy = Signal(str)
     picked = Signal(object)  # WorkItem or None
+    lists = Signal()  # the worklist may be another one
 
 
 class Stage:
@@ -52,18 +60,22 @@ class Stage:
         self._tokens: set[object] = set()
         self._closed = False
         self._loading: str | None = None
-        self._hidden: list[Layer] = []
+        self._edits = 0
+        self._later = QTimer()
+        self._later.setSingleShot(True)
+        self._later.timeout.connect(self.refresh_lists)
         self._relay = Relay()
         self._relay.told.connect(self.events.problem.emit)
         self.saved = self._relay.saved
         self.letters = OrientationLetters(viewer)
         self.hands = Hands(viewer)
+        self.hiding = Hiding()
         self.keys = Keys(viewer, self)
         events = session.events
         events.case.connect(self._on_case)
         events.reading.connect(self._on_reading)
         events.labels.connect(self._on_labels)
-        events.worklist.connect(self.refresh_items)
+        events.worklist.connect(self._on_worklist)
         events.message.connect(self.events.message.emit)
         events.saved.connect(self._relay.saved.emit)
         events.save_failed.connect(self._relay.told.emit)
@@ -86,13 +98,17 @@ class Stage:
         self._tokens.discard(token)
         if not self._tokens and not self._closed:
             self._closed = True
-            for name in self.session.events:
-                self.session.events[name].disconnect()
+            self.hiding.close()
+            for group in (self.session.events, self.events):
+                for name in group:
+                    group[name].disconnect()
             self.session.close()
 
     def _give_back(self) -> None:
         self._closed = True
+        self.hiding.close()
         self.session.close()
+        self._later.stop()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.viewer.mouse_drag_callbacks.remove(self._on_press)
         self.keys.uninstall()
@@ -149,9 +165,10 @@ class Stage:
 
     def step(self, steps: int) -> None:
         """Open the next (1) or previous (-1) region of the worklist."""
-        items = self.session.worklist()
         here = self.session.reading.item.region.id if self.session.reading else None
-        item = next_after(items, here, steps)
+        item = next_after(self.session.waiting(), here, steps)
+        if item is None or item.region.id == here:  # what was seen last may be old
+            item = next_after(self.session.worklist(), here, steps)
         if item is None:
             self.events.message.emit("Your worklist is empty: nothing is left to do.")
         elif item.region.id == here:
@@ -162,27 +179,32 @@ class Stage:
     # what a reader says about the open region
     def accept(self) -> None:
         """The AI is right."""
-        self._finish_with(lambda: self.session.submit(Verdict.ACCEPTED), "accepted")
+        self._finish_with(lambda: self.session.submit(Verdict.ACCEPTED), f"accepted. {TAKE_BACK}")
 
     def submit(self) -> None:
         """Keep what was painted."""
-        self._finish_with(lambda: self.session.submit(Verdict.EDITED), "submitted")
+        self._finish_with(lambda: self.session.submit(Verdict.EDITED), f"submitted. {TAKE_BACK}")
 
     def give_verdict(self, verdict: Verdict) -> None:
         """Say that the region cannot be decided, or is pointless."""
-        self._finish_with(lambda: self.session.submit(verdict), str(verdict))
+        said = {Verdict.INDETERMINATE: "cannot be decided on this image", Verdict.POINTLESS: "is pointless"}[verdict]
+        self._finish_with(lambda: self.session.submit(verdict), f"{said}: submitted. {TAKE_BACK}")
 
     def skip(self) -> None:
         """Put the open region off."""
-        self._finish_with(self.session.skip, "skipped: it waits at the end of your worklist")
+        self._finish_with(self.session.skip, "skipped: it waits at the end of your worklist.")
 
     def decline(self, reason: str) -> None:
         """Refuse the open region."""
-        self._finish_with(lambda: self.session.decline(reason), "declined: the lead will find somebody else")
+        self._finish_with(lambda: self.session.decline(reason), "declined: the lead will find somebody else.")
 
     def amend(self) -> None:
-        """Open the region submitted last again."""
-        self.attempt(self.session.amend_last)
+        """Open the region submitted last again, its case first where another one is open."""
+        last, case = self.session.last, self.session.case
+        if last is None or (case is not None and case.record.key == last.case.key):
+            self._amend()
+        else:
+            self.open_case(last.case.key, then=self._amend)
 
     def reset_to_ai(self) -> None:
         """Paint the AI's mask back, as one step that can be undone."""
@@ -191,12 +213,12 @@ class Stage:
     def undo(self) -> None:
         """Take the last stroke in this region back, whichever layer is active."""
         if self.layers is not None and self.session.reading is not None:
-            self.layers.correction.undo()
+            self._say_if_idle(self.layers.correction.undo, "There is nothing to undo in this region.")
 
     def redo(self) -> None:
         """Do what was undone again."""
         if self.layers is not None and self.session.reading is not None:
-            self.layers.correction.redo()
+            self._say_if_idle(self.layers.correction.redo, "There is nothing to redo in this region.")
 
     def pick_tool(self, label: int, mode: str = "paint") -> None:
         """Paint with a label on one's own correction."""
@@ -207,37 +229,41 @@ class Stage:
         correction.selected_label = label
         correction.mode = mode
 
+    def shows(self, layer: Layer) -> bool:
+        """Whether a layer belongs to the open case."""
+        return self.layers is not None and layer in self.layers.all
+
     def hide_overlays(self) -> None:
         """Show the bare image, until `show_overlays`."""
-        if self.layers is None or self._hidden:
-            return
-        self._hidden = [layer for layer in self.layers.overlays if layer.visible]
-        for layer in self._hidden:
-            layer.visible = False
+        if self.layers is not None:
+            self.hiding.hide(self.layers.overlays)
 
     def show_overlays(self) -> None:
         """Bring back what `hide_overlays` hid."""
-        hidden, self._hidden = self._hidden, []
-        for layer in hidden:
-            layer.visible = True
+        self.hiding.show()
 
-    def refresh_items(self) -> None:
-        """Read the case's regions from the store again and colour them by who holds them now."""
+    def refresh_lists(self) -> None:
+        """Read the case's regions from the store again, colour them by who holds them now, and tell the widgets."""
+        self._later.stop()
         session = self.session
         if session.project is None or session.case is None or self.layers is None:
             self.items = []
-            return
-        items = session.project.store.items(case_key=session.case.record.key)
-        known = {x.region.id for x in self.items}
-        self.items = items
-        if not all(x.region.id in known for x in items):
-            self.layers.show_regions(items)
-        self._recolor()
+        else:
+            self.items = session.project.store.items(case_key=session.case.record.key)
+            self._recolor()
+            self.layers.outlines.describe(self.items)
+        self.events.lists.emit()
+
+    def _on_worklist(self) -> None:
+        if self.session.reading is None:
+            self.refresh_lists()
+        else:
+            self._later.start(LATER_MS)
 
     def _recolor(self) -> None:
         reading = self.session.reading
         if self.layers is not None:
-            self.layers.recolor_regions(self.items, reading.item.region.id if reading else None)
+            self.layers.outlines.show(self.items, reading.item.region.id if reading else None)
 
     # session -> viewer
     def _on_case(self) -> None:
@@ -253,19 +279,17 @@ class Stage:
         self.layers.correction.events.set_data.connect(self._on_edit)
         show_plane(self.viewer, Plane.AXIAL)
         if items:
-            self._jump(items[0])
+            self.viewer.dims.point = tuple(self.layers.frame.world(_center(items[0], self.layers.frame)))
         self.viewer.layers.selection.active = self.layers.regions
 
     def _on_reading(self) -> None:
+        self.show_overlays()
         layers, reading = self.layers, self.session.reading
         if layers is None:
             return
-        correction = layers.correction
-        correction.visible = reading is not None
-        correction.editable = reading is not None
-        reset_undo(correction)
-        layers.ai.contour = 0 if reading is None else 1
-        layers.ai.opacity = 0.35 if reading is None else 0.9
+        layers.tracked.take_changed()
+        reset_undo(layers.correction)
+        layers.show_reading(reading is not None)
         self._recolor()
         if reading is None:
             self.viewer.layers.selection.active = layers.regions
@@ -282,8 +306,8 @@ class Stage:
         if self.layers is None:
             return
         frame = self.layers.frame
-        center = frame.to_view(item.case.geometry.index(item.region.center))
-        jump(self.viewer, frame.box_to_view(item.region.box), frame, center=tuple(np.round(center)))
+        self.hands.cursor_line.forget()
+        jump(self.viewer, frame.box_to_view(item.region.box), frame, center=_center(item, frame))
 
     # viewer -> session
     def _on_edit(self, event: Any = None) -> None:
@@ -291,6 +315,7 @@ class Stage:
             return
         box = self.layers.tracked.take_changed()
         if box is not None:
+            self._edits += 1
             self.session.note_change(self.layers.frame.box_to_file(box))
 
     def _reset_to_ai(self) -> None:
@@ -308,14 +333,14 @@ class Stage:
         """A click that is no stroke picks the region under the cursor."""
         if self.layers is None or event.button != 1 or self.viewer.layers.selection.active == self.layers.correction:
             return
-        number = self.layers.region_at(event.position)
+        number = self.layers.outlines.at(event.position)
         self.pick(next((x for x in self.items if x.region.number == number), None))
 
     def pick(self, item: WorkItem | None) -> None:
         """Mark a region as the one that *Defer to expert* is about."""
         self.picked = item
         if self.layers is not None:
-            self.layers.regions.selected_label = item.region.number if item else 0
+            self.layers.outlines.pick(item)
         self.events.picked.emit(item)
 
     def _finish_with(self, action: Callable[[], Any], said: str) -> None:
@@ -324,15 +349,22 @@ class Stage:
             self.events.problem.emit("Open a region of your worklist first.")
             return
         number, here = reading.item.region.number, reading.item.region.id
-        before = self.session.worklist()
-        if not self.attempt(action):
-            return
-        self.events.message.emit(f"Region {number} {said}.")
-        after = {item.region.id for item in self.session.worklist()}
-        place = next((i for i, item in enumerate(before) if item.region.id == here), 0)
-        rest = [item for item in before[place + 1 :] + before[:place] if item.region.id in after]
-        if rest:
-            self.open_item(rest[0])
+        before = self.session.waiting()
+        place = next((i for i, item in enumerate(before) if item.region.id == here), len(before))
+        with self.session.together():
+            if self.attempt(action):
+                self.events.message.emit(f"Region {number} {said}")
+                self._open_first(before[place + 1 :] + before[:place])
+
+    def _open_first(self, items: list[WorkItem]) -> None:
+        """Open the first of these that nobody else has taken in the meantime."""
+        case = self.session.case
+        for item in items:
+            if case is None or item.case.key != case.record.key:
+                self.open_item(item)
+                return
+            if not self.attempt(lambda item=item: self.session.begin(item)) or self.session.reading is not None:  # type: ignore[misc]
+                return
 
     def _on_removed(self, event: Any) -> None:
         """Somebody deleted a layer of ours: the case is closed, the draft stays in the journal."""
@@ -345,9 +377,22 @@ class Stage:
         # napari is still busy with its list of layers
         QTimer.singleShot(0, lambda: self._remove(layers))
 
+    def _amend(self) -> None:
+        self.attempt(self.session.amend_last)
+        if self.session.reading is not None and self.session.reading.supersedes:
+            self.events.message.emit("This is what you submitted, open again. It stands until you submit anew.")
+
+    def _say_if_idle(self, action: Callable[[], Any], line: str) -> None:
+        edits = self._edits
+        action()
+        self._on_edit()  # a layer that the user hid does not tell
+        if self._edits == edits:
+            self.events.message.emit(line)
+
     def _forget_layers(self) -> CaseLayers | None:
         layers, self.layers = self.layers, None
-        self.items, self.picked, self._hidden = [], None, []
+        self.items, self.picked = [], None
+        self.hiding.show()
         if layers is not None:
             layers.correction.events.paint.disconnect(self._on_edit)
             layers.correction.events.set_data.disconnect(self._on_edit)
@@ -357,6 +402,13 @@ class Stage:
         for layer in layers.all if layers is not None else ():
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
+
+
+def _center(item: WorkItem, frame: Frame) -> tuple[int, int, int]:
+    """View index of the middle of a region."""
+    index = np.round(item.case.geometry.index(item.region.center)).astype(int)
+    s, p, left = (int(i) for i in frame.to_view(index))
+    return s, p, left
 
 
 def stage_of(viewer: Viewer) -> Stage:

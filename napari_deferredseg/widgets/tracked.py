@@ -65,10 +65,12 @@ def reset_undo(layer: Labels) -> None:
     Mode and selected label stay as they are. napari drops the history of a layer that stops being editable.
     """
     mode, editable = layer.mode, layer.editable
-    layer.editable = True
-    layer.editable = False
-    layer.editable = editable
-    layer.mode = mode
+    # in the end nothing else is changed, so nobody needs to hear of it
+    with layer.events.blocker_all():
+        layer.editable = True
+        layer.editable = False
+        layer.editable = editable
+        layer.mode = mode
 
 
 def _touched(key: Any, shape: tuple[int, ...]) -> Box | None:

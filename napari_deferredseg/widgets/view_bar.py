@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_deferredseg.widgets.hands import image_to_window
 from napari_deferredseg.widgets.orientation import Plane, plane_shown, show_3d, show_plane
+from napari_deferredseg.widgets.panel import Choice, listen
 from napari_deferredseg.widgets.windows import PRESETS, apply_window
 
 if TYPE_CHECKING:
     from napari_deferredseg.widgets.stage import Stage
 
-HELP = "Wheel: slice · Ctrl+wheel: zoom · right drag: window · hold H: bare image · Q: next plane · Ctrl+Z: undo"
-WINDOW = "window ..."
+HELP = (
+    "<small>Wheel: slice. Ctrl+wheel: zoom. Right drag: window. "
+    "Hold H: bare image. Q: next plane. Ctrl+Z: undo.</small>"
+)
+WINDOW = "Window ..."
 
 
 class ViewBar(QWidget):
@@ -26,11 +31,10 @@ class ViewBar(QWidget):
         self._viewer = stage.viewer
         self.planes = {plane: QPushButton(plane.name.capitalize()) for plane in Plane}
         self.three = QPushButton("3-D")
-        self.window_presets = QComboBox()
+        self.window_presets = Choice()
         self.window_presets.addItems([WINDOW, *PRESETS])
         help_line = QLabel(HELP)
         help_line.setWordWrap(True)
-        help_line.setEnabled(False)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         for column, button in enumerate((*self.planes.values(), self.three)):
@@ -44,8 +48,8 @@ class ViewBar(QWidget):
         self.three.clicked.connect(lambda: self._show(None))
         self.window_presets.textActivated.connect(self._apply)
         for emitter in (self._viewer.dims.events.order, self._viewer.dims.events.ndisplay):
-            emitter.connect(self.refresh)
-        self._viewer.scene.camera.events.orientation.connect(self.refresh)
+            listen(self, emitter, self.refresh)
+        listen(self, self._viewer.scene.camera.events.orientation, self.refresh)
         self.refresh()
 
     def refresh(self, event: object = None) -> None:
@@ -57,7 +61,10 @@ class ViewBar(QWidget):
 
     def _show(self, plane: Plane | None, checked: bool = True) -> None:
         if plane is None:
-            show_3d(self._viewer)
+            with warnings.catch_warnings():
+                # napari would tell the reader that outlines are filled in 3-D, in a box over the picture
+                warnings.simplefilter("ignore", UserWarning)
+                show_3d(self._viewer)
         else:
             show_plane(self._viewer, plane)
         self.refresh()

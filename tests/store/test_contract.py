@@ -53,6 +53,14 @@ class TestReaders:
 
 
 class TestCases:
+    def test_a_case_whose_image_moved(self, store, make):
+        case = make.case(source="old/ct.nii.gz")
+        store.add_prediction(case, make.prediction(case), [], [])
+        store.move_case(case.key, "new/ct.nii.gz", "1.2.3")
+        assert store.case(case.key) == case.model_copy(update={"source": "new/ct.nii.gz", "series": "1.2.3"})
+        with pytest.raises(InputError, match=f"known cases: {case.key}"):
+            store.move_case("case-nowhere", "x", "")
+
     def test_everything_comes_back_as_it_was(self, store, make):
         case = make.case(modality="CT", series="1.2.3")
         prediction = make.prediction(case)

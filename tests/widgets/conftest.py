@@ -13,9 +13,15 @@ events that Qt sends for a person's hand. `make_volume` and `any_volume` give vo
 
 Voxels are indices of the layer's data; they must lie in the slice on the screen and on the canvas, otherwise the
 mouse raises, since a person could not have reached them.
+
+`desk` is a reader's place: the small scene of tests/conftest.py as a project, our panels docked, and hands that choose
+names, open regions, paint, press and hold keys.
 """
 
 from __future__ import annotations
+
+import gc
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -27,6 +33,7 @@ from scipy.spatial.transform import Rotation
 
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.volume import Volume
+from napari_deferredseg.widgets.stage import LATER_MS
 
 DIRECTIONS = {
     "axial": np.eye(3),
@@ -122,7 +129,10 @@ class Mouse:
 
     def wheel(self, viewer, notches: float, pixel=None, modifiers=NO_KEY) -> None:
         """Turn the wheel; positive is away from the hand. At the middle of the canvas unless a pixel is given."""
-        native = self.native(viewer)
+        self.wheel_on(self.native(viewer), notches, pixel, modifiers)
+
+    def wheel_on(self, native, notches: float, pixel=None, modifiers=NO_KEY) -> None:
+        """Turn the wheel above any Qt widget."""
         where = QPointF(*(pixel or (native.width() / 2, native.height() / 2)))
         event = QWheelEvent(
             where,
@@ -143,6 +153,15 @@ class Mouse:
         event = QMouseEvent(kind, where, QPointF(native.mapToGlobal(where.toPoint())), button, buttons, modifiers)
         QApplication.sendEvent(native, event)
         self._qtbot.wait(BETWEEN_MOVES_MS)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_collections(qapp):
+    """napari collects garbage for every layer that goes: let it look at the viewer only, not at every module."""
+    import_module("napari.window")
+    import_module("napari_deferredseg.widgets.contributions")
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -178,10 +197,10 @@ def open_stage(make_napari_viewer_proxy, qtbot):
         viewer = proxy.__wrapped__
         viewer.window.resize(width, height)
         makers = {
-            "export": contributions.make_export,
-            "defer": contributions.make_defer,
-            "run": contributions.make_run,
-            "worklist": contributions.make_worklist,
+            "export": contributions.ExportDock,
+            "defer": contributions.DeferDock,
+            "run": contributions.RunDock,
+            "worklist": contributions.WorklistDock,
         }
         panels = {}
         for name, make in makers.items():
@@ -191,6 +210,116 @@ def open_stage(make_napari_viewer_proxy, qtbot):
         return viewer, panels
 
     return opened
+
+
+class Desk:
+    """A reader at the screen. Regions 1 to 3 are Ada's, 4 is for Ada's and Ben's group, 5 is Ben's."""
+
+    def __init__(self, viewer, panels, mouse, qtbot, scene) -> None:
+        self.viewer, self.panels, self.mouse, self.qtbot, self.scene = viewer, panels, mouse, qtbot, scene
+        self.worklist = panels["worklist"]
+        self.stage, self.session = self.worklist.stage, self.worklist.session
+
+    @property
+    def store(self):
+        """Store of the open project."""
+        return self.session.project.store
+
+    @property
+    def notice(self) -> str:
+        """Last line that the worklist shows."""
+        return self.worklist.notice.text()
+
+    @property
+    def number(self) -> int | None:
+        """Number of the open region."""
+        return self.session.reading.item.region.number if self.session.reading else None
+
+    @property
+    def correction(self):
+        """The layer to paint on."""
+        return self.stage.layers.correction
+
+    def wait(self, condition) -> None:
+        """Wait until something is so."""
+        self.qtbot.waitUntil(condition, timeout=20_000)
+
+    def settle(self) -> None:
+        """Let the lists catch up, which they do a moment after a region was opened."""
+        self.qtbot.wait(LATER_MS + 20)
+
+    def open_project(self, folder=None) -> None:
+        """Open the scene's project, or another one."""
+        self.worklist.project_bar.open_folder(folder or self.scene.folder)
+
+    def say_who(self, login: str) -> None:
+        """Choose a name, as a person does; the first case of the worklist opens."""
+        index = self.worklist.who.findData(login)
+        self.worklist.who.setCurrentIndex(index)
+        self.worklist.who.activated.emit(index)
+
+    def sit_down(self, login: str = "ada"):
+        """Open the project, choose a name, wait for the case."""
+        self.open_project()
+        self.say_who(login)
+        self.wait(lambda: self.session.case is not None)
+        return self
+
+    def open_row(self, number: int) -> None:
+        """Click a region in the list, once it is up to date."""
+        self.settle()
+        cells = [self.worklist.table.item(row, 1).text() for row in range(self.worklist.table.rowCount())]
+        row = cells.index(str(number))
+        table = self.worklist.table
+        middle = table.visualItemRect(table.item(row, 2)).center()
+        self.qtbot.mouseClick(table.viewport(), LEFT, pos=middle)
+
+    def click(self, button) -> None:
+        """Click a button."""
+        assert button.isEnabled()
+        self.qtbot.mouseClick(button, LEFT)
+
+    def key(self, key, modifiers=NO_KEY, widget=None) -> None:
+        """Press and release a key on a widget; on the canvas unless told."""
+        self.qtbot.keyClick(widget or self.mouse.native(self.viewer), key, modifiers)
+
+    def voxel(self, down: int = 0, right: int = 0) -> tuple[int, int, int]:
+        """View index beside the middle of the open region, in the slice on the screen."""
+        region, frame = self.session.reading.item.region, self.stage.layers.frame
+        center = np.round(self.session.case.record.geometry.index(region.center)).astype(int)
+        place = [int(i) for i in frame.to_view(center)]
+        for axis, step in zip(self.viewer.dims.displayed[-2:], (down, right), strict=True):
+            place[axis] += step
+        return tuple(place)
+
+    def paint(self, label: int = 7, down: int = 0, right: int = 0) -> None:
+        """Click with the brush, beside the middle of the open region."""
+        self.stage.pick_tool(label)
+        self.mouse.click(self.viewer, self.correction, self.voxel(down, right))
+
+    def drafts(self, login: str = "ada") -> list:
+        """Everything of a reader's in the journal, read by another process, as it were."""
+        with self.scene.open() as project:
+            return project.journal.drafts(login)
+
+
+@pytest.fixture
+def desk(open_stage, mouse, qtbot, scene) -> Desk:
+    """A place to read at; nobody has sat down yet."""
+    with scene.open() as project:
+        for item in project.store.items():
+            number = item.region.number
+            reader, group = (None, "abdomen") if number == 4 else ("ada" if number < 4 else "ben", None)
+            project.store.assign(item.region.id, reader=reader, group=group, by="test")
+    viewer, panels = open_stage(900, 720)
+    return Desk(viewer, panels, mouse, qtbot, scene)
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path_factory, monkeypatch):
+    """Preferences of this test alone: those of whoever runs it stay as they are."""
+    monkeypatch.setattr("napari.settings._CFG_PATH", str(tmp_path_factory.mktemp("preferences") / "settings.yaml"))
+    monkeypatch.setattr("napari.settings._PLUGIN_SETTINGS", {})
 
 
 @pytest.fixture(params=DIRECTIONS)

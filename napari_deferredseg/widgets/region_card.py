@@ -1,0 +1,184 @@
+"""The open region in *My worklist*: what is asked, the tools to repaint it, what the reader can say."""
+
+from __future__ import annotations
+
+import html
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QGridLayout,
+    QInputDialog,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_deferredseg.core.records import Verdict
+from napari_deferredseg.widgets.keys import SHORTCUTS
+from napari_deferredseg.widgets.paint_bar import PaintBar
+from napari_deferredseg.widgets.panel import NoteField, Notice, listen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_deferredseg.usecases.read import Reading
+    from napari_deferredseg.widgets.stage import Stage
+
+LEGEND = "White: the region in question. Line: the AI. Filled: yours."
+NEXT_STEP = "QPushButton:enabled { background: #2a66c8; color: white; }"
+
+
+class RegionCard(QWidget):
+    """What is asked of the reader; below it, where it never moves, the last message and the buttons."""
+
+    def __init__(self, stage: Stage, notice: Notice) -> None:
+        super().__init__()
+        self._stage = stage
+        self._notice = notice
+        self.title = QLabel()
+        self.title.setWordWrap(True)
+        self.legend = QLabel(LEGEND)
+        self.legend.setWordWrap(True)
+        self.paint_bar = PaintBar(stage)
+        self.note = NoteField("Note (no patient names)")
+        self.note.setToolTip("For whoever sees this correction. Enter goes back to the picture.")
+        self.saved = QLabel()
+        self.saved.setWordWrap(True)
+        self.saved.setMinimumHeight(2 * self.fontMetrics().lineSpacing())
+        self.saved.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self.buttons = Buttons(stage)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.title)
+        column.addWidget(self.legend)
+        column.addWidget(self.paint_bar)
+        column.addWidget(self.note)
+        column.addWidget(notice)
+        column.addWidget(self.saved)
+        column.addWidget(self.buttons)
+        self.note.textEdited.connect(self._note_edited)
+        listen(self, stage.session.events.reading, self.refresh)
+        stage.saved.connect(self._on_saved)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the open region."""
+        reading = self._stage.session.reading
+        self.note.clearFocus()  # what is typed next is for the picture
+        for part in (self.note, self.legend, self.paint_bar):
+            part.setVisible(reading is not None)
+        self._show_next_step()
+        self.title.setText("" if reading is None else "<br>".join(_lines(reading)))
+        if reading is not None:
+            self.note.setText(reading.note)
+            self.paint_bar.show_region(reading.item.region, reading.case.prediction.table)
+
+    def invite(self) -> None:
+        """Say how to start, while no region is open."""
+        if self._stage.session.reading is None:
+            self.title.setText("Click a region above, or press N, to start.")
+
+    def _note_edited(self, text: str) -> None:
+        reading = self._stage.session.reading
+        if reading is not None:
+            reading.note = text
+            self._stage.session.save()
+
+    def _on_saved(self) -> None:
+        reading = self._stage.session.reading
+        self._notice.settle()
+        self._show_next_step()
+        if reading is not None and (reading.note or reading.changed_voxels):
+            self.saved.setText(f"✓ Saved on this computer. {self.saved.text()}")
+
+    def _show_next_step(self) -> None:
+        """Say what to press now, and make it stand out."""
+        reading = self._stage.session.reading
+        painted = reading.changed_voxels if reading is not None else 0
+        self.buttons.show_state(reading is not None, bool(painted))
+        if reading is None:
+            self.saved.setText("")
+        elif painted:
+            self.saved.setText(f"{painted} voxels painted: {SHORTCUTS['submit'].key} submits them.")
+        else:
+            self.saved.setText(f"The AI is right: {SHORTCUTS['accept'].key}. It is not: paint it right, then submit.")
+
+
+class Buttons(QWidget):
+    """What the reader can say. The names are followed by the keys."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self._stage = stage
+        self.accept = _button("Accept", "accept", stage.accept)
+        self.submit = _button("Submit", "submit", stage.submit)
+        self.previous = _button("Previous", "previous", lambda: stage.step(-1))
+        self.next = _button("Next", "next", lambda: stage.step(1))
+        self.skip = _button("Skip", "skip", stage.skip)
+        self.decline = QPushButton("Decline ...")
+        self.decline.setToolTip("Refuse the region, with a reason; the lead finds somebody else")
+        self.decline.clicked.connect(self._ask_decline)
+        self.reset = QPushButton("Reset to AI")
+        self.reset.setToolTip(
+            f"Show the AI's mask again in this region; {SHORTCUTS['undo'].key} brings your paint back"
+        )
+        self.reset.clicked.connect(stage.reset_to_ai)
+        self.amend = _button("Take back", "amend", stage.amend)
+        self.more = QPushButton("Cannot tell")
+        self.more.setToolTip("The image does not decide it, or there is nothing to decide")
+        self.more.setMenu(self._verdicts())
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        rows = ((self.accept, self.submit), (self.more, self.reset), (self.skip, self.decline))
+        for row, pair in enumerate((*rows, (self.previous, self.next))):
+            for column, widget in enumerate(pair):
+                grid.addWidget(widget, row, column)
+        grid.addWidget(self.amend, len(rows) + 1, 0, 1, 2)
+
+    def show_state(self, is_open: bool, painted: bool) -> None:
+        """Offer what needs an open region only where there is one; colour what fits what was painted."""
+        for widget in (self.accept, self.submit, self.skip, self.decline, self.reset, self.more):
+            widget.setEnabled(is_open)
+        for widget, is_next in ((self.accept, not painted), (self.submit, painted)):
+            style = NEXT_STEP if is_next else ""
+            if style != widget.styleSheet():  # napari's own style is worked out anew whatever is set
+                widget.setStyleSheet(style)
+        self.amend.setEnabled(self._stage.session.last is not None)
+
+    def _verdicts(self) -> QMenu:
+        menu = QMenu(self)
+        for verdict, text in (
+            (Verdict.INDETERMINATE, "Cannot be decided on this image"),
+            (Verdict.POINTLESS, "Pointless: nothing here to decide"),
+        ):
+            menu.addAction(text, partial(self._stage.give_verdict, verdict))
+        return menu
+
+    def _ask_decline(self) -> None:
+        reason, given = QInputDialog.getText(self, "Decline", "Why do you decline this region?")
+        if given:
+            self._stage.decline(reason)
+
+
+def _lines(reading: Reading) -> list[str]:
+    region, table = reading.item.region, reading.case.prediction.table
+    names = ", ".join(table.name(value) for value in region.labels) or "no label"
+    again = ", your submission opened again" if reading.supersedes else ""
+    size = f"{region.volume / 1000:.1f} ml" if region.volume >= 100 else f"{region.volume:.0f} mm³"
+    lines = [f"<b>Region {region.number}</b>: {html.escape(names)}, {size}{again}"]
+    lines.append(f"<b>{html.escape(reading.question())}</b>")
+    return [*lines, f"<i>{html.escape(region.note)}</i>"] if region.note else lines
+
+
+def _button(text: str, name: str, action: Callable[[], Any]) -> QPushButton:
+    shortcut = SHORTCUTS[name]
+    button = QPushButton(f"{text}  ({shortcut.key})")
+    button.setToolTip(f"{shortcut.does[0].upper()}{shortcut.does[1:]}")
+    button.clicked.connect(lambda: action())
+    return button

@@ -1,0 +1,107 @@
+"""The list of regions in *My worklist*."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+
+from napari_deferredseg.core.records import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from napari_deferredseg.core.records import WorkItem
+
+    Names = Callable[[Sequence[WorkItem]], Mapping[str, str]]
+
+COLUMNS = ("", "Region", "About", "min", "")
+WIDEST = ("▶", "9999", "", "99.9", "✓ done")
+ABOUT = 2
+STATES = {State.SKIPPED: "skipped", State.CLAIMED: "started", State.SUBMITTED: "✓ done", State.SETTLED: "✓ done"}
+HERE = "▶"
+
+
+class RegionTable(QTableWidget):
+    """One row a region. Only what changed is written, since a reader waits for it after every submission."""
+
+    def __init__(self) -> None:
+        super().__init__(0, len(COLUMNS))
+        self._ids: list[str] = []
+        self._states: dict[str, State] = {}
+        self._here: str | None = None
+        self.setHorizontalHeaderLabels(COLUMNS)
+        self.verticalHeader().setVisible(False)
+        self.setShowGrid(False)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        # The viewer's keys must keep working after a click in the list.
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(ABOUT, QHeaderView.ResizeMode.Stretch)
+        for column, text in enumerate(WIDEST):
+            wide = self.fontMetrics().horizontalAdvance(text) + 20
+            self.setColumnWidth(column, max(header.sectionSizeHint(column), wide))
+        self.setMinimumHeight(100)
+
+    def show_items(self, items: Sequence[WorkItem], names: Names) -> None:
+        """List these, in this order; `names` says what regions are about that are not listed yet."""
+        wanted = {item.region.id for item in items}
+        for row in reversed(range(len(self._ids))):
+            if self._ids[row] not in wanted:
+                self._take_out(row)
+        known = set(self._ids)
+        new = names([item for item in items if item.region.id not in known])
+        for row, item in enumerate(items):
+            if self._ids[row : row + 1] != [item.region.id]:
+                self._put_in(row, item, new)
+            elif self._states[item.region.id] is not item.assignment.state:
+                self._write_state(row, item)
+
+    def mark(self, region_id: str | None) -> None:
+        """Point at a region, or at none."""
+        for identity, sign in ((self._here, ""), (region_id, HERE)):
+            if identity in self._ids:
+                self._cell(self._ids.index(identity), 0).setText(sign)
+        self._here = region_id
+        if region_id in self._ids:
+            self.selectRow(self._ids.index(region_id))
+        else:
+            self.clearSelection()
+
+    def _take_out(self, row: int) -> str:
+        self.removeRow(row)
+        return self._ids.pop(row)
+
+    def _put_in(self, row: int, item: WorkItem, names: Mapping[str, str]) -> None:
+        identity, about = item.region.id, names.get(item.region.id, "")
+        if identity in self._ids:
+            before = self._ids.index(identity)
+            about = self._cell(before, ABOUT).text()
+            self._take_out(before)
+        self._ids.insert(row, identity)
+        self.insertRow(row)
+        here = HERE if identity == self._here else ""
+        for column, text in enumerate((here, str(item.region.number), about, f"{item.region.minutes:.1f}", "")):
+            self.setItem(row, column, QTableWidgetItem(text))
+        self._write_state(row, item)
+
+    def _write_state(self, row: int, item: WorkItem) -> None:
+        self._states[item.region.id] = item.assignment.state
+        self._cell(row, len(COLUMNS) - 1).setText(STATES.get(item.assignment.state, ""))
+        tip = _tip(item)
+        for column in range(len(COLUMNS)):
+            self._cell(row, column).setToolTip(tip)
+
+    def _cell(self, row: int, column: int) -> QTableWidgetItem:
+        cell = self.item(row, column)
+        assert cell is not None
+        return cell
+
+
+def _tip(item: WorkItem) -> str:
+    done = item.assignment.state in (State.SUBMITTED, State.SETTLED)
+    what = "Click to open your submission again." if done else "Click to open."
+    return f"{item.case.key}, region {item.region.number}. {what} {item.region.note}".strip()

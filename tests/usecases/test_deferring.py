@@ -1,0 +1,149 @@
+"""Regions go to a reader, to a group, or to whom the router chooses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_deferredseg.core.boxes import bounding_box, slices
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.records import Origin, Reader, State, Verdict, utc_now
+from napari_deferredseg.routing.budget import Budget
+from napari_deferredseg.usecases.defer import ROUTER, Target, defer_drawn, defer_region
+from napari_deferredseg.usecases.open_case import load_case
+from napari_deferredseg.usecases.read import begin, submit
+from napari_deferredseg.usecases.run import run_external
+
+
+@pytest.fixture
+def project(scene):
+    with scene.open() as opened:
+        yield opened
+
+
+@pytest.fixture
+def case(project):
+    return load_case(project, project.store.cases()[0].key)
+
+
+@pytest.fixture
+def ball(case):
+    """An outline that somebody drew: a ball across the border of the liver."""
+    z, y, x = np.indices(case.labels.shape)
+    return (z - 12) ** 2 + (y - 20) ** 2 + (x - 21) ** 2 < 20
+
+
+def on_worklist(project, login: str) -> set[str]:
+    return {item.region.id for item in project.store.worklist(login, utc_now())}
+
+
+def test_a_region_goes_from_one_reader_to_another(project):
+    item = next(x for x in project.store.items() if x.assignment.reader == "ben")
+    given = defer_region(project, item.region.id, Target(reader="Ada Moreau"), by="lea", note="your field")
+    assert (given.reader, given.state, given.assigned_by, given.reason) == ("ada", State.OPEN, "lea", "your field")
+    assert item.region.id in on_worklist(project, "ada")
+    assert item.region.id not in on_worklist(project, "ben")
+
+
+def test_a_region_goes_to_a_group_and_every_member_sees_it(project):
+    item = project.store.items()[0]
+    defer_region(project, item.region.id, Target(group="abdomen"), by="lea")
+    seen = {login: item.region.id in on_worklist(project, login) for login in ("ada", "ben", "lea")}
+    assert seen == {"ada": True, "ben": True, "lea": False}
+
+
+def test_the_router_minds_who_is_busy(project):
+    project.store.add_reader(Reader(login="zoe", name="Zoe", capacity=600))
+    item = project.store.items()[0]
+    assert defer_region(project, item.region.id, ROUTER, by="lea").reader == "zoe"
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (Target(group="thorax"), r"'thorax'; known groups: abdomen"),
+        (Target(reader="nobody"), r"'nobody'; known logins: ada, ben, lea"),
+    ],
+)
+def test_an_unknown_target_changes_nothing(project, case, ball, target, message):
+    before = project.store.items()
+    with pytest.raises(InputError, match=message):
+        defer_region(project, before[0].region.id, target, by="lea")
+    with pytest.raises(InputError, match=message):
+        defer_drawn(project, case, ball, target, by="lea")
+    assert [x.assignment for x in project.store.items()] == [x.assignment for x in before]
+
+
+def test_an_unknown_region(project):
+    with pytest.raises(InputError, match="no region"):
+        defer_region(project, "ab12", Target(reader="ada"), by="lea")
+
+
+def test_a_region_that_is_being_read_stays(project):
+    item = project.store.items()[0]
+    project.store.claim(item.region.id, item.assignment.reader, utc_now())
+    for target in (ROUTER, Target(reader="lea"), Target(group="abdomen")):
+        with pytest.raises(InputError, match="is reading"):
+            defer_region(project, item.region.id, target, by="lea")
+
+
+def test_a_declined_region_comes_back_to_somebody(project):
+    item = next(x for x in project.store.items() if x.assignment.reader == "ben")
+    project.store.claim(item.region.id, "ben", utc_now())
+    project.store.decline(item.region.id, "ben", "not my field")
+    assert item.region.id not in on_worklist(project, "ben")
+    assert defer_region(project, item.region.id, Target(reader="lea"), by="lea").state is State.OPEN
+    assert item.region.id in on_worklist(project, "lea")
+
+
+def test_what_is_drawn_becomes_a_region(project, case, ball):
+    numbers = {item.region.number for item in project.store.items()}
+    made = defer_drawn(project, case, ball, Target(reader="lea"), by="ada", note="look here")
+    item = next(x for x in project.store.worklist("lea", utc_now()) if x.region.id == made.id)
+    region = item.region
+    assert region.box == bounding_box(ball)
+    np.testing.assert_array_equal(region.mask, ball[slices(region.box)])
+    assert region.volume == pytest.approx(ball.sum() * case.record.geometry.voxel_volume)
+    np.testing.assert_allclose(case.record.geometry.index(region.center), (12, 20, 21), atol=1.01)
+    assert (region.origin, region.note, item.assignment.assigned_by) == (Origin.DRAWN, "look here", "ada")
+    assert region.labels == (1,)
+    assert 0.1 <= region.minutes <= 10
+    assert region.number not in numbers
+
+
+def test_what_is_drawn_beside_an_organ_asks_about_it(project, case):
+    drawn = np.zeros(case.labels.shape, bool)
+    drawn[10, 20, 22:25] = True
+    assert not case.labels[drawn].any()
+    assert defer_drawn(project, case, drawn, ROUTER, by="lea").labels == (1,)
+
+
+def test_what_is_drawn_far_from_everything_has_no_label(project, case):
+    drawn = np.zeros(case.labels.shape, bool)
+    drawn[23, 39, 43] = True
+    made = defer_drawn(project, case, drawn, ROUTER, by="lea")
+    assert made.labels == ()
+    assert made.id in set().union(*(on_worklist(project, login) for login in ("ada", "ben", "lea")))
+
+
+def test_nothing_drawn(project, case):
+    before = len(project.store.items())
+    with pytest.raises(InputError, match="nothing is drawn"):
+        defer_drawn(project, case, np.zeros(case.labels.shape, bool), ROUTER, by="lea")
+    assert len(project.store.items()) == before
+
+
+def test_drawn_regions_outlive_another_run(scene, project, case, ball):
+    made = defer_drawn(project, case, ball, Target(reader="ada"), by="lea")
+    run_external(project, scene.files, Budget(amount=1, unit="regions"))
+    assert {x.region.id for x in project.store.items()} >= {made.id}
+    assert made.id in on_worklist(project, "ada")
+
+
+def test_what_is_submitted_is_not_given_away(project, case):
+    item = project.store.items()[0]
+    reader = project.store.reader(item.assignment.reader)
+    reading = begin(project, case, item, reader, case.composed.copy(), utc_now())
+    submit(reading, Verdict.ACCEPTED, utc_now())
+    with pytest.raises(InputError, match="is submitted"):
+        defer_region(project, item.region.id, Target(reader="lea"), by="lea")

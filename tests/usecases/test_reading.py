@@ -1,0 +1,441 @@
+"""A reader's way through a worklist: nothing is lost, nothing is said that was not meant, one region has one home."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from napari_deferredseg.core.boxes import slices
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.records import State, Verdict, utc_now
+from napari_deferredseg.store.base import LEASE
+from napari_deferredseg.usecases import read
+from napari_deferredseg.usecases.defer import Target, defer_region
+from napari_deferredseg.usecases.open_case import load_case
+from napari_deferredseg.usecases.session import Session, next_after
+
+
+def sit_down(scene, login: str | None = None) -> Session:
+    session = Session()
+    session.messages = []
+    session.events.message.connect(session.messages.append)
+    session.set_project(scene.open())
+    session.set_case(load_case(session.project, session.project.store.cases()[0].key))
+    if login:
+        session.choose_reader(login)
+    return session
+
+
+@pytest.fixture
+def sitting(scene):
+    """Make sessions on the scene's project; those left open are closed."""
+    made: list[Session] = []
+
+    def one(login: str | None = None) -> Session:
+        made.append(sit_down(scene, login))
+        return made[-1]
+
+    yield one
+    for session in made:
+        session.close()
+
+
+@pytest.fixture
+def session(sitting) -> Session:
+    return sitting("ben")
+
+
+def paint(session: Session, value: int = 7, thick: int = 2):
+    """Paint the upper slices of the open region."""
+    (z, _), y, x = session.reading.item.region.box
+    box = ((z, z + thick), y, x)
+    session.work[slices(box)] = value
+    session.note_change(box)
+    return box
+
+
+def state(session: Session, region_id: str) -> State:
+    return next(x for x in session.project.store.items() if x.region.id == region_id).assignment.state
+
+
+def vanish(session: Session) -> None:
+    """End a session as a crash does: the strokes are on the disk, nobody puts anything aside."""
+    assert session._saver.flush(10)
+    session.project.store.close()
+
+
+# what is needed before one can read
+def test_who_and_what_must_be_said_first(scene):
+    session = Session()
+    with pytest.raises(InputError, match="open a project"):
+        session.choose_reader("ben")
+    assert session.worklist() == []
+    session.set_project(scene.open())
+    item = session.project.store.items()[0]
+    with pytest.raises(InputError, match="who you are"):
+        session.begin(item)
+    session.choose_reader("Ben Okafor")
+    with pytest.raises(InputError, match="is not open"):
+        session.begin(item)
+    with pytest.raises(InputError, match="known logins"):
+        session.choose_reader("zoe")
+    assert session.reader.login == "ben"
+    for action in (session.skip, session.reset_to_ai, lambda: session.decline("x"), session.submit_as_it_is):
+        with pytest.raises(InputError, match="open a region"):
+            action()
+    with pytest.raises(InputError, match="not submitted"):
+        session.amend_last()
+    session.close()
+    assert session.project is None
+
+
+def test_the_worklist_is_the_readers_own(sitting):
+    session = sitting()
+    assert session.worklist() == []
+    every = {item.region.id for item in session.project.store.items()}
+    seen = []
+    for login in ("ada", "ben", "lea"):
+        session.choose_reader(login)
+        seen += [item.region.id for item in session.worklist()]
+    assert sorted(seen) == sorted(every)
+
+
+def test_next_goes_round():
+    class Item:
+        def __init__(self, name: str) -> None:
+            self.region = type("Region", (), {"id": name})
+
+    items = [Item(name) for name in "abc"]
+    assert [next_after(items, x, 1).region.id for x in "abc"] == ["b", "c", "a"]
+    assert [next_after(items, x, -1).region.id for x in "abc"] == ["c", "a", "b"]
+    assert next_after(items, "gone", 1) is items[0]
+    assert next_after([], "a", 1) is None
+
+
+# nothing is lost
+def test_work_is_back_after_a_crash(sitting):
+    before = sitting("ben")
+    item = before.worklist()[0]
+    before.begin(item)
+    before.reading.note = "unsure about the rim"
+    paint(before)
+    work = before.work.copy()
+    vanish(before)
+    after = sitting("ben")
+    assert not (after.work == 7).any()
+    assert after.begin(next(x for x in after.worklist() if x.region.id == item.region.id))
+    np.testing.assert_array_equal(after.work, work)
+    assert after.messages == ["Your earlier work on this region is back."]
+    assert after.reading.note == "unsure about the rim"
+    assert after.submit(Verdict.EDITED).note == "unsure about the rim"
+    assert after.project.journal.drafts("ben") == []
+
+
+def test_only_ones_own_work_comes_back(sitting):
+    ben = sitting("ben")
+    item = ben.worklist()[0]
+    defer_region(ben.project, item.region.id, Target(group="abdomen"), by="lea")
+    ben.begin(next(x for x in ben.worklist() if x.region.id == item.region.id))
+    paint(ben)
+    ben.skip()
+    ada = sitting("ada")
+    ada.begin(next(x for x in ada.worklist() if x.region.id == item.region.id))
+    assert not ada.painted()
+    assert ada.messages == []
+
+
+def test_a_crash_does_not_undo_what_others_settled_meanwhile(sitting):
+    ben = sitting("ben")
+    item = ben.worklist()[0]
+    ben.begin(item)
+    box = paint(ben, 7, thick=1)
+    vanish(ben)
+
+    ada = sitting("ada")
+    other = ada.worklist()[0]
+    ada.begin(other)
+    (z, _), (y, _), (x, _) = item.region.box
+    beyond = ((z + 2, z + 3), (y, y + 1), (x, x + 1))
+    ada.work[slices(beyond)] = 5
+    ada.note_change(beyond)
+    ada.submit(Verdict.EDITED)
+
+    again = sitting("ben")
+    again.begin(next(x for x in again.worklist() if x.region.id == item.region.id))
+    assert (again.work[slices(box)] == 7).all()
+    assert (again.work[slices(beyond)] == 5).all()
+
+
+def test_what_is_put_aside_waits(session):
+    first, second = session.worklist()[:2]
+    composed = session.work.copy()
+    session.begin(first)
+    paint(session)
+    painted = session.work.copy()
+    session.begin(second)
+    np.testing.assert_array_equal(session.work, composed)
+    assert state(session, first.region.id) is State.CLAIMED
+    session.begin(first)
+    np.testing.assert_array_equal(session.work, painted)
+    assert state(session, second.region.id) is State.OPEN
+
+
+def test_an_untouched_region_is_given_back(session):
+    item = session.worklist()[0]
+    session.begin(item)
+    assert state(session, item.region.id) is State.CLAIMED
+    session.leave()
+    assert state(session, item.region.id) is State.OPEN
+    session.begin(item)
+    assert session.messages == []
+    assert not session.painted()
+
+
+def test_closing_the_session_keeps_the_draft(sitting):
+    session = sitting("ben")
+    item = session.worklist()[0]
+    session.begin(item)
+    paint(session)
+    work = session.work.copy()
+    session.close()
+    again = sitting("ben")
+    again.begin(next(x for x in again.worklist() if x.region.id == item.region.id))
+    np.testing.assert_array_equal(again.work, work)
+
+
+def test_another_reader_at_the_same_desk_sees_none_of_it(session):
+    item = session.worklist()[0]
+    composed = session.work.copy()
+    session.begin(item)
+    paint(session)
+    session.choose_reader("ada")
+    assert session.reading is None
+    np.testing.assert_array_equal(session.work, composed)
+    assert item.region.id not in {x.region.id for x in session.worklist()}
+
+
+def test_a_skipped_region_comes_last_and_keeps_its_paint(session):
+    item = session.worklist()[0]
+    session.begin(item)
+    paint(session)
+    work = session.work.copy()
+    session.skip()
+    assert session.worklist()[-1].region.id == item.region.id
+    assert state(session, item.region.id) is State.SKIPPED
+    session.begin(session.worklist()[-1])
+    np.testing.assert_array_equal(session.work, work)
+
+
+def test_declining_needs_a_reason(session):
+    item = session.worklist()[0]
+    session.begin(item)
+    with pytest.raises(InputError, match="few words"):
+        session.decline("  ")
+    assert session.reading.item.region.id == item.region.id
+    session.decline("motion, cannot judge")
+    assert session.reading is None
+    held = next(x for x in session.project.store.items() if x.region.id == item.region.id).assignment
+    assert (held.state, held.reason) == (State.DECLINED, "motion, cannot judge")
+    assert item.region.id not in {x.region.id for x in session.worklist()}
+
+
+# what is said is what was meant
+@pytest.mark.parametrize("verdict", [Verdict.ACCEPTED, Verdict.INDETERMINATE, Verdict.POINTLESS])
+def test_paint_and_a_verdict_without_edits_contradict_each_other(session, verdict):
+    session.begin(session.worklist()[0])
+    box = paint(session)
+    voxels = (session.work[slices(box)] != session.case.composed[slices(box)]).sum()
+    with pytest.raises(InputError, match=f"{voxels} voxels are changed"):
+        session.submit(verdict)
+    assert session.painted()
+    assert session.project.store.corrections() == []
+    index, values = session.reset_to_ai()
+    session.work[index] = values
+    session.note_change(box)
+    assert session.submit(verdict).verdict is verdict
+
+
+def test_edited_without_an_edit_is_refused(session):
+    session.begin(session.worklist()[0])
+    with pytest.raises(InputError, match="nothing is changed"):
+        session.submit(Verdict.EDITED)
+    assert session.submit_as_it_is().verdict is Verdict.ACCEPTED
+
+
+def test_paint_and_its_undo_are_no_edit(session):
+    session.begin(session.worklist()[0])
+    before = session.work.copy()
+    box = paint(session)
+    session.work[...] = before
+    session.note_change(box)
+    assert session.submit_as_it_is().verdict is Verdict.ACCEPTED
+
+
+def test_a_submission_tells_what_the_reader_saw_and_left(session):
+    session.begin(session.worklist()[0])
+    found = session.work.copy()
+    box = paint(session)
+    left = session.work.copy()
+    correction = session.submit(Verdict.EDITED)
+    np.testing.assert_array_equal(correction.before, found[slices(correction.box)])
+    np.testing.assert_array_equal(correction.after, left[slices(correction.box)])
+    support = np.zeros(found.shape, bool)
+    support[slices(correction.box)] = correction.support
+    assert support[slices(session.last.region.box)][session.last.region.mask].all()
+    assert support[found != left].all()
+    assert support[slices(box)][(found != left)[slices(box)]].all()
+    assert session.project.store.corrections()[0].id == correction.id
+    assert state(session, correction.region_id) is State.SUBMITTED
+    assert correction.region_id in {x.region.id for x in session.done()}
+
+
+def test_submitting_twice_is_once(session):
+    session.begin(session.worklist()[0])
+    paint(session)
+    reading = session.reading
+    first = session.submit(Verdict.EDITED)
+    session.project.store.submit(first)
+    assert len(session.project.store.corrections()) == 1
+    assert reading.correction_id == first.id
+    with pytest.raises(InputError, match="open a region"):
+        session.submit(Verdict.EDITED)
+
+
+def test_amending_keeps_both_and_shows_the_new(session):
+    session.begin(session.worklist()[0])
+    found = session.work.copy()
+    box = paint(session, 7)
+    old = session.submit(Verdict.EDITED)
+    session.amend_last()
+    session.work[slices(box)] = 8
+    session.note_change(box)
+    new = session.submit(Verdict.EDITED)
+    np.testing.assert_array_equal(new.before, found[slices(new.box)])
+    assert (session.work[slices(box)] == 8).all()
+    store = session.project.store
+    assert [c.id for c in store.corrections()] == [new.id]
+    assert [c.id for c in store.history(new.region_id)] == [old.id, new.id]
+    assert store.verify() == []
+
+
+def test_an_amendment_that_is_left_changes_nothing(session):
+    session.begin(session.worklist()[0])
+    box = paint(session, 7)
+    old = session.submit(Verdict.EDITED)
+    shown = session.work.copy()
+    session.amend_last()
+    session.work[slices(box)] = 9
+    session.note_change(box)
+    session.leave()
+    np.testing.assert_array_equal(session.work, shown)
+    assert [c.id for c in session.project.store.corrections()] == [old.id]
+    assert state(session, old.region_id) is State.SUBMITTED
+    session.amend_last()
+    assert (session.work[slices(box)] == 9).all(), "the draft of the amendment is lost"
+
+
+def test_reset_to_the_ai_reaches_only_what_the_reader_answers_for(session):
+    item = session.worklist()[0]
+    session.begin(item)
+    paint(session)
+    index, values = session.reset_to_ai()
+    session.work[index] = values
+    np.testing.assert_array_equal(session.work, session.case.labels)
+    assert not session.painted()
+
+
+def test_active_time_leaves_pauses_out(session):
+    now = utc_now()
+    item = session.worklist()[0]
+    case = session.case
+    reading = read.begin(session.project, case, item, session.reader, case.composed.copy(), now)
+    for seconds in (5, 15, 15 + 600, 15 + 600 + 20, 15 + 600 + 10):  # a pause of ten minutes; a clock set back
+        reading.touch(now + timedelta(seconds=seconds))
+    correction = read.submit(reading, Verdict.ACCEPTED, now + timedelta(seconds=630))
+    assert correction.active_seconds == pytest.approx(5 + 10 + 20 + 5)
+    assert correction.started == now
+
+
+# one region, one reader
+def test_of_two_readers_one_gets_a_groups_region(sitting):
+    ada, ben = sitting("ada"), sitting("ben")
+    item = ada.project.store.items()[0]
+    defer_region(ada.project, item.region.id, Target(group="abdomen"), by="lea")
+    for session in (ada, ben):
+        assert item.region.id in {x.region.id for x in session.worklist()}
+    wanted = {s.reader.login: next(x for x in s.worklist() if x.region.id == item.region.id) for s in (ada, ben)}
+    assert ada.begin(wanted["ada"])
+    assert not ben.begin(wanted["ben"])
+    assert ben.messages == [f"Region {item.region.number} is being read by somebody else."]
+    assert ben.reading is None
+    assert item.region.id not in {x.region.id for x in ben.worklist()}
+    ada.leave()
+    assert ben.begin(wanted["ben"])
+
+
+def test_of_two_readers_at_the_same_moment_one_gets_it(sitting):
+    sessions = [sitting("ada"), sitting("ben")]
+    regions = [item.region.id for item in sessions[0].project.store.items()]
+    for region_id in regions:
+        defer_region(sessions[0].project, region_id, Target(group="abdomen"), by="lea")
+    for region_id in regions:
+        items = [next(x for x in s.worklist() if x.region.id == region_id) for s in sessions]
+        gate, got = threading.Barrier(2), {}
+
+        def go(n: int, items=items, gate=gate, got=got) -> None:
+            gate.wait()
+            got[n] = sessions[n].begin(items[n])
+
+        threads = [threading.Thread(target=go, args=(n,)) for n in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(got.values()) == [False, True]
+        for session in sessions:
+            session.leave()
+
+
+def test_a_claim_that_ran_out_goes_to_whoever_asks_and_the_late_one_is_told(sitting):
+    ada, ben = sitting("ada"), sitting("ben")
+    store = ada.project.store
+    region_id = store.items()[0].region.id
+    defer_region(ada.project, region_id, Target(group="abdomen"), by="lea")
+    item = next(x for x in store.items() if x.region.id == region_id)
+    past = utc_now() - 2 * LEASE
+    late = read.begin(ada.project, ada.case, item, ada.reader, ada.work, past)
+    assert late is not None
+    assert ben.begin(next(x for x in ben.worklist() if x.region.id == region_id))
+    with pytest.raises(InputError, match=r"Ben|ben"):
+        read.submit(late, Verdict.ACCEPTED, utc_now())
+    ben.submit(Verdict.ACCEPTED)
+    with pytest.raises(InputError):
+        read.submit(late, Verdict.ACCEPTED, utc_now())
+    assert [c.reader for c in store.corrections()] == ["ben"]
+
+
+def test_work_handed_in_late_counts_when_nobody_else_took_it(session):
+    item = session.worklist()[0]
+    past = utc_now() - 2 * LEASE
+    late = read.begin(session.project, session.case, item, session.reader, session.work, past)
+    assert read.submit(late, Verdict.ACCEPTED, utc_now()).region_id == item.region.id
+    assert state(session, item.region.id) is State.SUBMITTED
+
+
+def test_a_worklist_to_its_end(session):
+    total = len(session.worklist())
+    seen = []
+    while items := session.worklist():
+        assert session.begin(items[0])
+        seen.append(session.reading.item.region.number)
+        if len(seen) % 2:
+            paint(session)
+        session.submit_as_it_is()
+    assert len(seen) == total
+    assert all(a < b for a, b in pairwise(seen))
+    assert len(session.done()) == total
+    assert session.project.store.verify() == []

@@ -1,0 +1,255 @@
+"""Running an external AI: what is kept, what is refused, that a refused or cancelled run leaves no trace."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.records import Reader, State, Verdict, utc_now
+from napari_deferredseg.routing.budget import Budget
+from napari_deferredseg.usecases.demo import READERS, make_demo
+from napari_deferredseg.usecases.open_case import load_case
+from napari_deferredseg.usecases.project import init_project, open_project
+from napari_deferredseg.usecases.run import run_external
+from napari_deferredseg.usecases.session import Session
+
+TWO_REGIONS = Budget(amount=2, unit="regions")
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {
+        p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and not p.name.endswith(("-wal", "-shm"))
+    }
+
+
+def like(path: Path, source: Path, array: np.ndarray) -> Path:
+    image = sitk.GetImageFromArray(array)
+    image.CopyInformation(sitk.ReadImage(str(source)))
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def test_a_run_gives_every_region_to_somebody(unread):
+    with unread.open() as project:
+        report = run_external(project, unread.files)
+        items = project.store.items()
+    assert report.new
+    assert len(report.regions) == len(items) >= 4
+    assert {item.region.id: item.assignment.reader for item in items} == {
+        a.region_id: a.reader for a in report.assignments
+    }
+    assert 0 < report.realised_share <= 0.1
+    first, second = (sitk.GetArrayFromImage(sitk.ReadImage(str(x))) for x in (unread.first, unread.second))
+    for region in report.regions:
+        inside = tuple(slice(lo, hi) for lo, hi in region.box)
+        assert (first != second)[inside][region.mask].any()
+
+
+def test_the_same_run_again_reports_what_is_there(scene):
+    with scene.open() as project:
+        before = project.store.items()
+        project.store.add_reader(Reader(login="zoe", name="Zoe", capacity=600))
+        report = run_external(project, scene.files)
+        after = project.store.items()
+    assert not report.new
+    assert [x.assignment for x in after] == [x.assignment for x in before]
+    assert [a.region_id for a in report.assignments] == [x.region.id for x in before]
+    assert "zoe" not in {a.reader for a in report.assignments}
+
+
+def test_going_back_to_an_earlier_budget_is_a_new_run(scene):
+    with scene.open() as project:
+        first = [x.region.box for x in project.store.items()]
+        assert run_external(project, scene.files, TWO_REGIONS).new
+        assert len(project.store.items()) == 2
+        back = run_external(project, scene.files)
+        assert back.new
+        assert sorted(x.region.box for x in project.store.items()) == sorted(first)
+        assert not run_external(project, scene.files).new
+        assert len(project.store.cases()) == 1
+
+
+def test_one_image_is_one_case_wherever_it_lies(scene, tmp_path):
+    copy = tmp_path / "copy.nrrd"
+    sitk.WriteImage(sitk.ReadImage(str(scene.volume)), str(copy))
+    with scene.open() as project:
+        report = run_external(project, replace(scene.files, volume=copy), TWO_REGIONS)
+        assert [case.key for case in project.store.cases()] == [report.case.key]
+
+
+def test_two_images_are_two_cases_and_desks_are_minded(scene):
+    other = like(scene.root / "other.nii.gz", scene.volume, np.zeros((24, 40, 44), np.int16))
+    with scene.open() as project:
+        run_external(project, replace(scene.files, volume=other))
+        items = project.store.items()
+        shares = [
+            sum(x.region.minutes for x in items if x.assignment.reader == reader.login) / reader.capacity
+            for reader in project.store.readers()
+        ]
+        assert len(project.store.cases()) == 2
+    assert max(shares) - min(shares) < 0.08
+
+
+@pytest.mark.parametrize(
+    ("value", "remark"), [(0, "the AI's mask is empty and nothing speaks against it"), (1, "given twice")]
+)
+def test_masks_that_agree_leave_nothing_to_review(unread, value, remark):
+    array = np.zeros((24, 40, 44), np.uint8)
+    array[5:9, 5:20, 5:20] = value
+    masks = tuple(like(unread.root / f"{name}.nii.gz", unread.volume, array) for name in "ab")
+    with unread.open() as project:
+        report = run_external(project, replace(unread.files, labels=masks))
+        assert (report.regions, report.assignments, report.realised_share) == ((), (), 0)
+        assert remark in report.remark
+        assert load_case(project, report.case.key).labels.max() == value
+        again = run_external(project, replace(unread.files, labels=masks))
+        assert not again.new
+        assert remark in again.remark
+
+
+def test_a_budget_too_small_for_any_region_says_so(unread):
+    with unread.open() as project:
+        report = run_external(project, unread.files, Budget(amount=1e-6, unit="voxels"))
+    assert not report.regions
+    assert "too little" in report.remark
+
+
+def test_a_run_over_a_region_that_is_being_read_is_refused_whole(scene):
+    with scene.open() as project:
+        item = project.store.items()[0]
+        assert project.store.claim(item.region.id, item.assignment.reader, utc_now())
+    before = tree(scene.folder)
+    with scene.open() as project, pytest.raises(InputError, match=r"is reading .* wait"):
+        run_external(project, scene.files, TWO_REGIONS)
+    assert tree(scene.folder) == before
+
+
+def test_work_done_survives_another_run(scene):
+    session = Session()
+    session.set_project(scene.open())
+    session.set_case(load_case(session.project, session.project.store.cases()[0].key))
+    session.choose_reader("ben")
+    item = session.worklist()[0]
+    session.begin(item)
+    box = item.region.box
+    session.work[tuple(slice(lo, hi) for lo, hi in box)] = 2
+    session.note_change(box)
+    session.submit(Verdict.EDITED)
+    shown = session.work.copy()
+    project = session.project
+    run_external(project, scene.files, TWO_REGIONS)
+    case = load_case(project, project.store.cases()[0].key)
+    np.testing.assert_array_equal(case.composed, shown)
+    assert {x.assignment.state for x in project.store.items()} == {State.OPEN}
+    session.close()
+
+
+STAGES = ("reading the volume", "reading the masks", "making regions", "assigning readers", "saving")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_cancelled_run_leaves_no_trace(unread, stage):
+    before = tree(unread.folder)
+
+    def stop(share: float, doing: str) -> None:
+        if doing == stage:
+            raise KeyboardInterrupt
+
+    with unread.open() as project, pytest.raises(KeyboardInterrupt):
+        run_external(project, unread.files, progress=stop)
+    assert tree(unread.folder) == before
+
+
+def test_cancelled_after_it_was_kept_it_is_kept_whole(unread):
+    def stop(share: float, doing: str) -> None:
+        if doing == "done":
+            raise KeyboardInterrupt
+
+    with unread.open() as project:
+        with pytest.raises(KeyboardInterrupt):
+            run_external(project, unread.files, progress=stop)
+        assert not run_external(project, unread.files).new
+        assert load_case(project, project.store.cases()[0].key).labels.any()
+
+
+def test_progress_only_grows(unread):
+    shares: list[float] = []
+    with unread.open() as project:
+        run_external(project, unread.files, progress=lambda share, doing: shares.append(share))
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+
+
+def test_an_image_that_does_not_say_how_it_lies_waits_for_somebody_to_check(unread):
+    for path in (unread.volume, unread.first, unread.second):
+        plain = path.with_name(path.name.removesuffix(".gz"))
+        sitk.WriteImage(sitk.ReadImage(str(path)), str(plain))
+        content = bytearray(plain.read_bytes())
+        content[252:256] = bytes(4)  # qform_code and sform_code
+        plain.write_bytes(content)
+    plain = {name: unread.root / f"{name}.nii" for name in ("ct", "first", "second")}
+    files = replace(unread.files, volume=plain["ct"], labels=(plain["first"], plain["second"]))
+    before = tree(unread.folder)
+    with unread.open() as project:
+        with pytest.raises(InputError, match="left and right may be swapped"):
+            run_external(project, files)
+        assert tree(unread.folder) == before
+        report = run_external(project, replace(files, orientation_checked=True))
+        assert report.regions
+        assert not report.case.geometry.orientation_known
+
+
+@pytest.mark.parametrize("flip", ["moved", "turned", "smaller"])
+def test_masks_on_another_grid_are_refused(unread, flip):
+    image = sitk.ReadImage(str(unread.second))
+    if flip == "moved":
+        image.SetOrigin([x + 0.5 for x in image.GetOrigin()])
+    elif flip == "turned":
+        image.SetDirection((1, 0, 0, 0, 1, 0, 0, 0, 1))
+    else:
+        image = image[1:]
+    other = unread.root / "other.nii.gz"
+    sitk.WriteImage(image, str(other))
+    before = tree(unread.folder)
+    with unread.open() as project, pytest.raises(InputError, match=r"other\.nii\.gz: is not on the grid of .*ct\.nii"):
+        run_external(project, replace(unread.files, labels=(unread.first, other)))
+    assert tree(unread.folder) == before
+
+
+def test_nobody_to_read(unread, tmp_path):
+    with init_project(tmp_path / "empty") as project, pytest.raises(InputError, match="deferredseg reader add"):
+        run_external(project, unread.files)
+    with init_project(tmp_path / "admin") as project:
+        project.store.add_reader(Reader(login="root", name="Root", role="admin"))
+        with pytest.raises(InputError, match="no readers"):
+            run_external(project, unread.files)
+        assert project.store.cases() == []
+    assert not (tmp_path / "admin" / "predictions").exists()
+
+
+def test_the_demo_is_a_project_with_work_for_everybody(tmp_path):
+    report = make_demo(tmp_path / "demo", seed=3)
+    with open_project(tmp_path / "demo") as project:
+        assert [r.login for r in project.store.readers()] == [r.login for r in READERS]
+        for reader in READERS:
+            assert project.store.worklist(reader.login, utc_now())
+        names = {report.prediction.table.name(v) for region in report.regions for v in region.labels}
+        assert "liver" in names
+        load_case(project, report.case.key)
+    with pytest.raises(InputError, match="not empty"):
+        make_demo(tmp_path / "demo")
+
+
+def test_the_demo_is_the_same_for_the_same_seed(tmp_path):
+    a, b = (make_demo(tmp_path / name, seed=3) for name in "ab")
+    assert [r.box for r in a.regions] == [r.box for r in b.regions]
+    assert [x.reader for x in a.assignments] != []
+    assert a.prediction.labels_hash == b.prediction.labels_hash
