@@ -27,10 +27,11 @@ from qtpy.QtTest import QTest
 from napari_deferredseg.core.volume import voxel_hash
 from napari_deferredseg.usecases.session import Session
 from napari_deferredseg.widgets.demo import dock_panels
-from napari_deferredseg.widgets.stage import Stage
+from napari_deferredseg.widgets.stages import make_stage
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.geometry import Shape
+    from napari_deferredseg.widgets.stage import Stage
 
 WORK = {"stroke": 12, "erase": 2, "fill": 1, "undo": 4, "redo": 2}
 """What the reader does, by how often."""
@@ -120,7 +121,7 @@ def main() -> None:
     session = LoggedSession(Path(log))
     viewer = napari.Viewer()
     viewer.window.resize(900, 700)
-    stage = Stage(viewer, session)
+    stage = make_stage(viewer, session)
     dock_panels(viewer, stage)
     stage.open_project(Path(folder))
     session.choose_reader("ada")

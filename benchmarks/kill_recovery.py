@@ -85,7 +85,7 @@ def _start_and_kill(folder: Path, log: Path, seed: int, mode: str, pick: random.
             _await(log, b"ready" if mode == "edit" else b"submitting", child)
             time.sleep(pick.uniform(0.3, 3.0) if mode == "edit" else pick.uniform(0.0, 0.25))
             if child.poll() is not None:
-                raise RuntimeError(f"the reader ended by itself, see {errors.name}")
+                raise RuntimeError(f"the reader ended by itself: {_last_line(log)}")
             return time.monotonic()
         finally:
             child.kill()
@@ -96,8 +96,12 @@ def _await(log: Path, what: bytes, child: subprocess.Popen[bytes]) -> None:
     limit = time.monotonic() + WAIT
     while not (log.exists() and b'"' + what + b'"' in log.read_bytes()):
         if time.monotonic() > limit or child.poll() is not None:
-            raise RuntimeError(f"the reader did not get to work, see {log.with_suffix('.err')}")
+            raise RuntimeError(f"the reader did not get to work: {_last_line(log)}")
         time.sleep(0.002)
+
+
+def _last_line(log: Path) -> str:
+    return (log.with_suffix(".err").read_text(errors="replace").splitlines() or ["no word"])[-1]
 
 
 def _reopened(folder: Path) -> Session:

@@ -25,7 +25,8 @@ from napari_deferredseg.usecases.project import DATABASE
 from napari_deferredseg.usecases.session import Session
 from napari_deferredseg.widgets.demo import dock_panels
 from napari_deferredseg.widgets.hands import jump
-from napari_deferredseg.widgets.stage import LATER_MS, Stage
+from napari_deferredseg.widgets.stage import LATER_MS
+from napari_deferredseg.widgets.stages import make_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +82,7 @@ class Ours(Screen):
     def __init__(self, regions_shown: bool) -> None:
         super().__init__()
         self.session = Session()
-        self.stage = Stage(self.viewer, self.session)
+        self.stage = make_stage(self.viewer, self.session)
         self._regions_shown = regions_shown
         dock_panels(self.viewer, self.stage)
 

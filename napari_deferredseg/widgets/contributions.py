@@ -11,7 +11,7 @@ from napari_deferredseg.io.phantom import make_phantom
 from napari_deferredseg.widgets.defer import DeferPanel
 from napari_deferredseg.widgets.export import ExportPanel
 from napari_deferredseg.widgets.run import RunPanel
-from napari_deferredseg.widgets.stage import stage_of
+from napari_deferredseg.widgets.stages import stage_of
 from napari_deferredseg.widgets.volume_layers import image_options, labels_options
 from napari_deferredseg.widgets.worklist import WorklistPanel
 

@@ -13,11 +13,13 @@ from napari_deferredseg.usecases.demo import make_demo
 from napari_deferredseg.usecases.session import Session
 from napari_deferredseg.widgets.background import in_background
 from napari_deferredseg.widgets.defer import DeferPanel
-from napari_deferredseg.widgets.stage import Stage
+from napari_deferredseg.widgets.stages import make_stage
 from napari_deferredseg.widgets.worklist import WorklistPanel
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
+
+    from napari_deferredseg.widgets.stage import Stage
 
 
 def dock_panels(viewer: Viewer, stage: Stage) -> None:
@@ -30,7 +32,7 @@ def show_demo(folder: Path, seed: int = 0, screenshot: Path | None = None) -> No
     """Open the project, made first where the folder is empty, with the first region of the first reader's worklist."""
     viewer = napari.Viewer(title="DeferredSeg demo")
     viewer.window.resize(1500, 950)
-    stage = Stage(viewer, Session())
+    stage = make_stage(viewer, Session())
     dock_panels(viewer, stage)
 
     def start(_: object = None) -> None:

@@ -41,9 +41,9 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str | Sequence[str]], lis
 def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     """Read a file or folder as layers in the patient's frame.
 
-    Whole numbers that look like a label map become a labels layer, everything else image layers. Of several DICOM series
-    in a folder the reader is asked which. What is wrong with a
-    file is shown as one line; an error raised here would make napari ask for another reader.
+    Whole numbers that look like a label map become a labels layer, everything else image layers. Of several DICOM
+    series in a folder the user is asked which. What is wrong with a file is shown as one line; an error raised here
+    would make napari ask for another reader.
     """
     try:
         file = Path(str(path))

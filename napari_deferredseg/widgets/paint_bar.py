@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QPushButton, QSizePolicy, QWidget
 
 from napari_deferredseg.widgets.panel import swatch
 
@@ -35,12 +35,14 @@ class PaintBar(QWidget):
         self.other = QPushButton("other")
         self.other.setToolTip("Paint another label")
         self.other.setMenu(QMenu(self.other))
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(QLabel("Paint"))
-        for button in (*self.labels, self.eraser, self.other):
-            row.addWidget(button)
-        row.addStretch(1)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.addWidget(QLabel("Paint"), 0, 0)
+        for place, button in enumerate((*self.labels, self.eraser, self.other)):
+            # A long name is cut, it does not widen the panel.
+            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            grid.addWidget(button, place // MOST_LABELS, 1 + place % MOST_LABELS)
+            grid.setColumnStretch(1 + place % MOST_LABELS, 1)
         for place, button in enumerate(self.labels):
             button.clicked.connect(lambda _=False, place=place: stage.pick_tool(self._values[place]))
         self.eraser.clicked.connect(lambda: stage.pick_tool((*self._values, 1)[0], "erase"))

@@ -69,7 +69,6 @@ class Panel(QWidget):
                 self.deleteLater()
         return bool(super().event(event))
 
-
     def _join_others(self) -> None:
         """Become a tab beside our other panels: one below the other they would be too small to use."""
         dock = self.parentWidget()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.run import ExternalInput, RunReport, run_external
 from napari_deferredseg.widgets.background import in_background
 from napari_deferredseg.widgets.panel import Choice, Panel, listen
+from napari_deferredseg.widgets.series import choose_series
 from napari_deferredseg.widgets.volume_layers import info_of
 
 if TYPE_CHECKING:
@@ -95,6 +97,7 @@ class RunPanel(Panel):
         if not project.store.readers():
             raise InputError("this project has no readers yet: add one with deferredseg reader add NAME --project ...")
         files, budget = self.form.files(), self.form.budget()
+        files = replace(files, series=choose_series(files.volume, self))
         self._busy(True)
         in_background(
             lambda progress: run_external(project, files, budget, progress),

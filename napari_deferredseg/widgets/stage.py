@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from psygnal import Signal, SignalGroup
@@ -12,12 +12,11 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Verdict, WorkItem
 from napari_deferredseg.usecases.open_case import load_case
 from napari_deferredseg.usecases.project import open_project
-from napari_deferredseg.usecases.session import Session, next_after
+from napari_deferredseg.usecases.session import next_after
 from napari_deferredseg.widgets.background import Relay, in_background, one_line
 from napari_deferredseg.widgets.case_layers import CaseLayers, reader_colors
 from napari_deferredseg.widgets.hands import Hands, jump
 from napari_deferredseg.widgets.hiding import Hiding
-from napari_deferredseg.widgets.keys import Keys
 from napari_deferredseg.widgets.orientation import OrientationLetters, Plane, show_plane
 from napari_deferredseg.widgets.tracked import reset_undo
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.boxes import Box
     from napari_deferredseg.core.frame import Frame
+    from napari_deferredseg.usecases.session import Session
 
 
 TAKE_BACK = "U takes it back."
@@ -47,8 +47,15 @@ class StageEvents(SignalGroup):
     lists = Signal()  # the worklist may be another one
 
 
+class Attached(Protocol):
+    """Something installed on a viewer."""
+
+    def uninstall(self) -> None:
+        """Give the viewer back as it was."""
+
+
 class Stage:
-    """Layers, keys and mouse of one viewer, in step with one session."""
+    """Layers and mouse of one viewer, in step with one session."""
 
     def __init__(self, viewer: Viewer, session: Session) -> None:
         self.viewer = viewer
@@ -58,6 +65,7 @@ class Stage:
         self.items: list[WorkItem] = []
         self.picked: WorkItem | None = None
         self._tokens: set[object] = set()
+        self._attached: list[Attached] = []
         self._closed = False
         self._loading: str | None = None
         self._edits = 0
@@ -70,7 +78,6 @@ class Stage:
         self.letters = OrientationLetters(viewer)
         self.hands = Hands(viewer)
         self.hiding = Hiding()
-        self.keys = Keys(viewer, self)
         events = session.events
         events.case.connect(self._on_case)
         events.reading.connect(self._on_reading)
@@ -81,6 +88,10 @@ class Stage:
         events.save_failed.connect(self._relay.told.emit)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.mouse_drag_callbacks.append(self._on_press)
+
+    def attach(self, part: Attached) -> None:
+        """Take back with everything else what was installed on the viewer."""
+        self._attached.append(part)
 
     # widgets come and go; the last one to go closes the session
     def adopt(self, token: object) -> None:
@@ -111,8 +122,8 @@ class Stage:
         self._later.stop()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
         self.viewer.mouse_drag_callbacks.remove(self._on_press)
-        self.keys.uninstall()
-        self.hands.uninstall()
+        for part in (*self._attached, self.hands):
+            part.uninstall()
         self.letters.close()
 
     def attempt(self, action: Callable[[], Any]) -> bool:
@@ -409,12 +420,3 @@ def _center(item: WorkItem, frame: Frame) -> tuple[int, int, int]:
     index = np.round(item.case.geometry.index(item.region.center)).astype(int)
     s, p, left = (int(i) for i in frame.to_view(index))
     return s, p, left
-
-
-def stage_of(viewer: Viewer) -> Stage:
-    """Stage of a viewer: the one that its docked widgets share, or a new one."""
-    for widget in viewer.window.dock_widgets.values():
-        stage = getattr(widget, "stage", None)
-        if isinstance(stage, Stage):
-            return stage
-    return Stage(viewer, Session())

@@ -261,7 +261,6 @@ def test_keys_reach_the_picture_from_anywhere_in_the_panel(desk):
     desk.qtbot.keyRelease(panel.region.buttons.accept, Key.Key_H)
     assert desk.correction.visible
     desk.key(Key.Key_B, widget=panel.who)
-    desk.mouse.wheel_on(panel.who, 1)
     desk.mouse.wheel_on(panel.who, -1)
     assert (desk.session.reader.login, panel.who.currentData()) == ("ada", "ada")
 
@@ -311,6 +310,11 @@ def test_overlays_come_back_when_the_release_is_lost(desk):
     assert layers.correction.visible
     desk.qtbot.keyRelease(native, Key.Key_H)
     assert [layer.visible for layer in layers.overlays] == before
+    desk.qtbot.keyPress(native, Key.Key_H)
+    desk.session.leave()
+    desk.qtbot.keyRelease(native, Key.Key_H)
+    assert not layers.correction.visible
+    assert layers.regions.visible
 
 
 def test_the_viewer_gets_its_own_keys_back(open_stage, mouse, qtbot):

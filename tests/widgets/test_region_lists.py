@@ -33,8 +33,8 @@ def an_item(number: int, state: State = State.OPEN, reader: str = "ada") -> Work
         prediction_id="p",
         number=number,
         labels=(1,),
-        box=((2, 6), (3, 9), (low, low + 4)),
-        mask=np.ones((4, 6, 4), bool),
+        box=((2, 6), (3, 9), (low, low + 3)),
+        mask=np.ones((4, 6, 3), bool),
         volume=10.0,
         center=(4.0, 6.0, 4.0),
         gain=0.5,
@@ -76,7 +76,7 @@ def test_a_list_that_follows_is_the_list_made_anew(qtbot, steps):
 
 @pytest.fixture
 def outlines():
-    items = [an_item(n, reader="ada" if n % 2 else "ben") for n in (1, 2, 3, 300)]
+    items = [an_item(n, reader="ada" if n % 2 else "ben") for n in (1, 2, 3, 305)]
     frame = frame_of(GEOMETRY)
     return RegionOutlines(ViewerModel(), GEOMETRY.shape, frame, TABLE, OWNERS, items, {"affine": frame.affine}), items
 
@@ -88,19 +88,21 @@ def color_of(outlines, item) -> tuple[float, ...]:
     return tuple(np.round(outlines.layer.colormap.map(np.array([value]))[0], 2))
 
 
-def test_outlines_have_the_readers_colours_fade_when_done_and_are_white_while_read(outlines):
+def test_outlines_have_the_readers_colours_and_fade_beside_the_one_that_is_read(outlines):
     shown, items = outlines
     ada, ben = (0.9, 0.62, 0.0), (0.34, 0.71, 0.91)
-    assert [color_of(shown, item) for item in items] == [(*ada, 1.0), (*ben, 1.0), (*ada, 1.0), (*ben, 1.0)]
+    assert [color_of(shown, item) for item in items] == [(*ada, 1.0), (*ben, 1.0), (*ada, 1.0), (*ada, 1.0)]
     later = [
         an_item(1, State.SUBMITTED),
         *items[1:3],
-        replace(items[3], assignment=items[3].assignment.model_copy(update={"reader": "ada"})),
+        replace(items[3], assignment=items[3].assignment.model_copy(update={"reader": "ben"})),
     ]
     shown.show(later, later[1].region.id)
-    assert [color_of(shown, item) for item in later] == [(*ada, 0.25), (1.0, 1.0, 1.0, 1.0), (*ada, 1.0), (*ada, 1.0)]
+    white = (1.0, 1.0, 1.0, 1.0)
+    assert [color_of(shown, item) for item in later] == [(*ada, 0.25), white, (*ada, 0.25), (*ben, 0.25)]
     shown.show([*later, an_item(301, reader="nobody here")], None)
-    assert color_of(shown, an_item(301)) == (1.0, 1.0, 1.0, 1.0)
+    assert [color_of(shown, item) for item in later] == [(*ada, 0.25), (*ben, 1.0), (*ada, 1.0), (*ben, 1.0)]
+    assert color_of(shown, an_item(301)) == white
 
 
 def test_a_point_of_the_picture_names_its_region_whatever_its_colour(outlines):
@@ -152,11 +154,10 @@ def test_from_a_submission_to_the_next_region_is_told_once(desk):
     desk.wait(lambda: desk.session.reading is not None)
     first = desk.session.reading.item.region.id
     told = []
-    desk.session.events.reading.connect(lambda: told.append(desk.session.reading.item.region.id))
+    desk.session.events.reading.connect(lambda: told.append(desk.session.reading))
     desk.stage.accept()
-    second = desk.session.reading.item.region.id
-    assert second != first
-    assert told == [second]
+    assert desk.session.reading.item.region.id != first
+    assert told == [desk.session.reading]
     assert desk.session.project.store.history(first)[0].verdict is Verdict.ACCEPTED
     desk.wait(lambda: any(row[-1] == "✓ done" for row in texts(desk.worklist.table)))
     listed = [row[1] for row in texts(desk.worklist.table)]

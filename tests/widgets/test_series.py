@@ -9,7 +9,12 @@ import pytest
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QInputDialog
 
+from napari_deferredseg.core.records import Reader
+from napari_deferredseg.core.volume import LabelTable
 from napari_deferredseg.io.dicom import list_series
+from napari_deferredseg.io.images import read_volume
+from napari_deferredseg.io.writing import write_labels
+from napari_deferredseg.usecases.project import init_project
 from napari_deferredseg.widgets.files import NOTHING, read_layers
 from napari_deferredseg.widgets.volume_layers import info_of
 
@@ -65,3 +70,25 @@ def test_a_dismissed_question_opens_nothing(open_viewer, two_series):
     answer(None, [])
     assert read_layers(str(two_series)) == NOTHING
     assert not [layer for layer in viewer.layers if info_of(layer)]
+
+
+def test_the_run_panel_asks_and_the_case_remembers(open_stage, two_series, qtbot, tmp_path):
+    _, panels = open_stage()
+    run = panels["run"]
+    series = list_series(two_series)
+    short = next(i for i, x in enumerate(series) if x.number == 77)
+    volume = read_volume(two_series, series[short].uid)
+    for name, level in (("a", 50), ("b", 80)):
+        mask = (volume.array > level).astype("uint8")
+        write_labels(tmp_path / f"{name}.nii.gz", mask, volume.geometry, LabelTable())
+    with init_project(tmp_path / "project") as project:
+        project.store.add_reader(Reader(login="ada", name="Ada"))
+    run.project_bar.open_folder(tmp_path / "project")
+    run.form.volume.value = two_series
+    run.form.first.value = tmp_path / "a.nii.gz"
+    run.form.second.value = tmp_path / "b.nii.gz"
+    answer(short, [])
+    run.run()
+    qtbot.waitUntil(lambda: run.session.case is not None, timeout=60_000)
+    assert run.session.case.record.series == series[short].uid
+    assert run.session.case.volume.array.shape[0] == 10
