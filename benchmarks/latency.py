@@ -180,9 +180,11 @@ class Comparison:
 
     def _stroke(self, name: str | None) -> None:
         voxels = self._voxels()
+        below = set(np.unique(self._ours.layers.correction.data[voxels[0][0]]))
+        value = min({7, *range(1, 7)} - {int(v) for v in below} or {7})
         ends = []
         for screen, layer in ((self._bare, self._bare.correction), (self._ours, self._ours.layers.correction)):
-            layer.mode, layer.selected_label, layer.brush_size = "paint", 6, 5
+            layer.mode, layer.selected_label, layer.brush_size = "paint", value, 5
             ends.append(screen.hand.begin(layer, voxels))
         self._rest()
         bare, ours = self._bare.hand, self._ours.hand

@@ -43,7 +43,7 @@ def main(images: Path) -> None:
     viewer.window.resize(1500, 950)
     panels = {}
     for name, title in TITLES.items():
-        panels[name] = getattr(contributions, f"make_{name}")(viewer)
+        panels[name] = getattr(contributions, f"{name.capitalize()}Dock")(viewer)
         viewer.window.add_dock_widget(panels[name], name=title, area="right", tabify=name != "export")
     stage = panels["worklist"].stage
 
