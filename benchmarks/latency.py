@@ -43,6 +43,8 @@ REACH = 6
 """Voxels from the middle of the region to where the hand goes."""
 MEASURED = ("jump", "stroke ends", "undo", "crop written back", "durable submit", "lists, a moment later")
 REST_MS = 2 * LATER_MS
+UNSEEN = 7
+"""A label that the AI never gives, so that every stroke changes something."""
 Times = dict[str, tuple[list[float], list[float]]]
 
 
@@ -180,11 +182,9 @@ class Comparison:
 
     def _stroke(self, name: str | None) -> None:
         voxels = self._voxels()
-        below = set(np.unique(self._ours.layers.correction.data[voxels[0][0]]))
-        value = min({7, *range(1, 7)} - {int(v) for v in below} or {7})
         ends = []
         for screen, layer in ((self._bare, self._bare.correction), (self._ours, self._ours.layers.correction)):
-            layer.mode, layer.selected_label, layer.brush_size = "paint", value, 5
+            layer.mode, layer.selected_label, layer.brush_size = "paint", UNSEEN, 5
             ends.append(screen.hand.begin(layer, voxels))
         self._rest()
         bare, ours = self._bare.hand, self._ours.hand

@@ -15,7 +15,7 @@ from napari_deferredseg.store.journal import AutoSave
 from napari_deferredseg.usecases import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from napari_deferredseg.core.boxes import Box
     from napari_deferredseg.core.records import Correction
@@ -51,6 +51,7 @@ class Session:
         self.last: WorkItem | None = None
         self._saver: AutoSave | None = None
         self._waiting: list[WorkItem] | None = None
+        self._changed: Callable[[], Box | None] = lambda: None
         self.events.worklist.connect(self._forget_waiting)
 
     # project and reader
@@ -100,13 +101,6 @@ class Session:
         """Return the worklist as it was read last, which is what the reader sees."""
         return self.worklist() if self._waiting is None else list(self._waiting)
 
-    def done(self) -> list[WorkItem]:
-        """Return the regions of this case that the reader has submitted."""
-        if self.project is None or self.reader is None or self.case is None:
-            return []
-        mine = {c.region_id for c in self.case.corrections if c.reader == self.reader.login}
-        return [x for x in self.project.store.items(case_key=self.case.record.key) if x.region.id in mine]
-
     # case
     def set_case(self, case: OpenCase | None) -> None:
         """Show a case that was loaded, in place of the present one; None to close it."""
@@ -148,8 +142,20 @@ class Session:
                 self.events.message.emit("Your earlier work on this region is back.")
         return True
 
+    def watch(self, changed: Callable[[], Box | None]) -> None:
+        """Learn from whoever lets hands write to `work`: the box, file order, written since this was called last."""
+        self._changed = changed
+
+    def look(self) -> bool:
+        """Take in what hands have written since the last look. True when there was something."""
+        box = self._changed()
+        if box is None or self.reading is None:
+            return False
+        self.reading.note_change(box)
+        return True
+
     def note_change(self, box: Box) -> None:
-        """A stroke, undo or redo ended; it lies in this box of `work`, file order."""
+        """Something was written in this box of `work`, file order."""
         if self.reading is None:
             return
         self.reading.note_change(box)
@@ -159,6 +165,7 @@ class Session:
         """Put the state of the region on its way to the journal; returns at once."""
         if self.reading is None or self._saver is None:
             return
+        self.look()
         now = utc_now()
         self.reading.touch(now)
         self._saver.put(self.reading.draft(now))
@@ -167,15 +174,14 @@ class Session:
 
     def reset_to_ai(self) -> tuple[tuple[Array, ...], Array]:
         """Return what to write into `work` so that the region shows the AI's mask again: an index and its values."""
-        if self.reading is None:
-            raise InputError("open a region of your worklist first")
-        return self.reading.unlike_ai()
+        self.look()
+        return self._need_reading().unlike_ai()
 
     def submit(self, verdict: Verdict) -> Correction:
         """Keep what the reader found and close the region. InputError when it cannot be kept; then it stays open."""
-        if self.reading is None:
-            raise InputError("open a region of your worklist first")
-        reading, shown = self.reading, self.reading.after.copy()
+        self.look()
+        reading = self._need_reading()
+        shown = reading.after.copy()
         correction = read.submit(reading, verdict, utc_now())
         if self._saver is not None:
             self._saver.discard(reading.reader.login, reading.item.region.id)
@@ -183,28 +189,21 @@ class Session:
         self._finish(reading, shown)
         return correction
 
-    def submit_as_it_is(self) -> Correction:
-        """Submit as edited when something was painted, else as accepted."""
-        edited = self.reading is not None and self.reading.changed_voxels > 0
-        return self.submit(Verdict.EDITED if edited else Verdict.ACCEPTED)
-
     def skip(self) -> None:
         """Put the region off."""
-        if self.reading is None:
-            raise InputError("open a region of your worklist first")
+        reading = self._need_reading()
         self.save()
         self._flush()
-        reading, shown = self.reading, self.reading.after.copy()
+        shown = reading.after.copy()
         read.skip(reading)
         self._finish(reading, shown)
 
     def decline(self, reason: str) -> None:
         """Refuse the region. InputError without a reason."""
-        if self.reading is None:
-            raise InputError("open a region of your worklist first")
+        reading = self._need_reading()
         self.save()
         self._flush()
-        reading, shown = self.reading, self.reading.after.copy()
+        shown = reading.after.copy()
         read.decline(reading, reason)
         self._finish(reading, shown)
 
@@ -228,7 +227,13 @@ class Session:
 
     def painted(self) -> bool:
         """Whether the open region differs from what was found."""
+        self.look()
         return self.reading is not None and self.reading.changed_voxels > 0
+
+    def _need_reading(self) -> read.Reading:
+        if self.reading is None:
+            raise InputError("open a region of your worklist first")
+        return self.reading
 
     def _flush(self) -> None:
         """Wait until what was put is on disk: a draft written later would come back from the dead."""

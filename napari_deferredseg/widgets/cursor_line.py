@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.widgets.volume_layers import LayerInfo
 
 NAME = "deferredseg_cursor"
-_STYLE = {"font_size": 11, "color": (0.9, 0.9, 0.9, 1.0), "position": "bottom_left", "visible": True}
+_STYLE = {"font_size": 11, "color": (0.9, 0.9, 0.9, 1.0), "position": "bottom_left", "box": False}
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,7 @@ class CursorLine:
             found = under_cursor(self._viewer, world)
         # Faded out rather than emptied: napari draws the canvas twice after a text has changed.
         overlay.opacity = 1.0 if found else 0.0
+        overlay.box = found is not None
         if found:
             overlay.text = found.text()
             overlay.visible = True

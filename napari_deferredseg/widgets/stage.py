@@ -78,6 +78,7 @@ class Stage:
         self.letters = OrientationLetters(viewer)
         self.hands = Hands(viewer)
         self.hiding = Hiding()
+        session.watch(self._changed)
         events = session.events
         events.case.connect(self._on_case)
         events.reading.connect(self._on_reading)
@@ -322,12 +323,16 @@ class Stage:
 
     # viewer -> session
     def _on_edit(self, event: Any = None) -> None:
-        if self.layers is None:
-            return
-        box = self.layers.tracked.take_changed()
-        if box is not None:
+        if self.session.look():
             self._edits += 1
-            self.session.note_change(self.layers.frame.box_to_file(box))
+            self.session.save()
+        elif event is not None:  # napari tells of a polygon before it writes it
+            QTimer.singleShot(0, self._on_edit)
+
+    def _changed(self) -> Box | None:
+        """Box that hands have written to since the last look, file order."""
+        box = self.layers.tracked.take_changed() if self.layers is not None else None
+        return self.layers.frame.box_to_file(box) if self.layers is not None and box is not None else None
 
     def _reset_to_ai(self) -> None:
         if self.layers is None:

@@ -207,3 +207,29 @@ def test_a_second_start_finds_everything(open_stage, qtbot, project, data):
     assert panels["worklist"].table.rowCount() == 0
     with open_project(project) as again:
         assert len(again.store.items()) >= rows
+
+
+def test_a_polygon_is_saved_at_once_and_submitted_whole(open_stage, mouse, qtbot, project, data):
+    """napari tells of a polygon before it writes it, and this one reaches far out of the region."""
+    viewer, panels = open_stage()
+    run_model(panels, qtbot, project, data)
+    worklist = panels["worklist"]
+    stage, session = worklist.stage, worklist.session
+    say_who(worklist, "Ben")
+    open_first(worklist, qtbot)
+    region = session.reading.item.region
+    before = session.work.copy()
+    stage.pick_tool(55, "polygon")
+    corners = [in_slice(stage, offset) for offset in ((-9, -9), (-9, 9), (9, 9))]
+    for corner in corners:
+        mouse.click(viewer, stage.layers.correction, corner)
+    qtbot.keyClick(mouse.native(viewer), Qt.Key.Key_Return)
+    drawn = session.work != before
+    assert drawn.sum() > 60
+    qtbot.waitUntil(lambda: session.project.journal.load("ben", region.id) is not None, timeout=1000)
+    draft = session.project.journal.load("ben", region.id)
+    assert (draft.after != draft.before).sum() == drawn.sum()
+    qtbot.mouseClick(worklist.region.buttons.submit, Qt.MouseButton.LeftButton)
+    (correction,) = session.project.store.corrections(reader="ben")
+    assert (correction.before != correction.after).sum() == drawn.sum()
+    np.testing.assert_array_equal(session.work[drawn], 55)
