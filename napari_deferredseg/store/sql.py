@@ -62,6 +62,7 @@ class SqlStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(**{WRITES: True})
+        self._regions: dict[str, Region] = {}  # as read before: a region never changes, only who holds it
 
     # readers
     def add_reader(self, reader: Reader) -> None:
@@ -125,12 +126,12 @@ class SqlStore:
     def items(self, *, case_key: str | None = None) -> list[WorkItem]:
         """List regions with their assignments."""
         with self._transaction(self._engine) as connection:
-            return sql_cases.all_items(connection, case_key)
+            return sql_cases.all_items(connection, case_key, self._regions)
 
     def worklist(self, login: str, now: datetime) -> list[WorkItem]:
         """List what a reader may work on."""
         with self._transaction(self._engine) as connection:
-            return sql_cases.worklist(connection, login, now)
+            return sql_cases.worklist(connection, login, now, self._regions)
 
     # who holds what
     def assign(self, region_id: str, *, reader: str | None, group: str | None, by: str, note: str = "") -> Assignment:

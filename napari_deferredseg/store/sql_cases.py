@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 CASES, PREDICTIONS, REGIONS = schema.cases.c, schema.predictions.c, schema.regions.c
 ASSIGNMENTS, READERS = schema.assignments.c, schema.readers.c
+MOST_PARAMETERS = 500
 
 
 def add_prediction(
@@ -104,8 +105,8 @@ def find_region(connection: Connection, region_id: str) -> Region:
     return rows.to_region(row)
 
 
-def all_items(connection: Connection, case_key: str | None) -> list[WorkItem]:
-    """List regions with their assignments; as `Store.items`."""
+def all_items(connection: Connection, case_key: str | None, known: dict[str, Region]) -> list[WorkItem]:
+    """List regions with their assignments; as `Store.items`. `known` regions are not read again, new ones join them."""
     if case_key is not None:
         find_case(connection, case_key)
     newest = select(func.max(PREDICTIONS.sequence)).group_by(PREDICTIONS.case_key)
@@ -115,11 +116,11 @@ def all_items(connection: Connection, case_key: str | None) -> list[WorkItem]:
     )
     if case_key is not None:
         statement = statement.where(REGIONS.case_key == case_key)
-    return _to_items(connection, statement)
+    return _to_items(connection, statement, known)
 
 
-def worklist(connection: Connection, login: str, now: datetime) -> list[WorkItem]:
-    """List what a reader may work on; as `Store.worklist`."""
+def worklist(connection: Connection, login: str, now: datetime, known: dict[str, Region]) -> list[WorkItem]:
+    """List what a reader may work on; as `Store.worklist`. `known` as in `all_items`."""
     reader = require_login(connection, login)
     claimed = (ASSIGNMENTS.state == State.CLAIMED) & (
         (ASSIGNMENTS.holder == reader.login) | (ASSIGNMENTS.lease_until <= now)
@@ -128,24 +129,34 @@ def worklist(connection: Connection, login: str, now: datetime) -> list[WorkItem
         or_(ASSIGNMENTS.reader == reader.login, ASSIGNMENTS.group_name.in_(reader.groups)),
         or_(ASSIGNMENTS.state.in_((State.OPEN, State.SKIPPED)), claimed),
     )
-    items = _to_items(connection, statement)
+    items = _to_items(connection, statement, known)
     return sorted(items, key=lambda item: item.assignment.state is State.SKIPPED)
 
 
 def _items() -> Select[Any]:
     return (
-        select(schema.regions, schema.assignments)
-        .join(schema.assignments, ASSIGNMENTS.region_id == REGIONS.id)
+        select(schema.assignments)
+        .join(schema.regions, REGIONS.id == ASSIGNMENTS.region_id)
         .join(schema.predictions, PREDICTIONS.id == REGIONS.prediction_id)
         .join(schema.cases, CASES.key == REGIONS.case_key)
         .order_by(CASES.sequence, REGIONS.number, REGIONS.id)
     )
 
 
-def _to_items(connection: Connection, statement: Select[Any]) -> list[WorkItem]:
+def _to_items(connection: Connection, statement: Select[Any], known: dict[str, Region]) -> list[WorkItem]:
     cases = {case.key: case for case in all_cases(connection)}
-    found = connection.execute(statement).mappings()
-    return [WorkItem(rows.to_region(row), cases[row["case_key"]], rows.to_assignment(row)) for row in found]
+    held = [rows.to_assignment(row) for row in connection.execute(statement).mappings()]
+    _read_regions(connection, [x.region_id for x in held if x.region_id not in known], known)
+    return [WorkItem(region := known[x.region_id], cases[region.case_key], x) for x in held]
+
+
+def _read_regions(connection: Connection, ids: Sequence[str], known: dict[str, Region]) -> None:
+    for start in range(0, len(ids), MOST_PARAMETERS):
+        statement = select(schema.regions).where(REGIONS.id.in_(ids[start : start + MOST_PARAMETERS]))
+        for row in connection.execute(statement).mappings():
+            region = rows.to_region(row)
+            region.mask.setflags(write=False)
+            known[region.id] = region
 
 
 def _check_belonging(

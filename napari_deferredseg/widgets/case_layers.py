@@ -84,6 +84,7 @@ class CaseLayers:
         wanted = (
             (self.correction, "visible", is_reading),
             (self.correction, "editable", is_reading),
+            (self.correction, "preserve_labels", False),  # napari's B, pressed by mistake: painting over labels stops
             (self.ai, "contour", int(is_reading)),
             (self.ai, "opacity", 0.9 if is_reading else 0.35),
         )

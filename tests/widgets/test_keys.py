@@ -203,7 +203,32 @@ def test_a_key_that_cannot_work_says_why_not(desk):
     assert "nothing is left to do" in desk.notice
 
 
-def test_enter_finishes_a_polygon_and_with_ctrl_submits_once(desk):
+def overlays_come_back_when_the_release_is_lost(desk):
+    layers = desk.stage.layers
+    layers.ai.visible = False
+    before = [layer.visible for layer in layers.overlays]
+    native = desk.mouse.native(desk.viewer)
+    desk.qtbot.keyPress(native, Key.Key_H)
+    repeat = QKeyEvent(QEvent.Type.KeyPress, Key.Key_H, Mod.NoModifier, "h", True)
+    QApplication.sendEvent(native, repeat)
+    assert not any(layer.visible for layer in layers.overlays)
+    QGuiApplication.instance().focusWindowChanged.emit(None)
+    assert [layer.visible for layer in layers.overlays] == before
+    desk.qtbot.keyRelease(native, Key.Key_H)
+    assert [layer.visible for layer in layers.overlays] == before
+    desk.qtbot.keyPress(native, Key.Key_H)
+    desk.key(*KEYS["accept"])
+    assert layers.correction.visible
+    desk.qtbot.keyRelease(native, Key.Key_H)
+    assert [layer.visible for layer in layers.overlays] == before
+    desk.qtbot.keyPress(native, Key.Key_H)
+    desk.session.leave()
+    desk.qtbot.keyRelease(native, Key.Key_H)
+    assert not layers.correction.visible
+    assert layers.regions.visible
+
+
+def test_enter_finishes_a_polygon_and_ctrl_enter_submits_and_h_comes_back(desk):
     desk.sit_down()
     desk.open_row(1)
     layer, native = desk.correction, desk.mouse.native(desk.viewer)
@@ -226,6 +251,7 @@ def test_enter_finishes_a_polygon_and_with_ctrl_submits_once(desk):
     desk.paint(7)
     desk.key(Key.Key_Enter, Mod.ControlModifier | Mod.KeypadModifier)
     assert (len(desk.store.corrections()), desk.number) == (2, 3)
+    overlays_come_back_when_the_release_is_lost(desk)
 
 
 def focused(desk):
@@ -234,7 +260,32 @@ def focused(desk):
     return window.focusWidget() or window
 
 
-def test_keys_reach_the_picture_from_anywhere_in_the_panel(desk):
+def letters_in_the_note_are_letters(desk):
+    desk.open_row(1)
+    assert not desk.correction.preserve_labels
+    desk.paint(7)
+    note = desk.worklist.region.note
+    note.setFocus()
+    desk.stage.events.message.emit("")
+    desk.qtbot.keyClicks(note, "kNjuhq")
+    desk.key(Key.Key_Z, Mod.ControlModifier, widget=note)
+    assert note.text() != "kNjuhq"
+    desk.key(Key.Key_Z, Mod.ControlModifier | Mod.ShiftModifier, widget=note)
+    assert (note.text(), desk.number, desk.notice) == ("kNjuhq", 1, "")
+    assert desk.session.reading.changed_voxels > 0
+    assert all(layer.visible for layer in (desk.correction, desk.stage.layers.ai))
+    desk.key(Key.Key_Return, widget=note)
+    assert focused(desk) is not note
+    assert desk.number == 1
+    note.setFocus()
+    desk.key(Key.Key_Return, Mod.ControlModifier, widget=note)
+    (correction,) = desk.store.corrections()
+    assert (correction.note, correction.verdict) == ("kNjuhq", Verdict.EDITED)
+    assert focused(desk) is not note
+    assert note.text() == ""
+
+
+def test_keys_reach_the_picture_from_anywhere_but_the_note(desk):
     desk.sit_down()
     desk.open_row(1)
     panel = desk.worklist
@@ -261,60 +312,10 @@ def test_keys_reach_the_picture_from_anywhere_in_the_panel(desk):
     desk.qtbot.keyRelease(panel.region.buttons.accept, Key.Key_H)
     assert desk.correction.visible
     desk.key(Key.Key_B, widget=panel.who)
+    assert desk.correction.preserve_labels
     desk.mouse.wheel_on(panel.who, -1)
     assert (desk.session.reader.login, panel.who.currentData()) == ("ada", "ada")
-
-
-def test_letters_in_the_note_are_letters(desk):
-    desk.sit_down()
-    desk.open_row(1)
-    desk.paint(7)
-    note = desk.worklist.region.note
-    note.setFocus()
-    desk.stage.events.message.emit("")
-    desk.qtbot.keyClicks(note, "kNjuhq")
-    desk.key(Key.Key_Z, Mod.ControlModifier, widget=note)
-    assert note.text() != "kNjuhq"
-    desk.key(Key.Key_Z, Mod.ControlModifier | Mod.ShiftModifier, widget=note)
-    assert (note.text(), desk.number, desk.notice) == ("kNjuhq", 1, "")
-    assert desk.session.reading.changed_voxels > 0
-    assert all(layer.visible for layer in (desk.correction, desk.stage.layers.ai))
-    desk.key(Key.Key_Return, widget=note)
-    assert focused(desk) is not note
-    assert desk.number == 1
-    note.setFocus()
-    desk.key(Key.Key_Return, Mod.ControlModifier, widget=note)
-    (correction,) = desk.store.corrections()
-    assert (correction.note, correction.verdict) == ("kNjuhq", Verdict.EDITED)
-    assert focused(desk) is not note
-    assert note.text() == ""
-
-
-def test_overlays_come_back_when_the_release_is_lost(desk):
-    desk.sit_down()
-    desk.open_row(1)
-    layers = desk.stage.layers
-    layers.ai.visible = False
-    before = [layer.visible for layer in layers.overlays]
-    native = desk.mouse.native(desk.viewer)
-    desk.qtbot.keyPress(native, Key.Key_H)
-    repeat = QKeyEvent(QEvent.Type.KeyPress, Key.Key_H, Mod.NoModifier, "h", True)
-    QApplication.sendEvent(native, repeat)
-    assert not any(layer.visible for layer in layers.overlays)
-    QGuiApplication.instance().focusWindowChanged.emit(None)
-    assert [layer.visible for layer in layers.overlays] == before
-    desk.qtbot.keyRelease(native, Key.Key_H)
-    assert [layer.visible for layer in layers.overlays] == before
-    desk.qtbot.keyPress(native, Key.Key_H)
-    desk.key(*KEYS["accept"])
-    assert layers.correction.visible
-    desk.qtbot.keyRelease(native, Key.Key_H)
-    assert [layer.visible for layer in layers.overlays] == before
-    desk.qtbot.keyPress(native, Key.Key_H)
-    desk.session.leave()
-    desk.qtbot.keyRelease(native, Key.Key_H)
-    assert not layers.correction.visible
-    assert layers.regions.visible
+    letters_in_the_note_are_letters(desk)
 
 
 def test_the_viewer_gets_its_own_keys_back(open_stage, mouse, qtbot):

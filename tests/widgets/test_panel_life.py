@@ -22,23 +22,6 @@ def listed(desk):
     return [(int(table.item(row, 1).text()), table.item(row, 4).text()) for row in range(table.rowCount())]
 
 
-def test_a_layer_deleted_by_hand_closes_the_case_and_keeps_the_paint(desk):
-    desk.sit_down()
-    desk.viewer.add_image(np.zeros((3, 4, 5)), name="mine")
-    desk.open_row(1)
-    desk.paint(7)
-    painted = desk.session.work.copy()
-    desk.viewer.layers.remove(desk.stage.layers.ai)
-    desk.wait(lambda: len(desk.viewer.layers) == 1)
-    assert desk.viewer.layers[0].name == "mine"
-    assert desk.session.case is None
-    assert "What you painted is kept" in desk.notice
-    desk.open_row(1)
-    desk.wait(lambda: desk.session.reading is not None)
-    assert "Your earlier work on this region is back" in desk.notice
-    np.testing.assert_array_equal(desk.session.work, painted)
-
-
 def close_by_x(desk, panel):
     dock = panel.parent()
     dock.title.close_button.click()
@@ -56,12 +39,28 @@ def autosaving():
     return [t for t in threading.enumerate() if t.name == "deferredseg-autosave"]
 
 
-def test_closing_panels(desk):
+def a_layer_deleted_by_hand_closes_the_case_and_keeps_the_paint(desk):
+    desk.viewer.add_image(np.zeros((3, 4, 5)), name="mine")
+    desk.open_row(1)
+    desk.paint(7)
+    painted = desk.session.work.copy()
+    desk.viewer.layers.remove(desk.stage.layers.ai)
+    desk.wait(lambda: len(desk.viewer.layers) == 1)
+    assert desk.viewer.layers[0].name == "mine"
+    assert desk.session.case is None
+    assert "What you painted is kept" in desk.notice
+    desk.viewer.layers.remove("mine")
+    desk.open_row(1)
+    desk.wait(lambda: desk.session.reading is not None)
+    assert "Your earlier work on this region is back" in desk.notice
+    np.testing.assert_array_equal(desk.session.work, painted)
+
+
+def test_closing_layers_and_panels(desk):
     viewer = desk.viewer
     fresh = (list(viewer.mouse_drag_callbacks), viewer.scene.camera.mouse_zoom, set(viewer.canvas.overlays))
     desk.sit_down()
-    desk.open_row(1)
-    desk.paint(7)
+    a_layer_deleted_by_hand_closes_the_case_and_keeps_the_paint(desk)
     for name in ("run", "defer", "export"):
         close_by_x(desk, desk.panels.pop(name))
     assert [w for w in ours_alive() if isinstance(w, Panel)] == [desk.worklist]
@@ -158,8 +157,22 @@ def another_reader_sees_nothing(desk):
     np.testing.assert_array_equal(desk.session.work, painted)
 
 
-def test_a_region_that_somebody_else_took(desk):
-    desk.sit_down()
+def an_image_that_is_gone_is_one_line(desk):
+    desk.scene.volume.rename(desk.scene.root / "elsewhere.nii.gz")
+    desk.open_project()
+    desk.say_who("ada")
+    desk.wait(lambda: "is gone" in desk.notice)
+    assert str(desk.scene.volume) in desk.notice
+    assert "\n" not in desk.notice
+    assert len(desk.viewer.layers) == 0
+    (desk.scene.root / "elsewhere.nii.gz").rename(desk.scene.volume)
+    desk.open_row(3)
+    desk.wait(lambda: desk.session.reading is not None)
+    assert desk.number == 3
+
+
+def test_an_image_that_is_gone_and_a_region_that_somebody_else_took(desk):
+    an_image_that_is_gone_is_one_line(desk)
     assert (4, "") in listed(desk)
     other = Session()
     other.set_project(desk.scene.open())
@@ -194,17 +207,3 @@ def test_two_viewers_share_nothing(desk, make_napari_viewer_proxy):
     proxy.window.remove_dock_widget(panel)
     assert desk.number == 1
     assert desk.session.project is not None
-
-
-def test_an_image_that_is_gone_is_one_line(desk):
-    desk.scene.volume.rename(desk.scene.root / "elsewhere.nii.gz")
-    desk.open_project()
-    desk.say_who("ada")
-    desk.wait(lambda: "is gone" in desk.notice)
-    assert str(desk.scene.volume) in desk.notice
-    assert "\n" not in desk.notice
-    assert len(desk.viewer.layers) == 0
-    (desk.scene.root / "elsewhere.nii.gz").rename(desk.scene.volume)
-    desk.open_row(3)
-    desk.wait(lambda: desk.session.reading is not None)
-    assert desk.number == 3
