@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_deferredseg.core.frame import Frame, frame_of
 from napari_deferredseg.widgets.region_outlines import RegionOutlines
 from napari_deferredseg.widgets.settings import brush_size
@@ -78,6 +80,12 @@ class CaseLayers:
     def all(self) -> tuple[Layer, ...]:
         """Every layer of the case."""
         return (*self.images, *self.overlays)
+
+    def center(self, item: WorkItem) -> tuple[int, int, int]:
+        """Index of the layers' voxel in the middle of a region."""
+        index = np.round(item.case.geometry.index(item.region.center)).astype(int)
+        s, p, left = (int(i) for i in self.frame.to_view(index))
+        return s, p, left
 
     def show_reading(self, is_reading: bool) -> None:
         """While a region is read, the AI's mask is an outline and one's own correction is shown and can be painted."""

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from psygnal import Signal, SignalGroup
 from qtpy.QtCore import QTimer
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Verdict, WorkItem
-from napari_deferredseg.usecases.open_case import load_case
 from napari_deferredseg.usecases.project import open_project
 from napari_deferredseg.usecases.session import next_after
-from napari_deferredseg.widgets.background import Relay, in_background, one_line
+from napari_deferredseg.widgets.background import Relay, one_line
 from napari_deferredseg.widgets.case_layers import CaseLayers, reader_colors
 from napari_deferredseg.widgets.hands import Hands, jump
 from napari_deferredseg.widgets.hiding import Hiding
+from napari_deferredseg.widgets.opening import Opener, StageEvents
 from napari_deferredseg.widgets.orientation import OrientationLetters, Plane, show_plane
 from napari_deferredseg.widgets.tracked import reset_undo
 
@@ -28,23 +26,13 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_deferredseg.core.boxes import Box
-    from napari_deferredseg.core.frame import Frame
+    from napari_deferredseg.usecases.open_case import OpenCase
     from napari_deferredseg.usecases.session import Session
 
 
 TAKE_BACK = "U takes it back."
 LATER_MS = 150
 """The next region comes first; lists of regions are read again so much later."""
-
-
-class StageEvents(SignalGroup):
-    """What widgets show beside the session's own events. `busy` says what is going on, "" when nothing is."""
-
-    message = Signal(str)
-    problem = Signal(str)
-    busy = Signal(str)
-    picked = Signal(object)  # WorkItem or None
-    lists = Signal()  # the worklist may be another one
 
 
 class Attached(Protocol):
@@ -67,7 +55,7 @@ class Stage:
         self._tokens: set[object] = set()
         self._attached: list[Attached] = []
         self._closed = False
-        self._loading: str | None = None
+        self._opener = Opener(self.events)
         self._edits = 0
         self._later = QTimer()
         self._later.setSingleShot(True)
@@ -150,30 +138,14 @@ class Stage:
 
     def open_case(self, key: str, then: Callable[[], Any] = lambda: None) -> None:
         """Read a case in the background and show it."""
-        if self._loading is not None:
-            self.events.message.emit(f"Still opening {self._loading} ...")
-            return
         project = self.session.need_project()
-        self._loading = key
 
-        def shown(case: Any) -> None:
-            self._loading = None
-            self.events.busy.emit("")
+        def show(case: OpenCase) -> None:
             if self.session.project is project:
                 self.session.set_case(case)
                 then()
 
-        def failed(line: str) -> None:
-            self._loading = None
-            self.events.busy.emit("")
-            self.events.problem.emit(line)
-
-        in_background(
-            lambda progress: load_case(project, key, progress),
-            done=shown,
-            failed=failed,
-            progressed=lambda share, doing: self.events.busy.emit(f"Opening {key}: {doing}" if share < 1 else ""),
-        )
+        self._opener.open(project, key, show)
 
     def step(self, steps: int) -> None:
         """Open the next (1) or previous (-1) region of the worklist."""
@@ -291,7 +263,7 @@ class Stage:
         self.layers.correction.events.set_data.connect(self._on_edit)
         show_plane(self.viewer, Plane.AXIAL)
         if items:
-            self.viewer.dims.point = tuple(self.layers.frame.world(_center(items[0], self.layers.frame)))
+            self.viewer.dims.point = tuple(self.layers.frame.world(self.layers.center(items[0])))
         self.viewer.layers.selection.active = self.layers.regions
 
     def _on_reading(self) -> None:
@@ -319,7 +291,7 @@ class Stage:
             return
         frame = self.layers.frame
         self.hands.cursor_line.forget()
-        jump(self.viewer, frame.box_to_view(item.region.box), frame, center=_center(item, frame))
+        jump(self.viewer, frame.box_to_view(item.region.box), frame, center=self.layers.center(item))
 
     # viewer -> session
     def _on_edit(self, event: Any = None) -> None:
@@ -387,6 +359,7 @@ class Stage:
         layers = self.layers
         if layers is None or event.value not in layers.all:
             return
+        self._on_edit()
         self._forget_layers()
         self.session.set_case(None)
         self.events.message.emit("The case was closed. What you painted is kept: open the region again.")
@@ -418,10 +391,3 @@ class Stage:
         for layer in layers.all if layers is not None else ():
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
-
-
-def _center(item: WorkItem, frame: Frame) -> tuple[int, int, int]:
-    """View index of the middle of a region."""
-    index = np.round(item.case.geometry.index(item.region.center)).astype(int)
-    s, p, left = (int(i) for i in frame.to_view(index))
-    return s, p, left
