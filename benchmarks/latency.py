@@ -41,7 +41,8 @@ SHAPE = (300, 512, 512)
 WINDOW = (1000, 800)
 REACH = 6
 """Voxels from the middle of the region to where the hand goes."""
-MEASURED = ("jump", "stroke ends", "undo", "crop written back", "durable submit", "lists, a moment later")
+LISTS = "lists, a moment later"
+MEASURED = ("jump", "stroke ends", "undo", "crop written back", "durable submit", LISTS)
 REST_MS = 2 * LATER_MS
 UNSEEN = 7
 """A label that the AI never gives, so that every stroke changes something."""
@@ -162,23 +163,20 @@ class Comparison:
         for steps in (1, -1):
             self._go("jump", self._following(steps), lambda steps=steps: ours.stage.step(steps))
         self._stroke(None)
-        self._go("durable submit", self._following(1), ours.stage.submit)
-        self._timed("lists, a moment later", lambda: None, ours.stage.refresh_lists)
-
-    def _rest(self) -> None:
-        """Let what comes a moment later be over in both windows."""
-        QTest.qWait(REST_MS)
+        if self._go("durable submit", self._following(1), ours.stage.submit):
+            self.times[LISTS][1].append(ours.time(ours.stage.refresh_lists))
+            self.times[LISTS][0].append(0.0)
 
     def _following(self, steps: int) -> WorkItem:
         items = self._ours.session.worklist()
         here = next(i for i, x in enumerate(items) if x.region.id == self._ours.item.region.id)
         return items[(here + steps) % len(items)]
 
-    def _go(self, name: str, target: WorkItem, go: Callable[[], Any]) -> None:
-        self._rest()
-        self._timed(name, lambda: self._bare.go(target), go)
+    def _go(self, name: str, target: WorkItem, go: Callable[[], Any]) -> bool:
+        ours_was_last = self._timed(name, lambda: self._bare.go(target), go)
         assert self._ours.item.region.id == target.region.id
         assert self._ours.viewer.dims.point == self._bare.viewer.dims.point
+        return ours_was_last
 
     def _stroke(self, name: str | None) -> None:
         voxels = self._voxels()
@@ -186,7 +184,6 @@ class Comparison:
         for screen, layer in ((self._bare, self._bare.correction), (self._ours, self._ours.layers.correction)):
             layer.mode, layer.selected_label, layer.brush_size = "paint", UNSEEN, 5
             ends.append(screen.hand.begin(layer, voxels))
-        self._rest()
         bare, ours = self._bare.hand, self._ours.hand
         if name is None:
             bare.release(ends[0])
@@ -200,10 +197,15 @@ class Comparison:
         steps = self._random.integers(-REACH, REACH + 1, (6, 2))
         return [(int(middle[0]), int(middle[1] + a), int(middle[2] + b)) for a, b in steps]
 
-    def _timed(self, name: str, bare: Callable[[], Any], ours: Callable[[], Any]) -> None:
-        alone, with_ours = self.times[name]
-        alone.append(self._bare.time(bare))
-        with_ours.append(self._ours.time(ours))
+    def _timed(self, name: str, bare: Callable[[], Any], ours: Callable[[], Any]) -> bool:
+        """Time both, one at random first, after all is at rest; whether ours was the last."""
+        turns = [(0, self._bare, bare), (1, self._ours, ours)]
+        if self._random.random() < 0.5:
+            turns.reverse()
+        for place, screen, action in turns:
+            QTest.qWait(REST_MS)
+            self.times[name][place].append(screen.time(action))
+        return turns[-1][1] is self._ours
 
 
 def table(times: Times) -> str:

@@ -315,7 +315,7 @@ class Stage:
             return
         axes = self.layers.frame.axes
         self.layers.correction.data_setitem(tuple(index[a] for a in axes), values)
-        self.layers.correction.refresh(extent=False, thumbnail=False)
+        self._on_edit()  # napari tells of it before it writes
 
     def _on_press(self, viewer: Any, event: Any) -> None:
         """A click that is no stroke picks the region under the cursor."""
