@@ -114,6 +114,15 @@ class Store(Protocol):
         None when somebody else holds it, when it is not this reader's or their groups' any more, or when it is done.
         """
 
+    def exchange(
+        self, given_back: str, taken: str, login: str, now: datetime, lease: timedelta = LEASE
+    ) -> Assignment | None:
+        """Give one region back and take another, as `release` and then `claim` do, in one transaction.
+
+        The first is given back whether or not the second can be had: a reader who comes too late holds neither, and
+        nobody waits for a region that nobody reads. After an InputError both are as they were.
+        """
+
     def release(self, region_id: str, login: str) -> bool:
         """Give a claimed region back as open. False when this reader does not hold it."""
 

@@ -144,6 +144,13 @@ class SqlStore:
         with self._transaction(self._writer) as connection:
             return sql_work.claim(connection, region_id, login, now, lease)
 
+    def exchange(
+        self, given_back: str, taken: str, login: str, now: datetime, lease: timedelta = LEASE
+    ) -> Assignment | None:
+        """Give one region back and take another."""
+        with self._transaction(self._writer) as connection:
+            return sql_work.exchange(connection, given_back, taken, login, now, lease)
+
     def release(self, region_id: str, login: str) -> bool:
         """Give a claimed region back."""
         with self._transaction(self._writer) as connection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Reader, utc_now
@@ -12,6 +12,10 @@ from napari_deferredseg.store import rows, schema
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+# Statements that a reader waits for are built once.
+_BY_LOGIN = select(schema.readers).where(schema.readers.c.login_key == bindparam("key"))
+_ADD_EVENT, _ADD_PERSON = insert(schema.events), insert(schema.event_people)
 
 
 def add_reader(connection: Connection, reader: Reader) -> None:
@@ -71,13 +75,12 @@ def record_event(
     note: str = "",
 ) -> None:
     """Add a line to the record of events. `who` and `note` go to a table of their own, which an erasure may empty."""
-    statement = insert(schema.events).values(at=utc_now(), what=what, region_id=region_id, correction_id=correction_id)
-    key = connection.execute(statement).inserted_primary_key
+    event = {"at": utc_now(), "what": what, "region_id": region_id, "correction_id": correction_id}
+    key = connection.execute(_ADD_EVENT, event).inserted_primary_key
     if who is not None and key is not None:
-        connection.execute(insert(schema.event_people).values(event=key[0], who=who, target=target, note=note))
+        connection.execute(_ADD_PERSON, {"event": key[0], "who": who, "target": target, "note": note})
 
 
 def _by_login(connection: Connection, login: str) -> Reader | None:
-    statement = select(schema.readers).where(schema.readers.c.login_key == login.casefold())
-    row = connection.execute(statement).mappings().one_or_none()
+    row = connection.execute(_BY_LOGIN, {"key": login.casefold()}).mappings().one_or_none()
     return None if row is None else rows.to_reader(row)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.volume import voxel_hash
 from napari_deferredseg.io.images import read_volume
 from napari_deferredseg.masks.overlap import compose
-from napari_deferredseg.usecases.progress import Progress, silent
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.records import CaseRecord, Correction, PredictionRecord, Region

@@ -117,23 +117,36 @@ class Reading:
 
 
 def begin(
-    project: Project, case: OpenCase, item: WorkItem, reader: Reader, work: Array, now: datetime
+    project: Project,
+    case: OpenCase,
+    item: WorkItem,
+    reader: Reader,
+    work: Array,
+    now: datetime,
+    leaving: Reading | None = None,
 ) -> Reading | None:
     """Claim a region and bring back what this reader had painted on it before.
 
-    Returns None when somebody else holds it. A region that this reader has submitted is opened to be amended.
+    Returns None when somebody else holds it. A region that this reader has submitted is opened to be amended. The one
+    that is left for it is put aside, as `put_aside` does, in the same transaction; after an InputError it is as it was.
     """
     submitted = item.assignment.state == State.SUBMITTED
     mine = [c for c in project.store.history(item.region.id) if c.reader == reader.login] if submitted else []
     supersedes = mine[-1].id if mine else None
-    if supersedes is None and project.store.claim(item.region.id, reader.login, now) is None:
+    # all that a disk can refuse comes before anything has changed
+    draft = _draft(project, case, item, reader, mine[-1].submitted if mine else None)
+    is_free = _change_hands(project, item, reader, now, leaving, claims=supersedes is None)
+    if leaving is not None:
+        _restore(leaving)
+    if not is_free:
         return None
     reading = Reading(
         project, case, item, reader, work, now, now, _start_box(case, item), supersedes=supersedes, _touched=now
     )
     if supersedes is not None:
         _take_back(reading, mine[-1])
-    _recover(reading, mine[-1].submitted if supersedes else None)
+    if draft is not None:
+        _recover(reading, draft)
     return reading
 
 
@@ -193,10 +206,9 @@ def put_aside(reading: Reading) -> None:
 
     The caller has flushed the journal. An untouched region is given back, so that others of the group may take it.
     """
-    edited = reading.changed_voxels > 0
-    _restore(reading)
-    if not edited and reading.supersedes is None:
+    if _is_untouched(reading):
         reading.project.store.release(reading.item.region.id, reading.reader.login)
+    _restore(reading)
 
 
 def skip(reading: Reading) -> None:
@@ -227,6 +239,23 @@ def decline(reading: Reading, reason: str) -> None:
     _restore(reading)
 
 
+def _change_hands(
+    project: Project, item: WorkItem, reader: Reader, now: datetime, leaving: Reading | None, *, claims: bool
+) -> bool:
+    """Give back the region that is left and claim the next, each where that is due. False when the claim is lost."""
+    taken = item.region.id
+    given_back = leaving.item.region.id if leaving is not None and _is_untouched(leaving) else None
+    if claims and given_back is not None:
+        return project.store.exchange(given_back, taken, reader.login, now) is not None
+    if given_back is not None:
+        project.store.release(given_back, reader.login)
+    return not claims or project.store.claim(taken, reader.login, now) is not None
+
+
+def _is_untouched(reading: Reading) -> bool:
+    return reading.supersedes is None and reading.changed_voxels == 0
+
+
 def _not_yours(reading: Reading) -> str:
     if reading.supersedes is not None:
         return "you have submitted this region, and that stands: change it and submit, or go on with N"
@@ -243,14 +272,21 @@ def _start_box(case: OpenCase, item: WorkItem) -> Box:
     return grown(item.region.box, (z, y, x), case.record.geometry.shape)
 
 
-def _recover(reading: Reading, not_before: datetime | None) -> None:
-    """Paint a draft's changed voxels again; voxels that others have settled since then stay as they are."""
-    draft = reading.project.journal.load(reading.reader.login, reading.item.region.id)
-    if draft is None or draft.voxel_hash != reading.case.record.voxel_hash:
-        return
+def _draft(
+    project: Project, case: OpenCase, item: WorkItem, reader: Reader, not_before: datetime | None
+) -> Draft | None:
+    """Find what this reader left of a region; a draft that was submitted since then is deleted."""
+    draft = project.journal.load(reader.login, item.region.id)
+    if draft is None or draft.voxel_hash != case.record.voxel_hash:
+        return None
     if not_before is not None and draft.saved <= not_before:
-        reading.project.journal.discard(reading.reader.login, reading.item.region.id)
-        return
+        project.journal.discard(reader.login, item.region.id)
+        return None
+    return draft
+
+
+def _recover(reading: Reading, draft: Draft) -> None:
+    """Paint a draft's changed voxels again; voxels that others have settled since then stay as they are."""
     changed = draft.after != draft.before
     if not changed.any() and not draft.note:
         return

@@ -130,8 +130,12 @@ class Session:
         if self.case is None or self.work is None or item.case.key != self.case.record.key:
             raise InputError(f"{item.case.key} is not open")
         with self.together():
-            self.leave()
-            self.reading = read.begin(project, self.case, item, self.reader, self.work, utc_now())
+            self._keep_draft()
+            left, shown = self.reading, self.reading.after.copy() if self.reading is not None else None
+            reading = read.begin(project, self.case, item, self.reader, self.work, utc_now(), leaving=left)
+            if left is not None and shown is not None:
+                self._finish(left, shown)
+            self.reading = reading
             if self.reading is None:
                 self.events.message.emit(f"Region {item.region.number} is being read by somebody else.")
                 self.events.worklist.emit()
@@ -218,9 +222,7 @@ class Session:
         """Put the open region aside; its draft stays in the journal."""
         if self.reading is None:
             return
-        if self.reading.note or self.painted():
-            self.save()
-        self._flush()
+        self._keep_draft()
         reading, shown = self.reading, self.reading.after.copy()
         read.put_aside(reading)
         self._finish(reading, shown)
@@ -234,6 +236,14 @@ class Session:
         if self.reading is None:
             raise InputError("open a region of your worklist first")
         return self.reading
+
+    def _keep_draft(self) -> None:
+        """Put what there is of the open region on the disk."""
+        if self.reading is None:
+            return
+        if self.reading.note or self.painted():
+            self.save()
+        self._flush()
 
     def _flush(self) -> None:
         """Wait until what was put is on disk: a draft written later would come back from the dead."""

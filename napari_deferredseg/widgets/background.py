@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from napari.qt.threading import FunctionWorker
 
-    from napari_deferredseg.usecases.progress import Progress
+    from napari_deferredseg.core.progress import Progress
 
 T = TypeVar("T")
 

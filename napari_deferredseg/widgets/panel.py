@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_deferredseg.usecases.project import init_project
 from napari_deferredseg.widgets.settings import last_project, remember_project
+from napari_deferredseg.widgets.steady import Steady
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +54,7 @@ class Panel(QWidget):
 
     def finish_layout(self) -> None:
         """Put the line for messages at the bottom."""
-        self.body.addWidget(self.notice)
+        self.body.addWidget(Steady(self.notice))
         self.body.addStretch(1)
         leave_keys_to_viewer(self)
 

@@ -22,6 +22,7 @@ from napari_deferredseg.core.records import Verdict
 from napari_deferredseg.widgets.keys import SHORTCUTS
 from napari_deferredseg.widgets.paint_bar import PaintBar
 from napari_deferredseg.widgets.panel import NoteField, Notice, listen
+from napari_deferredseg.widgets.steady import Steady
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,13 +55,13 @@ class RegionCard(QWidget):
         self.buttons = Buttons(stage)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.title)
+        column.addWidget(Steady(self.title))
         column.addWidget(self.legend)
-        column.addWidget(self.paint_bar)
+        column.addWidget(Steady(self.paint_bar))
         column.addWidget(self.note)
-        column.addWidget(notice)
-        column.addWidget(self.saved)
-        column.addWidget(self.buttons)
+        column.addWidget(Steady(notice))
+        column.addWidget(Steady(self.saved))
+        column.addWidget(Steady(self.buttons))
         self.note.textEdited.connect(self._note_edited)
         listen(self, stage.session.events.reading, self.refresh)
         stage.saved.connect(self._on_saved)

@@ -30,6 +30,7 @@ class RegionTable(QTableWidget):
         super().__init__(0, len(COLUMNS))
         self._ids: list[str] = []
         self._states: dict[str, State] = {}
+        self._about: dict[str, str] = {}
         self._here: str | None = None
         self.setHorizontalHeaderLabels(COLUMNS)
         self.verticalHeader().setVisible(False)
@@ -44,7 +45,7 @@ class RegionTable(QTableWidget):
         for column, text in enumerate(WIDEST):
             wide = self.fontMetrics().horizontalAdvance(text) + 20
             self.setColumnWidth(column, max(header.sectionSizeHint(column), wide))
-        self.setMinimumHeight(100)
+        self.setMinimumHeight(76)
 
     def show_items(self, items: Sequence[WorkItem], names: Names) -> None:
         """List these, in this order; `names` says what regions are about that are not listed yet."""
@@ -52,35 +53,35 @@ class RegionTable(QTableWidget):
         for row in reversed(range(len(self._ids))):
             if self._ids[row] not in wanted:
                 self._take_out(row)
-        known = set(self._ids)
-        new = names([item for item in items if item.region.id not in known])
+        new = dict(names([item for item in items if item.region.id not in self._about]))
+        self._about = {identity: text for identity, text in (self._about | new).items() if identity in wanted}
         for row, item in enumerate(items):
+            if self._ids[row + 1 : row + 2] == [item.region.id]:  # what stands before it comes later now
+                self._take_out(row)
             if self._ids[row : row + 1] != [item.region.id]:
-                self._put_in(row, item, new)
+                self._put_in(row, item)
             elif self._states[item.region.id] is not item.assignment.state:
                 self._write_state(row, item)
 
     def mark(self, region_id: str | None) -> None:
         """Point at a region, or at none."""
-        for identity, sign in ((self._here, ""), (region_id, HERE)):
+        for identity, sign in ((self._here, ""), (region_id, HERE)) if region_id != self._here else ():
             if identity in self._ids:
                 self._cell(self._ids.index(identity), 0).setText(sign)
         self._here = region_id
-        if region_id in self._ids:
-            self.selectRow(self._ids.index(region_id))
-        else:
+        if region_id not in self._ids:
             self.clearSelection()
+        elif [index.row() for index in self.selectionModel().selectedRows()] != [self._ids.index(region_id)]:
+            self.selectRow(self._ids.index(region_id))
 
     def _take_out(self, row: int) -> str:
         self.removeRow(row)
         return self._ids.pop(row)
 
-    def _put_in(self, row: int, item: WorkItem, names: Mapping[str, str]) -> None:
-        identity, about = item.region.id, names.get(item.region.id, "")
+    def _put_in(self, row: int, item: WorkItem) -> None:
+        identity, about = item.region.id, self._about.get(item.region.id, "")
         if identity in self._ids:
-            before = self._ids.index(identity)
-            about = self._cell(before, ABOUT).text()
-            self._take_out(before)
+            self._take_out(self._ids.index(identity))
         self._ids.insert(row, identity)
         self.insertRow(row)
         here = HERE if identity == self._here else ""

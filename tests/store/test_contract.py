@@ -300,3 +300,55 @@ class TestHands:
     def test_assign_an_unknown_region(self, store):
         with pytest.raises(InputError, match="no region"):
             store.assign("ffff", reader="anna", group=None, by="lea")
+
+
+class TestExchange:
+    def two(self, store: Store, make, **second: object) -> tuple[str, str]:
+        case = make.case()
+        prediction = make.prediction(case)
+        a, b = make.region(prediction, 1), make.region(prediction, 2)
+        given = second or {"group": "liver"}
+        held = [Assignment(region_id=a.id, group="liver"), Assignment(region_id=b.id, **given)]
+        store.add_prediction(case, prediction, [a, b], held)
+        assert store.claim(a.id, "anna", utc_now()) is not None
+        return a.id, b.id
+
+    def holders(self, store: Store) -> dict[str, tuple[State, str | None]]:
+        return {i.region.id: (i.assignment.state, i.assignment.holder) for i in store.items()}
+
+    def test_the_first_is_free_and_the_second_is_held(self, store, make):
+        a, b = self.two(store, make)
+        now = utc_now()
+        taken = store.exchange(a, b, "ANNA", now, 5 * MINUTE)
+        assert taken is not None
+        assert (taken.region_id, taken.holder, taken.lease_until) == (b, "anna", now + 5 * MINUTE)
+        assert self.holders(store) == {a: (State.OPEN, None), b: (State.CLAIMED, "anna")}
+        assert store.claim(a, "ben", utc_now()) is not None
+
+    def test_who_comes_too_late_holds_neither(self, store, make):
+        a, b = self.two(store, make)
+        assert store.claim(b, "ben", utc_now()) is not None
+        assert store.exchange(a, b, "anna", utc_now()) is None
+        assert self.holders(store) == {a: (State.OPEN, None), b: (State.CLAIMED, "ben")}
+
+    def test_a_region_of_somebody_else_is_not_taken_nor_given_back(self, store, make):
+        a, b = self.two(store, make, reader="lea")
+        assert store.exchange(a, b, "anna", utc_now()) is None
+        assert self.holders(store) == {a: (State.OPEN, None), b: (State.OPEN, None)}
+        assert store.claim(b, "lea", utc_now()) is not None
+        taken = store.exchange(b, a, "ben", utc_now())
+        assert taken is not None
+        assert self.holders(store) == {a: (State.CLAIMED, "ben"), b: (State.CLAIMED, "lea")}
+
+    def test_the_same_region_stays_with_its_reader(self, store, make):
+        a, _ = self.two(store, make)
+        assert store.exchange(a, a, "anna", utc_now()) is not None
+        assert self.holders(store)[a] == (State.CLAIMED, "anna")
+
+    def test_after_an_error_both_are_as_they_were(self, store, make):
+        a, b = self.two(store, make)
+        before = self.holders(store)
+        for arguments in ((a, "00ff", "anna"), ("00ff", b, "anna"), (a, b, "nobody")):
+            with pytest.raises(InputError, match=r"00ff|nobody"):
+                store.exchange(*arguments, utc_now())
+            assert self.holders(store) == before
