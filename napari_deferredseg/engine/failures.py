@@ -1,0 +1,58 @@
+"""What went wrong in the worker, as the caller gets to see it."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import traceback
+
+from napari_deferredseg.core.errors import InputError
+
+NO_MEMORY = re.compile(r"out of memory|not enough memory|(can't|failed to) allocate memory", re.IGNORECASE)
+ADVICE = "use a smaller patch or batch, another device such as cpu, or close other programs"
+LENGTH = 160
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: the computer's, or the graphics card's, of which libraries tell in words only."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and (type(error).__name__ == "OutOfMemoryError" or NO_MEMORY.search(str(error)) is not None)
+    )
+
+
+def portable(error: BaseException) -> Exception:
+    """Exception to raise in the caller for one that was raised in the worker.
+
+    What a user can mend is an InputError of one line. Anything else keeps its type where that survives the way, and
+    has the worker's traceback as a note.
+    """
+    if isinstance(error, InputError):
+        return InputError(str(error))
+    if is_out_of_memory(error):
+        return InputError(f"not enough memory ({_first_line(error)}): {ADVICE}")
+    told = error if isinstance(error, Exception) and _survives(error) else RuntimeError(_first_line(error))
+    told.add_note("In the worker process:\n" + "".join(traceback.format_exception(error)).rstrip())
+    return told
+
+
+def ended_unexpectedly(status: int) -> InputError:
+    """Error for a worker that is gone; `status` is its exit status, negative for a signal, as subprocess has it."""
+    how = f"signal {-status}" if status < 0 else f"exit status {status}"
+    return InputError(
+        f"the worker process ended unexpectedly ({how}, often too little memory): run it again; "
+        f"if it happens again, {ADVICE}"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= LENGTH else text[: LENGTH - 1] + "…"
+
+
+def _survives(error: Exception) -> bool:
+    try:
+        again = pickle.loads(pickle.dumps(error))
+    except Exception:
+        return False
+    return type(again) is type(error) and str(again) == str(error)
