@@ -3,62 +3,65 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.export.base import Written
+from napari_deferredseg.export.provenance import provenance
 from napari_deferredseg.io.writing import write_labels
 
 if TYPE_CHECKING:
-    from napari_deferredseg.core.records import Correction
+    from collections.abc import Collection, Sequence
+
+    from napari_deferredseg.core.progress import Progress
+    from napari_deferredseg.core.records import CaseRecord
     from napari_deferredseg.export.base import CaseExport
 
 
-def export_nifti(export: CaseExport, folder: Path) -> list[Path]:
-    """Write `KEY.nii.gz`, `KEY.labels.csv` and `KEY.provenance.json`.
+@dataclass(frozen=True)
+class NiftiExport:
+    """Writes `KEY.nii.gz`, `KEY.labels.csv` and `KEY.provenance.json` of each case."""
 
-    Raises
-    ------
-    InputError
-        The labels cannot be written.
-    OSError
-        The folder cannot be written. Nothing is left in it then.
-    """
-    mask, names, provenance = (f"{export.case.key}{end}" for end in (".nii.gz", ".labels.csv", ".provenance.json"))
+    def check(self, project: str, cases: Sequence[CaseRecord], folder: Path) -> None:
+        """Only an earlier export of the same image may be replaced."""
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder} is a file: give a folder to export to")
+        for case in cases:
+            _refuse_foreign(folder, case)
+
+    def write(self, cases: Collection[CaseExport], folder: Path, progress: Progress) -> list[Written]:
+        """Write case after case, each whole or not at all."""
+        done = []
+        for number, export in enumerate(cases):
+            progress(number / len(cases), f"exporting {export.case.key}")
+            done.append(Written(export.case, _write_case(export, folder), len(export.corrections)))
+        return done
+
+
+def _write_case(export: CaseExport, folder: Path) -> tuple[Path, ...]:
+    labels = export.corrected
+    folder.mkdir(parents=True, exist_ok=True)
+    mask, names, facts = (f"{export.case.key}{end}" for end in (".nii.gz", ".labels.csv", ".provenance.json"))
     with TemporaryDirectory(dir=folder, prefix=".writing-") as part:
-        write_labels(Path(part) / mask, export.labels, export.case.geometry, export.prediction.table)
-        (Path(part) / provenance).write_text(json.dumps(_provenance(export), indent=1), encoding="utf-8")
+        write_labels(Path(part) / mask, labels, export.case.geometry, export.prediction.table)
+        (Path(part) / facts).write_text(json.dumps(provenance(export), indent=1), encoding="utf-8")
         # The provenance first: with it an export that was cut short is known as ours and may be replaced.
-        for name in (provenance, names, mask):
+        for name in (facts, names, mask):
             (Path(part) / name).replace(folder / name)
-    return [folder / name for name in (mask, names, provenance)]
+    return tuple(folder / name for name in (mask, names, facts))
 
 
-def _provenance(export: CaseExport) -> dict[str, Any]:
-    return {
-        "case": export.case.key,
-        "source": export.case.source,
-        "voxel_hash": export.case.voxel_hash,
-        "model": export.prediction.model_id,
-        "prediction": export.prediction.id,
-        "settings": export.prediction.settings,
-        "regions": export.regions,
-        "corrections": [_line(correction) for correction in export.corrections],
-    }
-
-
-def _line(correction: Correction) -> dict[str, Any]:
-    return {
-        "id": correction.id,
-        "region": correction.region_id,
-        "reader": correction.reader,
-        "verdict": correction.verdict,
-        "model": correction.model_id,
-        "started": correction.started.isoformat(),
-        "submitted": correction.submitted.isoformat(),
-        "active_seconds": round(correction.active_seconds, 1),
-        "box_zyx": correction.box,
-        "changed_voxels": int((correction.before != correction.after).sum()),
-        "note": correction.note,
-        "supersedes": correction.supersedes,
-    }
+def _refuse_foreign(folder: Path, case: CaseRecord) -> None:
+    there = sorted(folder.glob(f"{case.key}.*"))
+    if not there:
+        return
+    facts = folder / f"{case.key}.provenance.json"
+    try:
+        ours = json.loads(facts.read_text(encoding="utf-8"))["voxel_hash"] == case.voxel_hash
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        raise InputError(f"{there[0]} exists and is no export of this case: choose another folder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +17,9 @@ from napari_deferredseg.io.writing import write_labels, write_volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 __all__ = [
+    "as_channels",
     "read_channels",
     "read_labels",
     "read_probabilities",
@@ -83,7 +84,17 @@ def read_channels(paths: Sequence[Path]) -> Volume:
     """
     if not paths:
         raise InputError("no image was given; name at least one file")
-    volumes = [read_volume(path) for path in paths]
+    return as_channels([read_volume(path) for path in paths])
+
+
+def as_channels(volumes: Sequence[Volume]) -> Volume:
+    """Make volumes that were read from files the channels of one, as `read_channels` does.
+
+    Raises
+    ------
+    InputError
+        As `read_channels`.
+    """
     first = volumes[0]
     if len(volumes) == 1:
         return first
@@ -97,7 +108,7 @@ def read_channels(paths: Sequence[Path]) -> Volume:
         array=np.stack([volume.array for volume in volumes]),
         geometry=first.geometry,
         source=", ".join(volume.source for volume in volumes),
-        channels=_channel_names(paths),
+        channels=_channel_names([Path(volume.source) for volume in volumes]),
         modality=first.modality,
     )
 

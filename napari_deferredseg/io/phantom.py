@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from scipy import ndimage as ndi
 
 from napari_deferredseg.core.geometry import Geometry, Shape, Vector
 from napari_deferredseg.core.volume import Label, LabelMap, LabelTable, Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Field = NDArray[np.float32]
 
@@ -26,19 +30,63 @@ TABLE = LabelTable(
 SHAPE: Shape = (56, 150, 190)
 SPACING: Vector = (1.9, 1.9, 4.0)
 
-# name: (centre x, y, z), (radius x, y, z), mm from the middle of the body, LPS; HU
-ORGANS: dict[int, tuple[Vector, Vector, float]] = {
-    1: ((-62.0, -14.0, 26.0), (76.0, 68.0, 66.0), 108.0),
-    2: ((100.0, 44.0, 34.0), (28.0, 42.0, 48.0), 122.0),
-    3: ((58.0, 56.0, -34.0), (25.0, 29.0, 50.0), 168.0),
-    4: ((-60.0, 58.0, -46.0), (25.0, 29.0, 48.0), 168.0),
-}
-LESIONS: tuple[tuple[Vector, float], ...] = (
-    ((-92.0, -6.0, 34.0), 15.0),
-    ((-52.0, -40.0, 8.0), 11.0),
-    ((-80.0, 30.0, 2.0), 9.0),
-)
-LESION_HU = 62.0
+FADE_MM = 7.0
+SHARPEST = 1.9  # mm; the blur of the scanner and the grain of its noise are given for voxels of this size
+
+
+@dataclass(frozen=True)
+class Ellipsoid:
+    """Shape of an organ: centre and radii (x, y, z) in mm from the middle of the body, LPS; its level in HU."""
+
+    centre: Vector
+    radii: Vector
+    level: float
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What a patient looks like inside; the defaults are the demo's.
+
+    Attributes
+    ----------
+    organs : dict of label value to Ellipsoid
+        Liver, spleen, left and right kidney.
+    lesions : tuple of Ellipsoid
+        Spots in the liver.
+    stomach : Ellipsoid
+        Its level is that of what was eaten; there is air above.
+    aorta : float
+        HU.
+    noise : float
+        Standard deviation before the scanner's filter, HU.
+    """
+
+    organs: dict[int, Ellipsoid] = field(
+        default_factory=lambda: {
+            1: Ellipsoid((-62.0, -14.0, 26.0), (76.0, 68.0, 66.0), 108.0),
+            2: Ellipsoid((100.0, 44.0, 34.0), (28.0, 42.0, 48.0), 122.0),
+            3: Ellipsoid((58.0, 56.0, -34.0), (25.0, 29.0, 50.0), 168.0),
+            4: Ellipsoid((-60.0, 58.0, -46.0), (25.0, 29.0, 48.0), 168.0),
+        }
+    )
+    lesions: tuple[Ellipsoid, ...] = (
+        Ellipsoid((-92.0, -6.0, 34.0), (15.0, 15.0, 15.0), 62.0),
+        Ellipsoid((-52.0, -40.0, 8.0), (11.0, 11.0, 11.0), 62.0),
+        Ellipsoid((-80.0, 30.0, 2.0), (9.0, 9.0, 9.0), 62.0),
+    )
+    stomach: Ellipsoid = field(default_factory=lambda: Ellipsoid((56.0, -22.0, 34.0), (46.0, 36.0, 40.0), 18.0))
+    aorta: float = 185.0
+    noise: float = 26.0
+
+
+@dataclass(frozen=True)
+class Depths:
+    """How deep each voxel lies below the surface of each part, mm, positive inside. Arrays (z, y, x) float32."""
+
+    body: Field
+    organs: dict[int, Field]
+    aorta: Field
+    lesions: tuple[Field, ...]
 
 
 @dataclass(frozen=True)
@@ -58,16 +106,15 @@ def make_phantom(seed: int = 0) -> Phantom:
     spleen that leaks into the stomach, a kidney cut short.
     """
     rng = np.random.default_rng(seed)
-    half = np.array(SHAPE[::-1]) * np.array(SPACING) / 2
-    geometry = Geometry(shape=SHAPE, spacing=SPACING, origin=(float(-half[0]), float(-half[1]), float(-half[2])))
-    grid = _millimetres(geometry, rng)
-    depth = {value: _ellipsoid(grid, centre, radii) for value, (centre, radii, _) in ORGANS.items()}
-    body = _ellipsoid(grid, (0.0, 4.0, 0.0), (160.0, 118.0, 1e4))
-    depth[1] = np.minimum(depth[1], body - 16)
-    depth[2] = np.minimum(depth[2], body - 14)
-    aorta = 11.0 - np.hypot(grid[0] - 10.0, grid[1] - 52.0)
-    lesions = [_ellipsoid(grid, centre, (r, r, r)) for centre, r in LESIONS]
-    array = _hounsfield(grid, body, depth, aorta, lesions, rng)
+    geometry = grid_of(SHAPE, SPACING)
+    anatomy = Anatomy()
+
+    def texture(scale_mm: float) -> Field:
+        return _field(rng, geometry, scale_mm)
+
+    grid = millimetres(geometry) + np.stack([texture(26.0) * 5.0 for _ in range(3)])
+    depths = depths_of(anatomy, grid)
+    array = hounsfield(anatomy, depths, grid, geometry, texture, rng)
     volume = Volume(array=array, geometry=geometry, source="phantom.nii.gz", modality="CT")
 
     def label_map(values: NDArray[np.uint8], name: str) -> LabelMap:
@@ -75,17 +122,48 @@ def make_phantom(seed: int = 0) -> Phantom:
 
     return Phantom(
         volume=volume,
-        truth=label_map(_labels(depth, aorta, lesions), "truth.nii.gz"),
-        first=label_map(_first_ai(depth, aorta, lesions, grid, rng), "ai_first.nii.gz"),
-        second=label_map(_second_ai(depth, aorta, lesions, grid, rng), "ai_second.nii.gz"),
+        truth=label_map(labels_of(depths), "truth.nii.gz"),
+        first=label_map(_first_ai(depths, grid, rng), "ai_first.nii.gz"),
+        second=label_map(_second_ai(depths, grid, rng), "ai_second.nii.gz"),
     )
 
 
-def _millimetres(geometry: Geometry, rng: np.random.Generator) -> Field:
-    """Coordinates (x, y, z) in mm at each voxel, gently bent so that no organ is a perfect ellipsoid."""
+def grid_of(shape: Shape, spacing: Vector) -> Geometry:
+    """Grid with the middle of the body in its middle."""
+    x, y, z = (float(-n * s / 2) for n, s in zip(shape[::-1], spacing, strict=True))
+    return Geometry(shape=shape, spacing=spacing, origin=(x, y, z))
+
+
+def millimetres(geometry: Geometry) -> Field:
+    """Coordinates (x, y, z) in mm at each voxel: (3, z, y, x) float32."""
     index = np.stack(np.meshgrid(*[np.arange(n) for n in geometry.shape], indexing="ij"), axis=-1)
-    grid = np.moveaxis(geometry.lps(index), -1, 0).astype(np.float32)
-    return grid + np.stack([_field(rng, geometry, 26.0) * 5.0 for _ in range(3)])
+    return np.moveaxis(geometry.lps(index), -1, 0).astype(np.float32)
+
+
+def depths_of(anatomy: Anatomy, grid: Field) -> Depths:
+    """Draw the parts on coordinates (3, z, y, x) in mm, which may be bent so that no organ is a perfect ellipsoid."""
+    body = _ellipsoid(grid, (0.0, 4.0, 0.0), (160.0, 118.0, 1e4))
+    organs = {value: ellipsoid(grid, organ) for value, organ in anatomy.organs.items()}
+    organs[1] = np.minimum(organs[1], body - 16)
+    organs[2] = np.minimum(organs[2], body - 14)
+    aorta = 11.0 - np.hypot(grid[0] - 10.0, grid[1] - 52.0)
+    return Depths(body, organs, aorta, tuple(ellipsoid(grid, lesion) for lesion in anatomy.lesions))
+
+
+def ellipsoid(grid: Field, shape: Ellipsoid) -> Field:
+    """Approximate depth (z, y, x) below the surface in mm, positive inside."""
+    return _ellipsoid(grid, shape.centre, shape.radii)
+
+
+def labels_of(depths: Depths) -> NDArray[np.uint8]:
+    """Label map (z, y, x); where organs overlap the first has it."""
+    out = np.zeros(depths.aorta.shape, np.uint8)
+    for value, organ in depths.organs.items():
+        out[(organ > 0) & (out == 0)] = value
+    out[(depths.aorta > 0) & (out == 0)] = 5
+    for lesion in depths.lesions:
+        out[(lesion > 0) & (out == 1)] = 6
+    return out
 
 
 def _field(rng: np.random.Generator, geometry: Geometry, scale_mm: float) -> Field:
@@ -102,73 +180,88 @@ def _ellipsoid(grid: Field, centre: Vector, radii: Vector) -> Field:
     return np.asarray((1.0 - np.sqrt(q)) * min(radii), np.float32)
 
 
-def _labels(depth: dict[int, Field], aorta: Field, lesions: list[Field]) -> NDArray[np.uint8]:
-    out = np.zeros(aorta.shape, np.uint8)
-    for value, organ in depth.items():
-        out[(organ > 0) & (out == 0)] = value
-    out[(aorta > 0) & (out == 0)] = 5
-    for lesion in lesions:
-        out[(lesion > 0) & (out == 1)] = 6
-    return out
-
-
-def _first_ai(
-    depth: dict[int, Field], aorta: Field, lesions: list[Field], grid: Field, rng: np.random.Generator
-) -> NDArray[np.uint8]:
+def _first_ai(depths: Depths, grid: Field, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Misses the third lesion, lets the spleen leak forward into the stomach."""
-    wander = _wander(depth[1].shape, rng, amplitude=2.2)
+    spleen = depths.organs[2]
+    wander = _wander(spleen.shape, rng, amplitude=2.2)
     leak = np.where((grid[1] < 30) & (grid[2] > 10), 26.0, 0.0).astype(np.float32)
-    leaky = np.maximum(depth[2], np.minimum(depth[2] + leak, 30.0 - np.hypot(grid[0] - 86.0, grid[1] - 10.0)))
-    changed = {**{k: d + w for (k, d), w in zip(depth.items(), wander, strict=True)}, 2: leaky + wander[1]}
-    return _labels(changed, aorta + 0.8, lesions[:2])
+    leaky = np.maximum(spleen, np.minimum(spleen + leak, 30.0 - np.hypot(grid[0] - 86.0, grid[1] - 10.0)))
+    changed = {**{k: d + w for (k, d), w in zip(depths.organs.items(), wander, strict=True)}, 2: leaky + wander[1]}
+    return labels_of(Depths(depths.body, changed, depths.aorta + 0.8, depths.lesions[:2]))
 
 
-def _second_ai(
-    depth: dict[int, Field], aorta: Field, lesions: list[Field], grid: Field, rng: np.random.Generator
-) -> NDArray[np.uint8]:
+def _second_ai(depths: Depths, grid: Field, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Misses the second lesion, cuts the right kidney's lower pole, takes a bite out of the liver's dome."""
-    wander = _wander(depth[1].shape, rng, amplitude=2.2)
-    changed = {k: d + w for (k, d), w in zip(depth.items(), wander, strict=True)}
+    wander = _wander(depths.aorta.shape, rng, amplitude=2.2)
+    changed = {k: d + w for (k, d), w in zip(depths.organs.items(), wander, strict=True)}
     changed[4] = np.minimum(changed[4], grid[2] + 70.0)
     changed[1] = np.minimum(changed[1], np.hypot(np.hypot(grid[0] + 70.0, grid[1] + 20.0), grid[2] - 96.0) - 26.0)
-    return _labels(changed, aorta - 0.8, [lesions[0] + 2.5, lesions[2]])
+    return labels_of(Depths(depths.body, changed, depths.aorta - 0.8, (depths.lesions[0] + 2.5, depths.lesions[2])))
 
 
 def _wander(shape: tuple[int, ...], rng: np.random.Generator, amplitude: float) -> list[Field]:
     """One smooth error of the border, in mm, for each organ; near zero over most of it."""
     geometry = Geometry(shape=(shape[0], shape[1], shape[2]), spacing=SPACING)
-    fields = [_field(rng, geometry, 13.0) for _ in ORGANS]
+    fields = [_field(rng, geometry, 13.0) for _ in range(4)]
     strong = [np.maximum(np.abs(f) - 1.1, 0) ** 1.5 * 3.0 for f in fields]
     return [np.asarray(amplitude * np.sign(f) * s, np.float32) for f, s in zip(fields, strong, strict=True)]
 
 
-def _hounsfield(
+def hounsfield(
+    anatomy: Anatomy,
+    depths: Depths,
     grid: Field,
-    body: Field,
-    depth: dict[int, Field],
-    aorta: Field,
-    lesions: list[Field],
+    geometry: Geometry,
+    texture: Callable[[float], Field],
     rng: np.random.Generator,
+    fade: Field | None = None,
 ) -> NDArray[np.int16]:
-    geometry = Geometry(shape=SHAPE, spacing=SPACING)
-    hu = np.full(SHAPE, -1000.0, np.float32)
+    """Scan a body.
+
+    Parameters
+    ----------
+    anatomy, depths, grid, geometry
+        What to draw, where.
+    texture : function
+        Makes a smooth random field (z, y, x), unit variance, of a scale in mm.
+    rng : numpy.random.Generator
+        Of the noise.
+    fade : (z, y, x) float32, optional
+        Where, 0 to 1, borders are blurred beyond recognition.
+
+    Returns
+    -------
+    (z, y, x) int16, HU
+    """
+    hu = _tissues(anatomy, depths, grid, texture)
+    fine = SHARPEST / geometry.spacing[0]
+    scanned = ndi.gaussian_filter(hu, (0.35 * 4.0 / geometry.spacing[2], 0.8 * fine, 0.8 * fine))
+    if fade is not None:
+        blurred = ndi.gaussian_filter(hu, [FADE_MM / s for s in geometry.spacing_zyx], truncate=2.5)
+        scanned += fade * (blurred - scanned)
+    noise = ndi.gaussian_filter(rng.standard_normal(geometry.shape, dtype=np.float32), (0, 0.6 * fine, 0.6 * fine))
+    return np.clip(np.round(scanned + noise * (anatomy.noise * fine)), -1024, 3071).astype(np.int16)
+
+
+def _tissues(anatomy: Anatomy, depths: Depths, grid: Field, texture: Callable[[float], Field]) -> Field:
+    body, organs = depths.body, depths.organs
+    hu = np.full(body.shape, -1000.0, np.float32)
     hu[body > 0] = -95.0
-    hu[body > 9] = 48.0 + 6.0 * _field(rng, geometry, 4.0)[body > 9]
+    hu[body > 9] = 48.0 + 6.0 * texture(4.0)[body > 9]
     inside = body > 17
-    hu[inside] = np.where(_field(rng, geometry, 8.0)[inside] > 0.1, 32.0, -88.0)
+    hu[inside] = np.where(texture(8.0)[inside] > 0.1, 32.0, -88.0)
     _bones(hu, grid, body)
-    stomach = _ellipsoid(grid, (56.0, -22.0, 34.0), (46.0, 36.0, 40.0))
-    hu[stomach > 0] = np.where(grid[1][stomach > 0] < -32.0, -850.0, 18.0)
-    for value, (_, _, level) in ORGANS.items():
-        hu[(depth[value] > 0)] = level
-    hu[aorta > 0] = 185.0
-    for lesion in lesions:
-        hu[(lesion > 0) & (depth[1] > 0)] = LESION_HU
-    for value, pelvis in ((3, 42.0), (4, -44.0)):
-        hu[(depth[value] > 13) & (np.abs(grid[0] - pelvis) < 12)] = 60.0
-    blurred = ndi.gaussian_filter(hu, (0.35, 0.8, 0.8))
-    noise = ndi.gaussian_filter(rng.standard_normal(SHAPE, dtype=np.float32), (0, 0.6, 0.6)) * 26.0
-    return np.clip(np.round(blurred + noise), -1024, 3071).astype(np.int16)
+    stomach = ellipsoid(grid, anatomy.stomach) > 0
+    air = grid[1][stomach] < anatomy.stomach.centre[1] - 10.0
+    hu[stomach] = np.where(air, -850.0, anatomy.stomach.level)
+    for value, organ in anatomy.organs.items():
+        hu[organs[value] > 0] = organ.level
+    hu[depths.aorta > 0] = anatomy.aorta
+    for lesion, depth in zip(anatomy.lesions, depths.lesions, strict=True):
+        hu[(depth > 0) & (organs[1] > 0)] = lesion.level
+    for value, inward in ((3, -16.0), (4, 16.0)):
+        hu[(organs[value] > 13) & (np.abs(grid[0] - (anatomy.organs[value].centre[0] + inward)) < 12)] = 60.0
+    return hu
 
 
 def _bones(hu: Field, grid: Field, body: Field) -> None:

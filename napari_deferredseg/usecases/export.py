@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.records import State
 from napari_deferredseg.export.base import CaseExport
-from napari_deferredseg.export.nifti import export_nifti
-from napari_deferredseg.masks.overlap import compose
-from napari_deferredseg.usecases.open_case import load_prediction
-from napari_deferredseg.usecases.progress import Progress, silent
+from napari_deferredseg.export.monai import MonaiExport
+from napari_deferredseg.export.nifti import NiftiExport
+from napari_deferredseg.export.nnunet import NnunetExport
+from napari_deferredseg.usecases.open_case import load_prediction, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,12 +24,20 @@ if TYPE_CHECKING:
     from napari_deferredseg.export.base import Exporter
     from napari_deferredseg.usecases.project import Project
 
-FORMATS: dict[str, Exporter] = {"nifti": export_nifti}
+FORMATS: dict[str, type[NiftiExport | NnunetExport | MonaiExport]] = {
+    "nifti": NiftiExport,
+    "nnunet": NnunetExport,
+    "monai": MonaiExport,
+}
+MASKS = NiftiExport()
 
 
 @dataclass(frozen=True)
 class Exported:
-    """One exported case: the files, and how many of its regions were still waiting for a reader."""
+    """One exported case: the files, and how many of its regions were still waiting for a reader.
+
+    The first file is the mask. There are none when the format's options leave the case out.
+    """
 
     case: CaseRecord
     files: tuple[Path, ...]
@@ -35,69 +45,82 @@ class Exported:
     waiting: int
 
 
+def make_exporter(form: str, **options: Any) -> Exporter:
+    """Choose a format by name, with its options.
+
+    Raises
+    ------
+    InputError
+        Unknown format; an option that this format does not have, or that cannot be used.
+    """
+    if form not in FORMATS:
+        raise InputError(f"there is no export format {form!r}; choose one of: {', '.join(FORMATS)}")
+    strange = sorted(set(options) - {f.name for f in fields(FORMATS[form])})
+    if strange:
+        raise InputError(f"--{strange[0].replace('_', '-')} does not go with --format {form}: leave it out")
+    return FORMATS[form](**options)
+
+
 def export_cases(
-    project: Project, out: Path, form: str = "nifti", keys: Sequence[str] = (), progress: Progress = silent
+    project: Project,
+    out: Path,
+    exporter: Exporter = MASKS,
+    keys: Sequence[str] = (),
+    progress: Progress = silent,
 ) -> list[Exported]:
     """Write the corrected labels of the chosen cases, or of all.
 
     Raises
     ------
     InputError
-        Unknown format or case; nothing to export; the folder is a file, not writable, or holds files of the same
-        name that are not an export of this case.
+        Unknown case; nothing to export; the folder is a file, not writable, or holds files in the way that are not an
+        earlier export; the format cannot hold these cases.
     """
-    if form not in FORMATS:
-        raise InputError(f"there is no export format {form!r}; choose one of: {', '.join(FORMATS)}")
-    cases = [project.store.case(key) for key in keys] if keys else project.store.cases()
+    cases = [project.store.case(key) for key in dict.fromkeys(keys)] if keys else project.store.cases()
     if not cases:
         raise InputError(f"{project.folder} has no cases to export; run a model on a volume first")
     try:
-        for case in cases:
-            _refuse_foreign(out, case)
-        done = []
-        for number, case in enumerate(cases):
-            progress(number / len(cases), f"exporting {case.key}")
-            export = _corrected(project, case)
-            out.mkdir(parents=True, exist_ok=True)
-            done.append(
-                Exported(case, tuple(FORMATS[form](export, out)), len(export.corrections), _waiting(project, case))
-            )
+        exporter.check(project.info.id, cases, out)
+        written = exporter.write(_Cases(project, cases), out, progress)
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror or error}; choose another folder") from None
     progress(1.0, "done")
-    return done
+    return [Exported(x.case, x.files, x.corrections, _waiting(project, x.case)) for x in written]
 
 
-def _corrected(project: Project, case: CaseRecord) -> CaseExport:
+@dataclass(frozen=True)
+class _Cases(Collection[CaseExport]):
+    """The cases to export; each pass loads them anew, one by one."""
+
+    project: Project
+    cases: Sequence[CaseRecord]
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __contains__(self, case: object) -> bool:
+        return case in self.cases
+
+    def __iter__(self) -> Iterator[CaseExport]:
+        for case in self.cases:
+            yield _load(self.project, case)
+
+
+def _load(project: Project, case: CaseRecord) -> CaseExport:
     prediction = project.store.prediction(case.key)
-    labels = load_prediction(project, prediction)[0]
     corrections = project.store.corrections(case_key=case.key)
-    regions = {c.region_id: project.store.region(c.region_id) for c in corrections}
     return CaseExport(
+        project=project.info.id,
         case=case,
         prediction=prediction,
-        labels=compose(labels, corrections, regions),
+        ai=load_prediction(project, prediction)[0],
         corrections=corrections,
-        regions=len(project.store.items(case_key=case.key)),
+        regions={c.region_id: project.store.region(c.region_id) for c in corrections},
+        region_count=len(project.store.items(case_key=case.key)),
+        source=partial(read_source, project, case),
     )
 
 
 def _waiting(project: Project, case: CaseRecord) -> int:
     done = (State.SUBMITTED, State.SETTLED)
     return sum(item.assignment.state not in done for item in project.store.items(case_key=case.key))
-
-
-def _refuse_foreign(out: Path, case: CaseRecord) -> None:
-    """Only an earlier export of the same image may be replaced."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file: give a folder to export to")
-    there = sorted(out.glob(f"{case.key}.*"))
-    if not there:
-        return
-    provenance = out / f"{case.key}.provenance.json"
-    try:
-        ours = json.loads(provenance.read_text(encoding="utf-8"))["voxel_hash"] == case.voxel_hash
-    except (OSError, ValueError, KeyError, TypeError):
-        ours = False
-    if not ours:
-        raise InputError(f"{there[0]} exists and is no export of this case: choose another folder")

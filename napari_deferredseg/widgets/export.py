@@ -1,15 +1,15 @@
-"""*Export labels*: the AI's masks with the readers' corrections, on the source grid."""
+"""*Export labels*: the AI's masks with the readers' corrections, to look at or to train with."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, Container, FileEdit
+from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinBox, LineEdit, SpinBox
 from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.usecases.export import FORMATS, Exported, export_cases
+from napari_deferredseg.usecases.export import FORMATS, Exported, export_cases, make_exporter
 from napari_deferredseg.widgets.background import in_background
 from napari_deferredseg.widgets.panel import Panel, listen
 
@@ -20,7 +20,7 @@ EVERY = "all cases"
 
 
 class ExportPanel(Panel):
-    """Choose cases, format and folder."""
+    """Choose cases, format with its options, and folder. `options` holds, for each format, a field for each option."""
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
@@ -28,8 +28,10 @@ class ExportPanel(Panel):
         self.form = ComboBox(label="Format", choices=list(FORMATS))
         self.folder = FileEdit(label="Folder", mode="d")
         self.folder.choose_btn.text = "..."
+        self.options = _option_fields()
         fields = Container(labels=True)
-        fields.extend([self.case, self.form, self.folder])  # afterwards, or the labels get different widths
+        extra = [field for group in self.options.values() for field in group.values()]
+        fields.extend([self.case, self.form, *extra, self.folder])  # afterwards, or the labels get different widths
         self.export_button = QPushButton("Export")
         self.progress = QProgressBar()
         self.progress.setRange(0, 100)
@@ -44,7 +46,9 @@ class ExportPanel(Panel):
         self.export_button.clicked.connect(lambda: stage.attempt(self.export))
         listen(self, stage.session.events.project, self._list_cases)
         listen(self, stage.session.events.case, self._list_cases)
+        self.form.changed.connect(self._show_options)
         self._list_cases()
+        self._show_options()
 
     def export(self) -> None:
         """Write in the background. InputError when no project is open or no folder chosen."""
@@ -53,11 +57,12 @@ class ExportPanel(Panel):
             raise InputError("choose the folder to export to")
         keys = () if self.case.value == EVERY else (self.case.value,)
         folder, form = self.folder.value, self.form.value
+        exporter = make_exporter(form, **{name: field.value for name, field in self.options.get(form, {}).items()})
         self.result.clear()
         self.progress.show()
         self.export_button.setEnabled(False)
         in_background(
-            lambda progress: export_cases(project, folder, form, keys, progress),
+            lambda progress: export_cases(project, folder, exporter, keys, progress),
             done=self._done,
             failed=self._failed,
             progressed=self._progressed,
@@ -69,12 +74,19 @@ class ExportPanel(Panel):
 
     def _done(self, exported: list[Exported]) -> None:
         self._idle()
-        waiting = sum(x.waiting for x in exported)
-        corrections = sum(x.corrections for x in exported)
-        still = f" {waiting} regions still wait for a reader: there the AI's mask was written." if waiting else ""
+        written = [x for x in exported if x.files]
+        waiting = sum(x.waiting for x in written)
+        corrections = sum(x.corrections for x in written)
+        still = f" {waiting} regions still wait for a reader{self._what_is_there()}." if waiting else ""
+        left_out = len(exported) - len(written)
+        out = f" {left_out} cases that nobody has reviewed are left out." if left_out else ""
         self.result.setText(
-            f"Wrote {len(exported)} masks with {corrections} corrections to {self.folder.value}.{still}"
+            f"Wrote {len(written)} masks with {corrections} corrections to {self.folder.value}.{still}{out}"
         )
+
+    def _what_is_there(self) -> str:
+        ignored = self.form.value == "nnunet" and self.options["nnunet"]["ignore_unreviewed"].value
+        return ": training will ignore them" if ignored else ": there the AI's mask was written"
 
     def _failed(self, line: str) -> None:
         self._idle()
@@ -84,6 +96,25 @@ class ExportPanel(Panel):
         self.progress.hide()
         self.export_button.setEnabled(True)
 
+    def _show_options(self) -> None:
+        for form, group in self.options.items():
+            for field in group.values():
+                field.visible = form == self.form.value
+
     def _list_cases(self) -> None:
         project = self.session.project
         self.case.choices = [EVERY, *(x.key for x in (project.store.cases() if project is not None else ()))]
+
+
+def _option_fields() -> dict[str, dict[str, Any]]:
+    return {
+        "nnunet": {
+            "dataset": SpinBox(label="Dataset number", value=500, min=1, max=999),
+            "name": LineEdit(label="Dataset name", value="Corrected"),
+            "ignore_unreviewed": CheckBox(label="Ignore what nobody reviewed", value=False),
+        },
+        "monai": {
+            "validation": FloatSpinBox(label="Share for validation", value=0.0, min=0.0, max=0.9, step=0.05),
+            "test": FloatSpinBox(label="Share for test", value=0.0, min=0.0, max=0.9, step=0.05),
+        },
+    }
