@@ -1,0 +1,1 @@
+"""Judging a system of an AI and several readers at a budget: numpy in, tables out."""

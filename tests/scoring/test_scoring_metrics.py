@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from monai.metrics import compute_hausdorff_distance
+
+from napari_deferredseg.scoring.metrics import confusion, dice, dice_of, hd95, iou, mean_of, sensitivity
+
+SHAPES = array_shapes(min_dims=3, max_dims=3, min_side=2, max_side=7)
+PAIRS = SHAPES.flatmap(lambda s: st.tuples(arrays(np.bool_, s), arrays(np.bool_, s)))
+
+
+def test_overlaps_of_a_case_counted_by_hand() -> None:
+    truth = np.array([[[1, 1, 1, 0, 0]]], bool)
+    mask = np.array([[[0, 1, 1, 1, 1]]], bool)
+    assert dice(truth, mask) == pytest.approx(4 / 7)
+    assert iou(truth, mask) == pytest.approx(2 / 5)
+    assert sensitivity(truth, mask) == pytest.approx(2 / 3)
+
+
+def test_empty_masks_are_as_the_definitions_say() -> None:
+    empty, full = np.zeros((1, 4, 5), bool), np.ones((1, 4, 5), bool)
+    assert (dice(empty, empty), iou(empty, empty), hd95(empty, empty, (1, 1, 1))) == (1, 1, 0)
+    assert (dice(full, empty), dice(empty, full), sensitivity(full, empty)) == (0, 0, 0)
+    assert hd95(full, empty, (9, 2, 3)) == hd95(empty, full, (9, 2, 3)) == pytest.approx(np.hypot(6, 12))
+    assert np.isnan(sensitivity(empty, full))
+
+
+def test_labels_are_averaged_over_those_that_are_there() -> None:
+    counts = confusion(np.array([0, 1, 1, 3]), np.array([0, 1, 0, 0]), 4)
+    assert dice_of(counts) == pytest.approx([2 / 3, np.nan, 0], nan_ok=True)
+    assert mean_of(dice_of(counts), 1.0) == pytest.approx(1 / 3)
+
+
+@given(PAIRS)
+@settings(deadline=None, max_examples=60)
+def test_overlaps_agree_with_simpleitk(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    truth, mask = pair
+    if not truth.any():
+        return
+    measures = sitk.LabelOverlapMeasuresImageFilter()
+    measures.Execute(*(sitk.GetImageFromArray(a.astype(np.uint8)) for a in (mask, truth)))
+    assert dice(truth, mask) == pytest.approx(measures.GetDiceCoefficient())
+    assert iou(truth, mask) == pytest.approx(measures.GetJaccardCoefficient())
+    assert sensitivity(truth, mask) == pytest.approx(1 - measures.GetFalseNegativeError())
+
+
+@given(PAIRS, st.tuples(*[st.sampled_from((0.5, 1.0, 2.5))] * 3))
+@settings(deadline=None, max_examples=60)
+def test_hd95_agrees_with_monai(pair: tuple[np.ndarray, np.ndarray], spacing: tuple[float, float, float]) -> None:
+    truth, mask = pair
+    if not truth.any() or not mask.any():
+        return
+    tensors = [torch.from_numpy(a.astype(np.float32))[None, None] for a in (mask, truth)]
+    expected = compute_hausdorff_distance(*tensors, percentile=95, spacing=spacing, include_background=True)
+    assert hd95(truth, mask, spacing) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_flat_images_are_measured_within_the_plane() -> None:
+    rng = np.random.default_rng(0)
+    truth, mask = rng.random((2, 9, 11)) > 0.5
+    tensors = [torch.from_numpy(a.astype(np.float32))[None, None] for a in (mask, truth)]
+    expected = compute_hausdorff_distance(*tensors, percentile=95, spacing=(2.0, 1.0), include_background=True)
+    assert hd95(truth[None], mask[None], (50.0, 2.0, 1.0)) == pytest.approx(float(expected))
+
+
+def test_hd95_does_not_ask_where_in_the_array_a_mask_lies() -> None:
+    truth, mask = np.zeros((2, 12, 14, 16), bool)
+    truth[3:7, 4:9, 5:9] = True
+    mask[4:8, 4:8, 6:12] = True
+    moved = [np.roll(a, (2, 1, 3), (0, 1, 2)) for a in (truth, mask)]
+    assert hd95(*moved, (3.0, 1.0, 0.7)) == pytest.approx(hd95(truth, mask, (3.0, 1.0, 0.7)))
