@@ -17,7 +17,7 @@ from napari_deferredseg.io.phantom import TABLE
 from napari_deferredseg.io.writing import write_volume
 from napari_deferredseg.routing.effort import estimated_minutes
 from napari_deferredseg.usecases.project import init_project
-from napari_deferredseg.usecases.run import identify
+from napari_deferredseg.usecases.triage import identify
 
 if TYPE_CHECKING:
     from pathlib import Path

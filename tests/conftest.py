@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +17,9 @@ from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.records import Reader
 from napari_deferredseg.core.volume import Volume, table_from_names
 from napari_deferredseg.io.writing import write_labels, write_volume
+from napari_deferredseg.usecases.predict import ExternalInput
 from napari_deferredseg.usecases.project import init_project, open_project
-from napari_deferredseg.usecases.run import ExternalInput, run_external
+from napari_deferredseg.usecases.run import run_external
 
 if TYPE_CHECKING:
     from napari_deferredseg.usecases.project import Project
@@ -123,3 +127,63 @@ def unread(_scene_made: Scene, tmp_path: Path) -> Scene:
 def scene(_scene_run: Scene, tmp_path: Path) -> Scene:
     """The scene with its regions assigned."""
     return Scene(Path(shutil.copytree(_scene_run.root, tmp_path / "scene")))
+
+
+SETTINGS = """
+folds = 2
+[data]
+patch = [16, 32, 32]
+[network]
+arguments = {channels = [4, 8], strides = [2], num_res_units = 0}
+[fit]
+steps = 40
+batch = 2
+learning_rate = 0.02
+validate_every = 40
+[router.network]
+arguments = {channels = [4, 8], strides = [2], num_res_units = 0}
+[router.fit]
+steps = 10
+batch = 2
+validate_every = 10
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a model for volumes like the scene's: labels liver and spleen, expert channels north and south.
+
+    North errs on the spleen, south on the liver. It is trained in another process: torch is not loaded in this one.
+    """
+    root = tmp_path_factory.mktemp("tiny")
+    cases = [_learnt_case(root, number) for number in range(6)]
+    listed = {"labels": {"1": "liver", "2": "spleen"}, "training": cases[:4], "validation": cases[4:]}
+    (root / "cases.json").write_text(json.dumps(listed), "utf-8")
+    (root / "settings.toml").write_text(SETTINGS, "utf-8")
+    words = ("train", "--data", "cases.json", "--config", "settings.toml", "--out", "tiny", "--device", "cpu")
+    command = [sys.executable, "-m", "napari_deferredseg.cli", *words]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return root / "tiny"
+
+
+def _learnt_case(root: Path, number: int) -> dict[str, object]:
+    rng = np.random.default_rng(number)
+    (z, y, x), grid = rng.integers(-2, 3, 3), Geometry(shape=GRID.shape, spacing=GRID.spacing)
+    table = table_from_names({1: "liver", 2: "spleen"})
+    truth = np.zeros(GRID.shape, np.uint8)
+    truth[4 + z : 20 + z, 6 + y : 34 + y, 4 + x : 22 + x] = 1
+    truth[6 + z : 16 + z, 10 + y : 30 + y, 26 + x : 40 + x] = 2
+    image = (rng.normal(-40, 20, GRID.shape) + 60 * truth).astype(np.int16)
+    write_volume(root / f"{number}.nii.gz", Volume(image, grid, "ct"))
+    write_labels(root / f"{number}-label.nii.gz", truth, grid, table)
+    experts = {}
+    for name, weak in (("north", 2), ("south", 1)):
+        mask = truth.copy()
+        for corner in rng.integers(0, np.array(GRID.shape) - 8, (8, 3)):
+            block = tuple(slice(i, i + 8) for i in corner)
+            mask[block][truth[block] == weak] = 0
+        experts[name] = f"{number}-{name}.nii.gz"
+        write_labels(root / experts[name], mask, grid, table)
+    label = f"{number}-label.nii.gz"
+    return {"image": f"{number}.nii.gz", "label": label, "experts": experts, "patient": str(number)}

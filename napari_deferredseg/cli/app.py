@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from napari_deferredseg import __version__
-from napari_deferredseg.cli import demo, export, project, reader, run, worklist
+from napari_deferredseg.cli import demo, export, model, project, reader, run, simulate, train, worklist
 from napari_deferredseg.cli.console import err
 from napari_deferredseg.core.errors import InputError
 
@@ -44,10 +44,15 @@ app = typer.Typer(
 )
 app.add_typer(project.app, name="project")
 app.add_typer(reader.app, name="reader")
+app.add_typer(model.app, name="model")
 app.command("run")(run.run)
 app.command("worklist")(worklist.worklist)
 app.command("export")(export.export)
 app.command("demo")(demo.demo)
+app.command("train")(train.train)
+app.command("evaluate")(train.evaluate)
+app.command("simulate-readers")(simulate.simulate_readers)
+app.command("phantom")(simulate.phantom)
 
 
 def _tell_version(asked: bool) -> None:

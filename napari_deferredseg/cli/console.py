@@ -13,7 +13,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from napari_deferredseg.usecases.progress import Progress
+    from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.usecases.project import Project
 
 # What people typed is printed as they typed it: no markup, no emoji codes.

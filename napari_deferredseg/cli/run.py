@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from napari_deferredseg.cli.console import ProjectOption, given_path, opened, out, progress_bar, show_table
+from napari_deferredseg.cli.console import ProjectOption, err, given_path, opened, out, progress_bar, show_table
 from napari_deferredseg.core.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_deferredseg.usecases.run import RunReport
+    from collections.abc import Sequence
+
+    from napari_deferredseg.usecases.triage import RunReport
 
 
 class Unit(StrEnum):
@@ -31,19 +33,47 @@ def run(
     ],
     project: ProjectOption,
     model: Annotated[
-        str, typer.Option(help="Model; 'external' takes the output of an AI that ran elsewhere.")
+        str,
+        typer.Option(help="Name of a model, or its folder; 'external' takes the output of an AI that ran elsewhere."),
     ] = "external",
     labels: Annotated[
         list[Path] | None,
         typer.Option(
-            help="AI mask; the first is the one under review, repeat for the others.", parser=given_path, metavar="PATH"
+            help="external: AI mask; the first is the one under review, repeat for the others.",
+            parser=given_path,
+            metavar="PATH",
         ),
     ] = None,
     probabilities: Annotated[
         Path | None,
         typer.Option(
-            help="Class probabilities of the AI, in place of a second mask.", parser=given_path, metavar="PATH"
+            help="external: class probabilities of the AI, in place of a second mask.",
+            parser=given_path,
+            metavar="PATH",
         ),
+    ] = None,
+    channel: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Further image channel of a model that learned from several; repeat, in the order of its training.",
+            parser=given_path,
+            metavar="IMAGE",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where a model runs: auto, cpu, cuda, cuda:1 or mps; auto by default.")
+    ] = None,
+    mapped: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            help="Who stands behind an expert channel of the model: a login or a group; repeat. Without it, regions "
+            "go by capacity and speciality alone.",
+            metavar="CHANNEL=WHO",
+        ),
+    ] = None,
+    purpose: Annotated[
+        str | None, typer.Option(help="With --map: what the learned reliability of these people is used for.")
     ] = None,
     budget: Annotated[
         str, typer.Option(help="How much to send to readers: 10% of the unit, or a number of minutes or regions.")
@@ -58,22 +88,60 @@ def run(
     ] = False,
 ) -> None:
     """Find where not to trust a segmentation, and give those regions to the project's readers."""
+    from napari_deferredseg.engine import Engine
     from napari_deferredseg.routing.budget import Budget
-    from napari_deferredseg.usecases.run import ExternalInput, run_external
+    from napari_deferredseg.usecases.models import EXTERNAL, find_model
+    from napari_deferredseg.usecases.predict import ExternalInput, ModelInput
+    from napari_deferredseg.usecases.route import make_channels
+    from napari_deferredseg.usecases.run import run_external, run_model
 
-    if model != "external":
-        raise InputError(f"there is no model {model!r}; known models: external")
-    files = ExternalInput(
-        volume=volume,
-        labels=tuple(labels or ()),
-        probabilities=probabilities,
-        series=series,
-        orientation_checked=orientation_checked,
-    )
     amount = Budget.parse(budget, unit=unit.value)
+    is_external = model == EXTERNAL
+    if is_external and (channel or device or mapped or purpose):
+        raise InputError("--channel, --device, --map and --purpose are for a deferral model: name one with --model")
+    people = make_channels(_people(mapped or ()), purpose or "")
     with opened(project) as open_project, progress_bar() as progress:
-        report = run_external(open_project, files, amount, progress)
+        if is_external:
+            masks = ExternalInput(
+                volume=volume,
+                labels=tuple(labels or ()),
+                probabilities=probabilities,
+                series=series,
+                orientation_checked=orientation_checked,
+            )
+            report = run_external(open_project, masks, amount, progress)
+        else:
+            found = find_model(model, open_project)
+            if labels or probabilities:
+                raise InputError(
+                    f"the model {found.name} makes its own mask: leave out --labels and --probabilities, or --model"
+                )
+            images = ModelInput(
+                volume=volume,
+                model=found.folder,
+                companions=tuple(channel or ()),
+                device=device or "auto",
+                series=series,
+                orientation_checked=orientation_checked,
+            )
+            with Engine() as engine:
+                report = run_model(open_project, images, engine, amount, people, progress)
     _print(report)
+
+
+def _people(mapped: Sequence[str]) -> dict[str, str]:
+    """Who stands behind each channel, of words such as "Ada=ada.m"."""
+    people: dict[str, str] = {}
+    for text in mapped:
+        name, sign, who = (part.strip() for part in text.partition("="))
+        if not (name and sign and who):
+            raise InputError(
+                f"--map {text!r} does not say who stands behind a channel; write for example --map Ada=ada.m"
+            )
+        if name in people:
+            raise InputError(f"--map gives channel {name} to two; a group may stand behind it instead")
+        people[name] = who
+    return people
 
 
 def _print(report: RunReport) -> None:
@@ -85,6 +153,8 @@ def _print(report: RunReport) -> None:
         f"{report.case.key}: {len(report.regions)} regions, {report.realised_share:.1%} of the AI's foreground, "
         f"{sum(region.minutes for region in report.regions):.0f} min of reading{again}"
     )
+    if report.caution:
+        err.print(f"note: {report.caution}")
     table = Table("reader", "regions", "min", box=None)
     minutes = {region.id: region.minutes for region in report.regions}
     for reader in sorted({a.reader or a.group or "" for a in report.assignments}):

@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 SPECIALIST, GENERALIST, STRANGER = 0.0, 0.25, 1.0
 """Cost of a minute of reading: by one who declared the region's label, who declared nothing, who declared others."""
 
+GAIN_DECIMALS = 2
+"""Readers whose gains differ by less are equally good: it is noise, and an even load is worth more."""
+
+EXACT = 1e-10
 TOLERANCE = 1e-9
+SLACK = 1e-7
+"""Of a load that is fixed: more than the tolerance of the mismatch moves when the smallest difference is 0.01."""
 VANISHING = 1e-6
 
 
@@ -71,6 +77,7 @@ def assign(
     *,
     seed: int = 0,
     busy: Mapping[str, float] | None = None,
+    columns: Mapping[str, int] | None = None,
 ) -> Plan:
     """Give each region to one reader.
 
@@ -90,6 +97,9 @@ def assign(
         Decides between readers who are equally due.
     busy : mapping of login to minutes, optional
         What lies on the readers' desks already.
+    columns : mapping of login to int, optional
+        Whose gain is which of the regions' scores. Beside the declared speciality, asking somebody then costs what
+        their gain falls short of the best mapped reader's; who is not mapped falls short by the mean.
 
     Raises
     ------
@@ -103,6 +113,7 @@ def assign(
         none = {r.login: 0.0 for r in candidates}
         return Plan([], none, dict(none))
     cost = np.array([[_mismatch(region, reader, table) for reader in candidates] for region in regions])
+    cost += _shortfall(regions, [columns.get(r.login) for r in candidates]) if columns else 0.0
     minutes = np.array([region.minutes for region in regions], float)
     kinds, kind = np.unique(cost, axis=0, return_inverse=True)
     kind = kind.ravel()
@@ -132,6 +143,18 @@ def _mismatch(region: Region, reader: Reader, table: LabelTable) -> float:
     return SPECIALIST if name in {s.strip().casefold() for s in reader.specialities} else STRANGER
 
 
+def _shortfall(regions: Sequence[Region], columns: Sequence[int | None]) -> NDArray[np.float64]:
+    """What each candidate's gain (rows: regions) falls short of the best; 0 where a region has no scores."""
+    short = np.zeros((len(regions), len(columns)))
+    mapped = [i for i, column in enumerate(columns) if column is not None]
+    for row, region in zip(short, regions, strict=True):
+        if mapped and region.scores:
+            gain = np.array([region.scores[c] for c in columns if c is not None])
+            row[:] = gain.max() - gain.mean()
+            row[mapped] = gain.max() - gain
+    return np.round(short, GAIN_DECIMALS)
+
+
 def _least_mismatch(p: _Problem) -> tuple[float, NDArray[np.float64]]:
     """Lowest possible mismatch, and the prices of the readers' time at it."""
     level = max(1.0, _common_level(p))
@@ -148,7 +171,15 @@ def _solved(
     equal_to: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Variables (>= 0) of a linear programme, and the prices of its upper bounds."""
-    found = linprog(objective, A_ub=rows, b_ub=bounds, A_eq=equal_rows, b_eq=equal_to, method="highs")
+    found = linprog(
+        objective,
+        A_ub=rows,
+        b_ub=bounds,
+        A_eq=equal_rows,
+        b_eq=equal_to,
+        method="highs",
+        options={"primal_feasibility_tolerance": EXACT, "dual_feasibility_tolerance": EXACT},
+    )
     if found.x is None:
         raise RuntimeError(f"no assignment found: {found.message}")
     return np.asarray(found.x), np.abs(found.ineqlin.marginals)
@@ -176,7 +207,7 @@ def _even(p: _Problem, mismatch: float) -> NDArray[np.float64]:
                 np.append(p.cost.ravel(), 0)[None],
             ]
         )
-        bounds = np.append(np.where(free, 0, fixed * p.capacity) - p.busy, mismatch) + TOLERANCE
+        bounds = np.append(np.where(free, 0, fixed * p.capacity + SLACK) - p.busy, mismatch) + TOLERANCE
         solution, prices = _solved(objective, rows, bounds, taken, p.demand)
         shares = solution[:-1].reshape(kinds, readers)
         binding = free & (prices[:readers] > TOLERANCE)

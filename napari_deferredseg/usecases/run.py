@@ -2,227 +2,63 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.records import CaseRecord, PredictionRecord
-from napari_deferredseg.core.volume import voxel_hash
-from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities
-from napari_deferredseg.io.dicom import list_series
-from napari_deferredseg.io.images import read_labels, read_probabilities, read_volume, require_same_grid
-from napari_deferredseg.routing.budget import Budget
-from napari_deferredseg.routing.regions import make_regions
-from napari_deferredseg.usecases.progress import Progress, silent
-from napari_deferredseg.usecases.route import route
+from napari_deferredseg.core.progress import Progress, silent
+from napari_deferredseg.usecases.models import describe_model
+from napari_deferredseg.usecases.predict import ExternalInput, ModelInput, predict_external, predict_with_model
+from napari_deferredseg.usecases.route import columns_of
+from napari_deferredseg.usecases.triage import DEFAULT_BUDGET, RunReport, require_readers, triage
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from napari_deferredseg.core.prediction import Prediction
-    from napari_deferredseg.core.records import Assignment, Region
-    from napari_deferredseg.core.volume import Volume
+    from napari_deferredseg.engine import Engine
+    from napari_deferredseg.routing.budget import Budget
     from napari_deferredseg.usecases.project import Project
-
-DEFAULT_BUDGET = Budget(amount=0.10, unit="predicted-foreground")
-
-
-@dataclass(frozen=True)
-class ExternalInput:
-    """Files of an AI that ran elsewhere: the mask under review first, then other masks or one file of probabilities."""
-
-    volume: Path
-    labels: tuple[Path, ...]
-    probabilities: Path | None = None
-    series: str | None = None
-    orientation_checked: bool = False
-    """Somebody has made sure that left is left, in an image whose file does not say."""
-
-
-@dataclass(frozen=True)
-class RunReport:
-    """What a run left in the project. `new` is False when it is the case's present run; then nothing was changed.
-
-    `remark` is empty, or says in a few words why there is nothing to review.
-    """
-
-    case: CaseRecord
-    prediction: PredictionRecord
-    regions: tuple[Region, ...]
-    assignments: tuple[Assignment, ...]
-    realised_share: float
-    new: bool
-    remark: str = ""
-
-
-def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple[Volume, Prediction]:
-    """Read a volume and what the AI said of it.
-
-    Raises
-    ------
-    InputError
-        A file cannot be used, two of them are on different grids, or there is nothing to compare the first mask with.
-    """
-    if not files.labels:
-        raise InputError("no mask is given: give the AI's mask, and a second one or the AI's probabilities")
-    if len(files.labels) == 1 and files.probabilities is None:
-        raise InputError(f"{files.labels[0]} alone shows no doubt: give a second mask, or the AI's probabilities")
-    if len(files.labels) > 1 and files.probabilities is not None:
-        raise InputError(f"{files.probabilities} is given beside a second mask: leave one of both out")
-    progress(0.0, "reading the volume")
-    volume = read_volume(files.volume, files.series)
-    progress(0.3, "reading the masks")
-    maps = [read_labels(path) for path in files.labels]
-    for label_map in maps:
-        require_same_grid(label_map, volume)
-    if files.probabilities is None:
-        progress(0.6, "comparing the masks")
-        return volume, from_labels(maps[0], maps[1:])
-    probabilities = read_probabilities(files.probabilities)
-    require_same_grid(probabilities, volume)
-    progress(0.6, "measuring the uncertainty")
-    return volume, from_probabilities(maps[0], probabilities)
+    from napari_deferredseg.usecases.route import Channels
 
 
 def run_external(
     project: Project, files: ExternalInput, budget: Budget = DEFAULT_BUDGET, progress: Progress = silent
 ) -> RunReport:
-    """Predict, make regions within the budget, assign them, and keep everything in one step.
+    """Compare what an AI said with other masks or its probabilities; regions to readers.
 
     Raises
     ------
     InputError
-        As `predict_external`; the project has no readers; somebody is reading a region of an earlier run of this case.
+        As `predict_external` and `triage`.
     """
-    if not project.store.readers():
-        raise InputError(f"{project.folder} has no readers; add one with: deferredseg reader add NAME --project ...")
+    require_readers(project)
     volume, prediction = predict_external(files, lambda share, doing: progress(share * 0.6, doing))
-    if not volume.geometry.orientation_known and not files.orientation_checked:
-        raise InputError(
-            f"{files.volume} does not say how it lies in the patient, so left and right may be swapped: "
-            "check it, then confirm it (--orientation-checked, or the box in the panel) and run again"
-        )
-    case = identify(project, volume, files.volume, files.series)
-    record = _prediction_record(case, prediction, budget, _present_run(project, case))
-    progress(0.6, "making regions")
-    regions = make_regions(prediction, case.key, record.id, budget)
-    progress(0.85, "assigning readers")
-    assignments = route(project, regions, prediction.table, replaced_case=case.key)
-    progress(0.9, "saving")
-    new = _keep(project, case, prediction, record, regions, assignments)
-    if not new:
-        items = [x for x in project.store.items(case_key=case.key) if x.region.prediction_id == record.id]
-        regions, assignments = [x.region for x in items], [x.assignment for x in items]
-    progress(1.0, "done")
-    voxels = sum(int(region.mask.sum()) for region in regions)
-    foreground = int(np.count_nonzero(prediction.labels))
-    return RunReport(
-        case=case,
-        prediction=record,
-        regions=tuple(regions),
-        assignments=tuple(assignments),
-        realised_share=voxels / max(foreground, 1),
-        new=new,
-        remark="" if regions else _why_nothing(prediction),
+    return triage(
+        project, files, volume, prediction, budget, progress=lambda share, doing: progress(0.6 + share * 0.4, doing)
     )
 
 
-def identify(project: Project, volume: Volume, path: Path, series: str | None = None) -> CaseRecord:
-    """Record of a volume under its pseudonym; one image has one pseudonym in a project, wherever the file lies."""
-    digest = voxel_hash(volume.array, project.key)
-    key = f"case-{digest[:8]}"
-    found = CaseRecord(
-        key=key,
-        geometry=volume.geometry,
-        voxel_hash=digest,
-        source=project.relative(path),
-        modality=volume.modality,
-        series=_series_read(path, series),
-    )
-    known = next((case for case in project.store.cases() if case.key == key), None)
-    if known is None or known.voxel_hash != digest or not known.geometry.same_grid(volume.geometry):
-        return found
-    if (known.source, known.series) != (found.source, found.series):
-        project.store.move_case(key, found.source, found.series)
-    return known.model_copy(update={"source": found.source, "series": found.series})
-
-
-def _series_read(path: Path, chosen: str | None) -> str:
-    """UID of the DICOM series that was read: a second one may come into the folder later."""
-    if not path.is_dir():
-        return ""
-    series = list_series(path)
-    named = [x.uid for x in series if chosen in (x.uid, str(x.number))] if chosen else []
-    return (named or [x.uid for x in series])[0]
-
-
-def _keep(
+def run_model(
     project: Project,
-    case: CaseRecord,
-    prediction: Prediction,
-    record: PredictionRecord,
-    regions: list[Region],
-    assignments: list[Assignment],
-) -> bool:
-    """Keep arrays and records, or neither. False when the run is there already."""
-    fresh = project.predictions.save(record.id, prediction.labels, prediction.alternative, prediction.defer)
-    try:
-        return project.store.add_prediction(case, record, regions, assignments)
-    except BaseException:
-        present = _present_run(project, case)
-        if fresh and (present is None or present.id != record.id):
-            project.predictions.discard(record.id)
-        raise
+    files: ModelInput,
+    engine: Engine,
+    budget: Budget = DEFAULT_BUDGET,
+    channels: Channels | None = None,
+    progress: Progress = silent,
+) -> RunReport:
+    """Run a deferral model in the engine's process; regions to readers.
 
-
-def _present_run(project: Project, case: CaseRecord) -> PredictionRecord | None:
-    known = any(x.key == case.key for x in project.store.cases())
-    return project.store.prediction(case.key) if known else None
-
-
-def _why_nothing(prediction: Prediction) -> str:
-    if prediction.defer.any():
-        return "what speaks against the AI's mask is too little for a region within this budget"
-    if not prediction.labels.any():
-        return "the AI's mask is empty and nothing speaks against it"
-    return "nothing speaks against the AI's mask; was the same output given twice?"
-
-
-def _prediction_record(
-    case: CaseRecord, prediction: Prediction, budget: Budget, present: PredictionRecord | None
-) -> PredictionRecord:
-    """Record of a run. The same run again has the id of the present one; after another run it is a new run.
-
-    Content decides what is the same, not where the files lie.
+    Raises
+    ------
+    InputError
+        As `describe_model`, `predict_with_model` and `triage`.
     """
-    labels_hash = voxel_hash(prediction.labels, b"")
-    settings = {**prediction.settings, "budget": budget.amount, "budget_unit": budget.unit}
-    facts = [
-        case.key,
-        prediction.model_id,
-        labels_hash,
-        voxel_hash(prediction.alternative, b""),
-        voxel_hash(prediction.defer, b""),
-        prediction.table.model_dump_json(),
-        str(budget),
-    ]
-    same_run = _digest("\n".join(facts))
-    if present is not None and present.id.startswith(same_run):
-        identity = present.id
-    else:
-        identity = same_run + (f"-{_digest(present.id)}" if present is not None else "")
-    return PredictionRecord(
-        id=identity,
-        case_key=case.key,
-        model_id=prediction.model_id,
-        table=prediction.table,
-        labels_hash=labels_hash,
-        settings=settings,
+    require_readers(project)
+    if channels is not None:  # before the long work, not only after it
+        columns_of(project, channels, describe_model(files.model).experts)
+    volume, prediction = predict_with_model(files, engine, lambda share, doing: progress(share * 0.7, doing))
+    return triage(
+        project,
+        files,
+        volume,
+        prediction,
+        budget,
+        channels,
+        lambda share, doing: progress(0.7 + share * 0.3, doing),
     )
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=15).hexdigest()

@@ -1,37 +1,40 @@
-"""*Run deferral model*: a volume, what the AI said of it, how much to send to readers."""
+"""*Run deferral model*: a model or what an AI said elsewhere, a volume, how much to send to readers."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinBox
 from napari.layers import Image, Labels
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPushButton
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.routing.budget import Budget
-from napari_deferredseg.usecases.run import ExternalInput, RunReport, run_external
+from napari_deferredseg.core.records import Role
+from napari_deferredseg.usecases.models import Known, describe_model, list_models
+from napari_deferredseg.usecases.predict import ExternalInput
+from napari_deferredseg.usecases.run import run_external, run_model
 from napari_deferredseg.widgets.background import in_background
-from napari_deferredseg.widgets.panel import Choice, Panel, listen
+from napari_deferredseg.widgets.inference import Stop
+from napari_deferredseg.widgets.panel import Choice, Panel, leave_keys_to_viewer, listen
+from napari_deferredseg.widgets.run_form import BROWSE, ExpertTable, RunForm
 from napari_deferredseg.widgets.series import choose_series
 from napari_deferredseg.widgets.volume_layers import info_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.layers import Layer
 
+    from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.usecases.project import Project
+    from napari_deferredseg.usecases.triage import RunReport
     from napari_deferredseg.widgets.stage import Stage
 
-IMAGES = "*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm"
-UNITS = {
-    "% of the AI mask": ("predicted-foreground", 0.01),
-    "% of all voxels": ("voxels", 0.01),
-    "minutes of reading": ("minutes", 1.0),
-    "regions": ("regions", 1.0),
-}
-NOTHING = Path()
+PATIENCE_MS = 1000
+"""How long a cancelled run may take to end by itself before the model's process is ended."""
 
 
 class RunPanel(Panel):
@@ -40,6 +43,7 @@ class RunPanel(Panel):
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
         self.form = RunForm()
+        self.experts = ExpertTable()
         self.from_layers = QPushButton("Take from open layers")
         self.from_layers.setToolTip("Fill in the files of the image and labels layers that are open")
         self.from_dicom = QPushButton("DICOM folder ...")
@@ -48,7 +52,10 @@ class RunPanel(Panel):
         self.run_button.setDefault(True)
         self.progress = QProgressBar()
         self.progress.setRange(0, 100)
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip("Stop the run; nothing is kept of it")
         self.progress.hide()
+        self.cancel_button.hide()
         self.result = QLabel()
         self.result.setWordWrap(True)
         self.cases = Choice()
@@ -64,16 +71,27 @@ class RunPanel(Panel):
         sources.addWidget(self.from_dicom)
         self.body.addWidget(self.form.native)
         self.body.addLayout(sources)
-        for widget in (self.run_button, self.progress, self.result):
-            self.body.addWidget(widget)
+        working = QHBoxLayout()
+        working.addWidget(self.progress, 1)
+        working.addWidget(self.cancel_button)
+        self.body.addWidget(self.experts)
+        self.body.addWidget(self.run_button)
+        self.body.addLayout(working)
+        self.body.addWidget(self.result)
         self.body.addLayout(row)
         self.finish_layout()
         self.from_layers.clicked.connect(self.take_layers)
         self.from_dicom.clicked.connect(self._ask_dicom)
         self.run_button.clicked.connect(self.run)
+        self.cancel_button.clicked.connect(self.cancel)
         self.open_case.clicked.connect(self._show_case)
-        listen(self, stage.session.events.project, self._list_cases)
-        self._list_cases()
+        self._browsed: list[Known] = []
+        self._model: Known | None = None
+        self._stop = Stop()
+        self._is_busy = False
+        self.form.model.changed.connect(self._on_model)
+        listen(self, stage.session.events.project, self._on_project)
+        self._on_project()
         self.take_layers()
 
     def take_layers(self) -> None:
@@ -92,49 +110,96 @@ class RunPanel(Panel):
         """Run with what the form says, in the background."""
         self.stage.attempt(self._start)
 
+    def cancel(self) -> None:
+        """Stop the run; the model's process is ended where it does not stop by itself."""
+        self._stop.ask()
+        self.cancel_button.setEnabled(False)
+        self.progress.setFormat("cancelling")
+        QTimer.singleShot(PATIENCE_MS, partial(self._insist, self._stop))
+
+    def _insist(self, stop: Stop) -> None:
+        if stop is self._stop and self._is_busy:
+            self.stage.inference.drop()
+
     def _start(self) -> None:
         project = self.session.need_project()
         if not project.store.readers():
             raise InputError("this project has no readers yet: add one with deferredseg reader add NAME --project ...")
-        files, budget = self.form.files(), self.form.budget()
-        files = replace(files, series=choose_series(files.volume, self))
+        work = self._work(project)
+        self._stop = stop = Stop()
+        self.destroyed.connect(stop.ask)
         self._busy(True)
         in_background(
-            lambda progress: run_external(project, files, budget, progress),
+            lambda progress: (project, work(stop.heeded(progress))),
             done=self._done,
             failed=self._failed,
             progressed=self._progressed,
         )
 
+    def _work(self, project: Project) -> Callable[[Progress], RunReport]:
+        """What the form asks for, to be done in the background. InputError when something is missing."""
+        files, budget = self.form.files(), self.form.budget()
+        files = replace(files, series=choose_series(files.volume, self))
+        if isinstance(files, ExternalInput):
+            return partial(run_external, project, files, budget)
+        return partial(run_model, project, files, self.stage.inference.engine(), budget, self.experts.value())
+
     def _progressed(self, share: float, doing: str) -> None:
-        self.progress.setValue(round(share * 100))
-        self.progress.setFormat(f"{doing} (%p%)")
+        if not self._stop.asked:
+            self.progress.setValue(round(share * 100))
+            self.progress.setFormat(f"{doing} (%p%)")
 
     def _failed(self, line: str) -> None:
         self._busy(False)
-        self.stage.events.problem.emit(line)
+        if self._stop.asked:
+            self.stage.events.message.emit("Cancelled: nothing was kept of this run.")
+        else:
+            self.stage.events.problem.emit(line)
 
-    def _done(self, report: RunReport) -> None:
+    def _done(self, outcome: tuple[Project, RunReport]) -> None:
+        project, report = outcome
         self._busy(False)
-        minutes = sum(region.minutes for region in report.regions)
-        readers = len({a.reader or a.group for a in report.assignments})
-        again = "" if report.new else " This very run was in the project already; nothing was changed."
-        found = f"Nothing to review: {report.remark}."
-        if report.regions:
-            found = (
-                f"{len(report.regions)} regions, {report.realised_share:.1%} of the AI's foreground, "
-                f"about {minutes:.0f} min for {readers} readers. Open <i>My worklist</i> to start."
-            )
-        self.result.setText(found + again)
-        self._list_cases()
-        self.stage.open_case(report.case.key)
+        self.result.setText(_told(report))
+        if self.session.project is project:
+            self._list_cases()
+            self.stage.open_case(report.case.key)
 
     def _busy(self, is_busy: bool) -> None:
-        self.progress.setVisible(is_busy)
+        self._is_busy = is_busy
+        for widget in (self.progress, self.cancel_button):
+            widget.setVisible(is_busy)
         self.progress.setValue(0)
+        self.progress.setFormat("starting")
+        self.cancel_button.setEnabled(is_busy)
         self.run_button.setEnabled(not is_busy)
         if is_busy:
             self.result.setText("")
+
+    def _on_project(self) -> None:
+        self._list_models(self._model)
+        self._list_cases()
+
+    def _list_models(self, chosen: Known | None) -> None:
+        known = list_models(self.session.project)
+        self.form.offer([*known, *(x for x in self._browsed if x not in known)], chosen)
+
+    def _on_model(self) -> None:
+        """Show what the chosen model needs, or ask for its folder first."""
+        if self.form.model.value == BROWSE:
+            self._browse()
+            return
+        self._model = self.form.chosen
+        project = self.session.project
+        readers = [x for x in project.store.readers() if x.role is not Role.ADMIN] if project is not None else []
+        self.experts.show_channels(self._model.experts if self._model is not None else (), readers)
+        leave_keys_to_viewer(self)
+
+    def _browse(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Choose the folder of a model, made by deferredseg train")
+        chosen = self._model
+        if folder and self.stage.attempt(lambda: self._browsed.append(describe_model(Path(folder)))):
+            chosen = self._browsed[-1]
+        self._list_models(chosen)
 
     def _list_cases(self) -> None:
         project: Project | None = self.session.project
@@ -147,58 +212,16 @@ class RunPanel(Panel):
         self.stage.attempt(lambda: self.stage.open_case(self.cases.currentData()))
 
 
-class RunForm(Container[Any]):
-    """What to run on: files, and the budget with its unit."""
-
-    def __init__(self) -> None:
-        self.model = ComboBox(
-            label="Model",
-            choices=["external AI"],
-            tooltip="An AI that ran elsewhere: its mask, and what to doubt it with",
-        )
-        self.volume = _file("Volume", "Image the AI segmented")
-        self.first = _file("AI mask", "The mask under review")
-        self.second = _file("Second mask", "Another AI's mask, or another run of the same")
-        self.probabilities = _file("or probabilities", "In place of a second mask: the AI's class probabilities")
-        self.amount = FloatSpinBox(label="Budget", value=10, min=0.1, max=10_000, step=1)
-        self.unit = ComboBox(label="", choices=list(UNITS), value=next(iter(UNITS)))
-        self.checked = CheckBox(
-            text="Left and right checked",
-            tooltip="Only for an image whose file does not say which side is which",
-        )
-        fields = [self.model, self.volume, self.first, self.second, self.probabilities, self.amount, self.unit]
-        super().__init__(labels=True)
-        self.extend([*fields, self.checked])  # afterwards, or the labels get different widths
-
-    def files(self) -> ExternalInput:
-        """Files as given. InputError when volume or mask is missing."""
-        if self.volume.value == NOTHING or self.first.value == NOTHING:
-            raise InputError("choose the volume and the AI's mask")
-        given = [x.value for x in (self.first, self.second) if x.value != NOTHING]
-        probabilities = None if self.probabilities.value == NOTHING else self.probabilities.value
-        return ExternalInput(
-            volume=self.volume.value,
-            labels=tuple(given),
-            probabilities=probabilities,
-            orientation_checked=self.checked.value,
-        )
-
-    def budget(self) -> Budget:
-        """Budget in its unit. InputError when it makes no sense."""
-        unit, factor = UNITS[self.unit.value]
-        return Budget.parse(f"{self.amount.value}%" if factor < 1 else f"{self.amount.value:g}", unit=unit)
-
-    def suggest(self, images: list[Path | None], masks: list[Path | None]) -> None:
-        """Fill the fields that are still empty."""
-        for field, path in zip((self.volume, self.first, self.second), (*images[:1], *masks[:2]), strict=False):
-            if path is not None and field.value == NOTHING:
-                field.value = path
-
-
-def _file(label: str, tooltip: str) -> FileEdit:
-    field = FileEdit(label=label, mode="r", filter=f"Images ({IMAGES});;All files (*)", tooltip=tooltip)
-    field.choose_btn.text = "..."
-    return field
+def _told(report: RunReport) -> str:
+    again = "" if report.new else " This very run was in the project already; nothing was changed."
+    if report.remark:
+        return f"Nothing to review: {report.remark}.{again}"
+    minutes = sum(region.minutes for region in report.regions)
+    readers = len({a.reader or a.group for a in report.assignments})
+    return (
+        f"{len(report.regions)} regions, {report.realised_share:.1%} of the AI's foreground, about {minutes:.0f} min "
+        f"for {readers} readers. {report.caution} Open <i>My worklist</i> to start.{again}"
+    )
 
 
 def _file_of(layer: Layer) -> Path | None:

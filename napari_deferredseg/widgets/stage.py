@@ -14,6 +14,7 @@ from napari_deferredseg.widgets.background import Relay, one_line
 from napari_deferredseg.widgets.case_layers import CaseLayers, reader_colors
 from napari_deferredseg.widgets.hands import Hands, jump
 from napari_deferredseg.widgets.hiding import Hiding
+from napari_deferredseg.widgets.inference import Inference
 from napari_deferredseg.widgets.opening import Opener, StageEvents
 from napari_deferredseg.widgets.orientation import OrientationLetters, Plane, show_plane
 from napari_deferredseg.widgets.tracked import reset_undo
@@ -66,6 +67,7 @@ class Stage:
         self.letters = OrientationLetters(viewer)
         self.hands = Hands(viewer)
         self.hiding = Hiding()
+        self.inference = Inference()
         session.watch(self._changed)
         events = session.events
         events.case.connect(self._on_case)
@@ -99,6 +101,7 @@ class Stage:
         if not self._tokens and not self._closed:
             self._closed = True
             self.hiding.close()
+            self.inference.close()
             for group in (self.session.events, self.events):
                 for name in group:
                     group[name].disconnect()
@@ -107,6 +110,7 @@ class Stage:
     def _give_back(self) -> None:
         self._closed = True
         self.hiding.close()
+        self.inference.close()
         self.session.close()
         self._later.stop()
         self.viewer.layers.events.removed.disconnect(self._on_removed)

@@ -46,7 +46,9 @@ def loaded(tmp_path: Path, *words: object) -> set[str]:
     return set(json.loads(answer.read_text()))
 
 
-@pytest.mark.parametrize("words", [["package"], ["cli", "--help"], ["cli", "run", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["package"], ["cli", "--help"], ["cli", "run", "--help"], ["cli", "model", "add", "--help"]], ids=" ".join
+)
 def test_help_and_package_load_nothing_heavy(tmp_path, words):
     modules = loaded(tmp_path, *words)
     assert "napari_deferredseg" in modules
@@ -77,7 +79,14 @@ HELP = {
     ("reader",): ("add", "list"),
     ("reader", "add"): ("[default: 60", "[default: reader]", "--speciality", "--group", "--login"),
     ("reader", "list"): ("--project", "DEFERREDSEG_PROJECT"),
-    ("run",): ("[default: external]", "[default: 10%]", "[default: predicted-foreground]", "--orientation-checked"),
+    ("model",): ("list", "add", "show"),
+    ("model", "list"): ("DEFERREDSEG_PROJECT",),
+    ("model", "add"): ("--project", "FOLDER"),
+    ("model", "show"): ("--project", "NAME"),
+    ("run",): (
+        *("[default: external]", "[default: 10%]", "[default: predicted-foreground]", "--orientation-checked"),
+        *("--device", "auto by default", "--channel", "--map", "CHANNEL=WHO", "--purpose"),
+    ),
     ("worklist",): ("--json", "--reader"),
     ("export",): ("[default: nifti]", "All by default"),
     ("demo",): ("[default: 0]", "[default: viewer]", "a temporary one by default"),

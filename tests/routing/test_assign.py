@@ -13,7 +13,7 @@ from napari_deferredseg.routing.assign import assign
 ORGANS = table_from_names({1: "liver", 2: "spleen", 3: "kidney", 4: "aorta"})
 
 
-def region(name, minutes, label=1):
+def region(name, minutes, label=1, scores=()):
     return Region(
         id=name,
         case_key="c",
@@ -26,6 +26,7 @@ def region(name, minutes, label=1):
         center=(0, 0, 0),
         gain=0.5,
         minutes=minutes,
+        scores=scores,
     )
 
 
@@ -159,3 +160,44 @@ def test_no_regions_no_assignments():
     plan = assign([], [Reader(login="ann", name="A")], ORGANS)
     assert plan.assignments == []
     assert plan.minutes == {"ann": 0}
+
+
+gains = st.tuples(*[st.integers(-99, 99).map(lambda percent: percent / 100)] * 2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(gains, min_size=1, max_size=20))
+def test_mapped_readers_with_room_get_what_they_are_better_at(scores):
+    regions = [region(f"r{i:02}", 1.0, scores=both) for i, both in enumerate(scores)]
+    readers = [Reader(login=x, name=x, capacity=480) for x in ("first", "second")]
+    given_to = by_region(assign(regions, readers, ORGANS, columns={"first": 0, "second": 1}))
+    swapped = by_region(assign(regions, readers, ORGANS, columns={"first": 1, "second": 0}))
+    for r in regions:
+        if r.scores[0] != r.scores[1]:
+            better = "first" if r.scores[0] > r.scores[1] else "second"
+            assert given_to[r.id] == better != swapped[r.id]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(gains, min_size=1, max_size=20), reader_lists(), st.integers(0, 3))
+def test_scores_count_only_for_those_who_are_mapped(scores, readers, seed):
+    scored = [region(f"r{i:02}", 1.0, 1 + i % 4, both) for i, both in enumerate(scores)]
+    plain = [region(r.id, 1.0, r.labels[0]) for r in scored]
+    without = by_region(assign(plain, readers, ORGANS, seed=seed))
+    assert by_region(assign(scored, readers, ORGANS, seed=seed)) == without
+    mapped = {readers[0].login: 0, "nobody here": 1}
+    assert by_region(assign(plain, readers, ORGANS, seed=seed, columns=mapped)) == without
+
+
+def test_between_readers_of_about_the_same_gain_the_load_is_even():
+    regions = [region(f"r{i}", 1.0, scores=(0.2001 + i / 1e4, 0.2)) for i in range(20)]
+    readers = [Reader(login=x, name=x, capacity=60) for x in ("first", "second")]
+    assert assign(regions, readers, ORGANS, columns={"first": 0, "second": 1}).minutes == {"first": 10, "second": 10}
+
+
+def test_a_better_reader_who_is_full_shares_with_the_other():
+    regions = [region(f"r{i}", 1.0, scores=(0.5, 0.1)) for i in range(20)]
+    readers = [Reader(login="first", name="F", capacity=5), Reader(login="second", name="S", capacity=60)]
+    plan = assign(regions, readers, ORGANS, columns={"first": 0, "second": 1})
+    assert plan.minutes == {"first": 5, "second": 15}
+    assert plan.prices["first"] == pytest.approx(0.4)

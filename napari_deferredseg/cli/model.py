@@ -1,0 +1,87 @@
+"""`deferredseg model ...`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from napari_deferredseg.cli.console import ProjectOption, given_path, opened, out, show_table
+
+if TYPE_CHECKING:
+    from napari_deferredseg.usecases.models import Known
+
+app = typer.Typer(help="List, add and show deferral models.", no_args_is_help=True)
+
+AnyProjectOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--project",
+        "-p",
+        help="Project folder, for its own models too.",
+        envvar="DEFERREDSEG_PROJECT",
+        show_envvar=True,
+        parser=given_path,
+        metavar="PATH",
+    ),
+]
+
+
+@app.callback()
+def _group() -> None:
+    """List, add and show deferral models."""
+
+
+@app.command("list")
+def list_known(project: AnyProjectOption = None) -> None:
+    """List the models that come with the product, and those of a project."""
+    from napari_deferredseg.usecases.models import list_models
+
+    if project is None:
+        known = list_models()
+    else:
+        with opened(project) as open_project:
+            known = list_models(open_project)
+    table = Table("model", "labels", "expert channels", "images", "from", box=None)
+    for x in known:
+        origin = "the product" if x.shipped else "the project"
+        table.add_row(x.name, ", ".join(x.labels), ", ".join(x.experts) or "-", str(x.channels), origin)
+    if known:
+        show_table(table)
+    else:
+        out.print("No models yet: train one with deferredseg train, then add it with deferredseg model add.")
+
+
+@app.command("add")
+def add(
+    folder: Annotated[
+        Path, typer.Argument(help="Model folder, made by: deferredseg train.", parser=given_path, metavar="FOLDER")
+    ],
+    project: ProjectOption,
+) -> None:
+    """Copy a model folder into a project, whose members then choose it by its name."""
+    from napari_deferredseg.usecases.models import add_model
+
+    with opened(project) as open_project:
+        added = add_model(open_project, folder)
+    out.print(f"Added model {added.name}; use it with: deferredseg run VOLUME --model {added.name}")
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="Name of a model, or its folder.", metavar="NAME")],
+    project: AnyProjectOption = None,
+) -> None:
+    """Print the card of a model: what it is for, what it learned from, what validation chose, its limits."""
+    typer.echo(_found(name, project).read_card())
+
+
+def _found(name: str, project: Path | None) -> Known:
+    from napari_deferredseg.usecases.models import find_model
+
+    if project is None:
+        return find_model(name)
+    with opened(project) as open_project:
+        return find_model(name, open_project)

@@ -1,0 +1,153 @@
+"""What a training run is told, as a TOML file or as defaults. No torch is loaded to read it."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
+
+from napari_deferredseg.core.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RouterLoss = Literal["excess-utility", "collaboration", "picce", "one-versus-all", "deferredseg"]
+JointLoss = Literal["script-as-written", "dense-softmax", "joint-one-versus-all"]
+BudgetUnit = Literal["voxels", "predicted-foreground"]
+
+
+class Section(BaseModel):
+    """Part of a configuration: unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkConfig(Section):
+    """A network of `monai.networks.nets` by name. Its channels in and out follow from the data."""
+
+    name: str = "UNet"
+    arguments: dict[str, Any] = Field(
+        default_factory=lambda: {"channels": [16, 32, 64, 64], "strides": [2, 2, 2], "num_res_units": 1}
+    )
+
+
+class FitConfig(Section):
+    """How one network is fitted: AdamW with a cosine schedule, the best weights by validation loss are kept."""
+
+    steps: int = Field(default=1200, ge=1)
+    batch: int = Field(default=16, ge=1)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    validate_every: int = Field(default=200, ge=1)
+    patience: int = Field(default=10, ge=1, description="validations without a better one before it stops")
+
+
+class DataConfig(Section):
+    """How voxels reach the networks."""
+
+    spatial_dims: Literal[2, 3] = 3
+    patch: tuple[int, ...] = (48, 96, 96)
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = Field(
+        default=None, description="voxels (z, y, x) that images are resampled to; as they are when missing"
+    )
+    intensity: Literal["z-score", "window"] = "z-score"
+    window: tuple[float, float] = (-160.0, 240.0)
+    foreground_share: float = Field(default=0.5, ge=0, le=1, description="share of patches centred on a labelled voxel")
+    flip_axes: tuple[Literal[0, 1, 2], ...] = Field(default=(), description="axes (z 0, y 1, x 2) mirrored at random")
+    consensus: Literal["majority", "staple", "leave-one-out"] = "majority"
+    workers: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _patch_fits(self) -> Self:
+        if len(self.patch) != self.spatial_dims or min(self.patch, default=0) < 8:
+            raise ValueError(f"patch {list(self.patch)} must give {self.spatial_dims} sizes of 8 voxels or more")
+        if self.window[0] >= self.window[1]:
+            raise ValueError(f"window {list(self.window)} must rise")
+        return self
+
+
+class LossWeights(Section):
+    """Parts of the router's loss beside the chosen one."""
+
+    one_versus_all: float = Field(default=1.0, ge=0)
+    aggregated: float = Field(default=1.0, ge=0)
+    coherence: float = Field(default=0.0, ge=0)
+    balance: float = Field(default=0.0, ge=0)
+
+
+class RouterConfig(Section):
+    """The router: its network, its loss, how it is fitted."""
+
+    network: NetworkConfig = NetworkConfig(arguments={"channels": [16, 32, 64], "strides": [2, 2], "num_res_units": 1})
+    loss: RouterLoss = "excess-utility"
+    weights: LossWeights = LossWeights()
+    fit: FitConfig = FitConfig(steps=600, learning_rate=3e-3, validate_every=100)
+
+
+class PolicyConfig(Section):
+    """What is chosen on validation data: budgets get a threshold each."""
+
+    budgets: tuple[float, ...] = (0.02, 0.05, 0.10)
+    unit: BudgetUnit = "predicted-foreground"
+    smoothing_mm: float = Field(default=1.0, ge=0)
+    share_ratio: float = Field(default=1.25, ge=1, description="largest over smallest share of an expert when balanced")
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if not self.budgets or not all(0 < b <= 1 for b in self.budgets):
+            raise ValueError(f"budgets {list(self.budgets)} must be shares over 0 and up to 1")
+        return self
+
+
+class TrainConfig(Section):
+    """A whole training run.
+
+    `mode` two-stage fits the segmentor first, then the router on predictions for images that the segmentor has not
+    seen (`folds` of cross-fitting). A joint loss fits one network for both, for comparison.
+    """
+
+    mode: Literal["two-stage", "joint"] = "two-stage"
+    joint_loss: JointLoss = "script-as-written"
+    folds: int = Field(default=3, ge=2, le=20)
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    data: DataConfig = DataConfig()
+    network: NetworkConfig = NetworkConfig()
+    fit: FitConfig = FitConfig()
+    router: RouterConfig = RouterConfig()
+    policy: PolicyConfig = PolicyConfig()
+
+
+def read_config(path: Path | None) -> TrainConfig:
+    """Read a TOML file, or take the defaults.
+
+    Raises
+    ------
+    InputError
+        No such file, no TOML, or a field that cannot be used; the line names the field and what it may be.
+    """
+    if path is None:
+        return TrainConfig()
+    try:
+        return TrainConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); give a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is no TOML: {error}") from None
+    except ValidationError as error:
+        raise InputError(f"{path}: {_field_and_values(error)}") from None
+
+
+def _field_and_values(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(x) for x in first["loc"]) or "the file"
+    if first["type"] == "extra_forbidden":
+        return f"{where} is no setting; settings there: {', '.join(_settings(first['loc'][:-1]))}"
+    return f"{where} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _settings(place: tuple[int | str, ...]) -> list[str]:
+    section: Any = TrainConfig
+    for name in place:
+        section = section.model_fields[str(name)].annotation
+    return sorted(section.model_fields)

@@ -1,0 +1,110 @@
+"""Networks over whole volumes, and from their channels to what a prediction holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from scipy.special import expit, softmax
+
+from napari_deferredseg.core.progress import silent
+from napari_deferredseg.deferral.maps import Maps
+from napari_deferredseg.deferral.networks import Routing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from napari_deferredseg.core.progress import Progress
+    from napari_deferredseg.core.volume import Array
+    from napari_deferredseg.deferral.config import DataConfig
+    from napari_deferredseg.deferral.model import DeferralModel, ModelSpec
+
+OVERLAP = 0.25
+WINDOWS = 4
+SLICES = 16
+
+
+def over_volume(
+    network: Callable[[Tensor], Tensor],
+    image: Array,
+    config: DataConfig,
+    device: torch.device,
+    progress: Progress = silent,
+) -> NDArray[np.float32]:
+    """Apply a patch network to a whole image (c, z, y, x) through a sliding window, (channels, z, y, x).
+
+    2-D networks see slices; windows overlap by a quarter and are blended.
+    """
+    flat = config.spatial_dims == 2
+    slabs = np.array_split(np.arange(image.shape[1]), -(-image.shape[1] // SLICES)) if flat else [None]
+    parts = []
+    for number, slab in enumerate(slabs):
+        progress(number / len(slabs), "running the network")
+        piece = np.moveaxis(image[:, slab], 1, 0) if flat else image[np.newaxis]
+        batch = torch.from_numpy(np.array(piece, np.float32, order="C")).to(device)  # a map from disk is read-only
+        with torch.inference_mode():
+            out = sliding_window_inference(
+                batch, config.patch, WINDOWS * (SLICES if flat else 1), network, OVERLAP, "gaussian"
+            )
+        array = torch.as_tensor(out).float().cpu().numpy()
+        parts.append(np.moveaxis(array, 0, 1) if flat else array[0])
+    return np.concatenate(parts, axis=1) if flat else parts[0]
+
+
+def segment(
+    segmentor: nn.Module, image: Array, config: DataConfig, device: torch.device, progress: Progress = silent
+) -> NDArray[np.float32]:
+    """Class logits (C, z, y, x) of a normalised image (c, z, y, x)."""
+    return over_volume(segmentor, image, config, device, progress)
+
+
+def maps_of(model: DeferralModel, image: Array, device: torch.device, progress: Progress = silent) -> Maps:
+    """Apply a model to a normalised image (c, z, y, x)."""
+    spec, data = model.spec, model.spec.config.data
+    channels = segment(model.segmentor, image, data, device, lambda s, d: progress(s * 0.5, d))
+    if model.router is None:
+        return joint_maps(spec, channels)
+    return routed_maps(model.router, spec, image, channels, device, lambda s, d: progress(0.5 + s * 0.5, d))
+
+
+def routed_maps(
+    router: nn.Module, spec: ModelSpec, image: Array, logits: Array, device: torch.device, progress: Progress = silent
+) -> Maps:
+    """Apply a router to an image and the segmentor's logits."""
+    scaled = logits.astype(np.float32) / np.float32(spec.temperature)
+    both = np.concatenate([np.asarray(image, np.float32), scaled])
+    split = image.shape[0]
+    routing = over_volume(lambda x: router(x[:, :split], x[:, split:]), both, spec.config.data, device, progress)
+    agents = len(spec.experts) + 1
+    scores, competence, defer = Routing.of(torch.from_numpy(routing).unsqueeze(0))
+    return Maps(
+        raw_probability=softmax(logits.astype(np.float32), axis=0),
+        probability=softmax(scaled, axis=0),
+        competence=np.stack([spec.competence[a](competence[0, a].numpy()) for a in range(agents)]),
+        shares=softmax(scores[0].numpy(), axis=0),
+        learned_defer=defer[0, 0].sigmoid().numpy(),
+    )
+
+
+def joint_maps(spec: ModelSpec, channels: Array) -> Maps:
+    """Maps of a joint network's channels (C + K + 1, z, y, x): agents are compared in the terms of their loss."""
+    logits, scores = channels[: spec.classes], channels[spec.classes :]
+    if spec.config.joint_loss == "script-as-written":
+        strength = softmax(scores, axis=0)
+    elif spec.config.joint_loss == "dense-softmax":
+        strength = _with_best_class(softmax(np.concatenate([logits, scores[1:]]), axis=0), spec.classes)
+    else:
+        strength = _with_best_class(expit(np.concatenate([logits, scores[1:]])), spec.classes)
+    probability = np.asarray(softmax(logits / np.float32(spec.temperature), axis=0), np.float32)
+    raw = np.asarray(softmax(logits, axis=0), np.float32)
+    return Maps(raw, probability, strength, strength, np.asarray(1 - strength[0], np.float32))
+
+
+def _with_best_class(channels: Array, classes: int) -> NDArray[np.float32]:
+    """The AI's strength is that of its best class."""
+    return np.concatenate([channels[:classes].max(axis=0, keepdims=True), channels[classes:]])

@@ -1,0 +1,105 @@
+"""What the engine's process does with models. Each job gets what earlier ones left warm, and where to tell progress."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.prediction import Prediction
+from napari_deferredseg.deferral.devices import pick
+from napari_deferredseg.deferral.grids import model_geometry, resampled
+from napari_deferredseg.deferral.inference import maps_of
+from napari_deferredseg.deferral.intensity import normalised
+from napari_deferredseg.deferral.model import WEIGHTS, DeferralModel, load_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from napari_deferredseg.core.geometry import Shape
+    from napari_deferredseg.core.progress import Progress, Warm
+    from napari_deferredseg.core.volume import Array, Volume
+    from napari_deferredseg.deferral.maps import Maps
+
+
+def predict(warm: Warm, progress: Progress, folder: Path, volume: Volume, device: str = "auto") -> Prediction:
+    """Run a model folder on a volume.
+
+    Raises
+    ------
+    InputError
+        The model or the device cannot be used, or the volume has another number of channels.
+    """
+    progress(0.0, "loading the model")
+    chosen = pick(device)
+    model = _warm_model(warm, folder, chosen)
+    spec = model.spec
+    image = volume.array if volume.array.ndim == 4 else volume.array[np.newaxis]
+    if len(image) != spec.channels:
+        raise InputError(
+            f"{volume.source}: has {len(image)} channels, the model {spec.name} was trained on {spec.channels}; "
+            "give the same images that it learned from"
+        )
+    data = spec.config.data
+    grid = model_geometry(volume.geometry, data.spacing_mm).shape
+    scaled = resampled(normalised(image, data.intensity, data.window), grid)
+    maps = maps_of(model, scaled, chosen, lambda s, d: progress(0.05 + s * 0.85, d))
+    progress(0.9, "weighing what the readers would add")
+    return _prediction(maps, volume, model)
+
+
+def _warm_model(warm: Warm, folder: Path, device: torch.device) -> DeferralModel:
+    """Model in the memory of its device; read again when its weights have changed."""
+    path = folder / WEIGHTS
+    stamp = path.stat().st_mtime_ns if path.exists() else 0
+    key = ("model", str(folder.resolve()), str(device))
+    known = warm.get(key)
+    if known is None or known[0] != stamp:
+        model = load_model(folder)
+        model.segmentor.to(device)
+        if model.router is not None:
+            model.router.to(device)
+        warm[key] = known = (stamp, model)
+    found: DeferralModel = known[1]
+    return found
+
+
+def _prediction(maps: Maps, volume: Volume, model: DeferralModel) -> Prediction:
+    spec, shape = model.spec, volume.geometry.shape
+    values = np.array([0, *(x.value for x in spec.table.labels)])
+    first, second = _two_best(maps.probability, shape)
+    gain = spec.policy.gain(maps)
+    kind = np.uint8 if values.max() <= 255 else np.uint16
+    return Prediction(
+        labels=values.astype(kind)[first],
+        defer=resampled(spec.policy.defer(maps, gain), shape),
+        alternative=values.astype(kind)[second],
+        geometry=volume.geometry,
+        table=spec.table,
+        model_id=f"{spec.name}:{spec.data_digest[:12]}",
+        settings={
+            "model": spec.name,
+            "data": spec.data_digest,
+            "seed": spec.seed,
+            "fell_back": spec.policy.fell_back,
+        },
+        experts=spec.experts,
+        gain=np.stack([resampled(g, shape).astype(np.float16) for g in gain]),
+    )
+
+
+def _two_best(probability: Array, shape: Shape) -> tuple[Array, Array]:
+    """Most probable class of (C, z, y, x) and the next one, on the volume's own grid; one class in memory at a time."""
+    first, second = np.zeros(shape, np.uint8), np.ones(shape, np.uint8)
+    best, next_best = resampled(probability[0], shape), np.full(shape, -1, np.float32)
+    for number in range(1, len(probability)):
+        p = resampled(probability[number], shape)
+        wins, beats = p > best, p > next_best
+        second = np.where(wins, first, np.where(beats, number, second)).astype(np.uint8)
+        next_best = np.where(wins, best, np.maximum(p, next_best))
+        first[wins] = number
+        np.maximum(best, p, out=best)
+    return first, second

@@ -1,0 +1,69 @@
+"""Put together what scoring judges: a case's truth and readers, and what a model's maps make of it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_deferredseg.core.progress import silent
+from napari_deferredseg.deferral.inference import maps_of
+from napari_deferredseg.deferral.maps import Maps
+from napari_deferredseg.scoring.cases import JudgedCase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import torch
+
+    from napari_deferredseg.core.progress import Progress
+    from napari_deferredseg.deferral.model import DeferralModel
+    from napari_deferredseg.deferral.policy import Policy
+    from napari_deferredseg.deferral.prepared import PreparedCase
+
+NAMES = tuple(f.name for f in fields(Maps))
+
+
+def keep_maps(
+    model: DeferralModel, cases: Sequence[PreparedCase], device: torch.device, progress: Progress = silent
+) -> None:
+    """Apply a model to cases once and keep its maps beside them: judging goes over them several times."""
+    for number, case in enumerate(cases):
+        progress(number / max(len(cases), 1), f"case {number + 1} of {len(cases)}")
+        maps = maps_of(model, case.load("image"), device)
+        for name in NAMES:
+            case.save(f"maps_{name}", getattr(maps, name))
+
+
+def kept_maps(case: PreparedCase) -> Maps:
+    """Read what `keep_maps` kept."""
+    return Maps(**{name: case.load(f"maps_{name}") for name in NAMES})
+
+
+def judged_case(case: PreparedCase, policy: Policy) -> JudgedCase:
+    """Make a case ready to be judged. Voxels without a reference are left to the AI and count as right."""
+    maps = kept_maps(case)
+    gain = policy.gain(maps)
+    labels = np.asarray(maps.raw_probability).argmax(axis=0).astype(np.uint8)
+    truth, known = case.load("reference"), case.load("known")
+    return JudgedCase(
+        key=case.key,
+        patient=case.patient,
+        truth=np.where(known, truth, labels),
+        labels=labels,
+        probability=np.asarray(maps.probability),
+        raw_probability=np.asarray(maps.raw_probability),
+        experts=np.asarray(case.load("experts")),
+        valid=np.asarray(case.load("valid")),
+        defer=policy.defer(maps, gain),
+        gain=gain,
+        right=np.asarray(maps.competence[1:]),
+        spacing_zyx=case.geometry.spacing_zyx,
+        groups=case.groups,
+    )
+
+
+def judged_cases(cases: Sequence[PreparedCase], policy: Policy) -> Iterator[JudgedCase]:
+    """Yield cases one at a time."""
+    return (judged_case(case, policy) for case in cases)

@@ -1,0 +1,41 @@
+"""What the networks say of a case, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import entr
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What a model says of a case, float32; A = K + 1 agents, the AI first.
+
+    Attributes
+    ----------
+    raw_probability, probability : (C, z, y, x)
+        Of the segmentor, before and after temperature scaling.
+    competence : (A, z, y, x)
+        Calibrated P(agent right).
+    shares : (A, z, y, x)
+        Softmax of the routing channels.
+    learned_defer : (z, y, x)
+        P(defer) of the aggregated predictor.
+    """
+
+    raw_probability: NDArray[np.float32]
+    probability: NDArray[np.float32]
+    competence: NDArray[np.float32]
+    shares: NDArray[np.float32]
+    learned_defer: NDArray[np.float32]
+
+    @property
+    def entropy(self) -> NDArray[np.float32]:
+        """Entropy of the calibrated probabilities, divided by that of C equal classes: (z, y, x), 0 to 1."""
+        total = entr(self.probability).sum(axis=0) / np.log(len(self.probability))
+        return np.asarray(np.clip(total, 0, 1), np.float32)

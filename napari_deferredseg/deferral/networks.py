@@ -1,0 +1,140 @@
+"""Networks: any of MONAI's by name, and the router on top of a segmentor's logits."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from monai.networks import nets
+from torch import Tensor, nn
+
+from napari_deferredseg.core.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_deferredseg.deferral.config import NetworkConfig
+
+LOGIT_LIMIT = 8.0
+
+
+def build_network(config: NetworkConfig, spatial_dims: int, in_channels: int, out_channels: int) -> nn.Module:
+    """Build a network of `monai.networks.nets`.
+
+    Returns
+    -------
+    nn.Module
+        (B, in_channels, *spatial) to (B, out_channels, *spatial).
+
+    Raises
+    ------
+    InputError
+        MONAI has no such network, or it does not take these arguments.
+    """
+    kind = getattr(nets, config.name, None)
+    if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
+        raise InputError(f"network.name = {config.name!r}: is no network of MONAI; write for example UNet or SegResNet")
+    given = {"spatial_dims": spatial_dims, "in_channels": in_channels, "out_channels": out_channels}
+    known = inspect.signature(kind).parameters
+    if missing := [name for name in given if name not in known]:
+        raise InputError(f"network.name = {config.name!r}: takes no {missing[0]}, so it is no segmentation network")
+    if config.arguments.get("pretrained"):  # would be fetched from the network, by a name that came with a file
+        raise InputError(f"network.arguments of {config.name}: pretrained weights are not fetched; leave it out")
+    try:
+        network: nn.Module = kind(**given, **config.arguments)
+    except Exception as error:
+        raise InputError(f"network.arguments of {config.name}: {_first_line(error)}") from None
+    return network
+
+
+def try_network(network: nn.Module, name: str, in_channels: int, out_channels: int, patch: tuple[int, ...]) -> None:
+    """Run an untrained network on an empty patch, before hours are spent on it.
+
+    Raises
+    ------
+    InputError
+        It cannot take such a patch, or what it returns is no map of the patch.
+    """
+    try:
+        with torch.inference_mode():
+            found = network.eval()(torch.zeros(1, in_channels, *patch))
+    except Exception as error:
+        raise InputError(f"network {name} cannot take a patch of {list(patch)} voxels: {_first_line(error)}") from None
+    finally:
+        network.train()
+    shape = getattr(found, "shape", None)
+    if shape != (1, out_channels, *patch):
+        got = f"shape {list(shape)}" if shape is not None else f"a {type(found).__name__}"
+        raise InputError(
+            f"network {name} makes {got} of a patch of {list(patch)} voxels, not a map of the patch; give sizes that "
+            "its strides divide, or a segmentation network such as UNet or SegResNet"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """Entropy over dim 1 of (B, C, *spatial), divided by that of C equal classes: 0 to 1, (B, 1, *spatial)."""
+    plain = torch.special.entr(probabilities).sum(dim=1, keepdim=True)
+    share: Tensor = plain / math.log(probabilities.shape[1])
+    return share
+
+
+def router_features(image: Tensor, logits: Tensor) -> Tensor:
+    """Put together what the router sees: image, calibrated probabilities, margin of the best class, entropy.
+
+    Parameters
+    ----------
+    image : (B, c, *spatial)
+    logits : (B, C, *spatial)
+        Temperature-scaled logits of the segmentor.
+
+    Returns
+    -------
+    (B, c + C + 2, *spatial)
+    """
+    probabilities = logits.softmax(dim=1)
+    top = logits.topk(2, dim=1).values
+    margin = (top[:, :1] - top[:, 1:]).clamp(max=LOGIT_LIMIT) / LOGIT_LIMIT
+    return torch.cat([image, probabilities, margin, entropy(probabilities)], dim=1)
+
+
+class Routing(NamedTuple):
+    """What a router says of K experts and the AI (agent 0): A = K + 1.
+
+    Attributes
+    ----------
+    scores : (B, A, *spatial)
+        Logits of who should answer: the K + 1 routing channels.
+    competence : (B, A, *spatial)
+        One-versus-all logits: sigmoid is P(agent right), once calibrated.
+    defer : (B, 1, *spatial)
+        Logit of the aggregated deferral predictor.
+    """
+
+    scores: Tensor
+    competence: Tensor
+    defer: Tensor
+
+    @classmethod
+    def of(cls, channels: Tensor) -> Routing:
+        """Take apart (B, 2 A + 1, *spatial)."""
+        agents = channels.shape[1] // 2
+        return cls(channels[:, :agents], channels[:, agents : 2 * agents], channels[:, 2 * agents :])
+
+
+class Router(nn.Module):
+    """Who should answer, at every voxel, from the image and the segmentor's calibrated logits."""
+
+    def __init__(
+        self, config: NetworkConfig, spatial_dims: int, image_channels: int, classes: int, experts: int
+    ) -> None:
+        super().__init__()
+        self.network = build_network(config, spatial_dims, image_channels + classes + 2, 2 * (experts + 1) + 1)
+
+    def forward(self, image: Tensor, logits: Tensor) -> Tensor:
+        """Return (B, 2 (K + 1) + 1, *spatial), to be taken apart by `Routing.of`."""
+        channels: Tensor = self.network(router_features(image, logits))
+        return channels

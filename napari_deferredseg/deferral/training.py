@@ -1,0 +1,311 @@
+"""A whole training run: segmentor, cross-fitted predictions, router, calibration, policy, model folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning.pytorch import seed_everything
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.progress import Progress, silent
+from napari_deferredseg.deferral import ranks
+from napari_deferredseg.deferral.calibration import (
+    Scaling,
+    fit_scaling,
+    fit_temperature,
+    sample_voxels,
+    voxels_of_each,
+)
+from napari_deferredseg.deferral.card import write_card
+from napari_deferredseg.deferral.fitting import Bench
+from napari_deferredseg.deferral.inference import over_volume, segment
+from napari_deferredseg.deferral.model import CARD, CONFIG, WEIGHTS, DeferralModel, ModelSpec, new_networks, save_model
+from napari_deferredseg.deferral.networks import Routing, try_network
+from napari_deferredseg.deferral.policy import Policy
+from napari_deferredseg.deferral.prepared import prepare
+from napari_deferredseg.deferral.selection import choose_policy
+from napari_deferredseg.deferral.stages import JointStage, RouterStage, SegmentorStage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from torch import nn
+
+    from napari_deferredseg.core.datalist import Datalist
+    from napari_deferredseg.core.volume import Array
+    from napari_deferredseg.deferral.config import TrainConfig
+    from napari_deferredseg.deferral.networks import Router
+    from napari_deferredseg.deferral.prepared import Prepared, PreparedCase
+    from napari_deferredseg.deferral.stages import Stage
+
+WORK, RUN, LOG = "work", "run.json", "log"
+HALF = (-60_000.0, 60_000.0)  # float16 has no larger numbers
+
+
+def train(
+    datalist: Datalist,
+    out: Path,
+    config: TrainConfig,
+    *,
+    seed: int,
+    device: torch.device,
+    progress: Progress = silent,
+) -> Path:
+    """Train a model into a folder. A run that was cut off goes on where it was when started again alike.
+
+    Started in several processes by `torchrun`, they train together, each on `device` or its own graphics card.
+
+    Returns
+    -------
+    Path
+        `out`, now a model folder.
+
+    Raises
+    ------
+    InputError
+        No training or validation cases, no experts, `out` holds something else, or data that cannot be used.
+    """
+    device = ranks.own_device(device)
+    told = progress if ranks.is_first() else silent
+    with ranks.together(device):
+        work, prepared = ranks.first_then_others(lambda: _prepared(datalist, out, config, seed, told))
+        run = _Run(prepared, Bench(work, config, seed, device), config, seed)
+        run.try_networks()
+        model = run.joint(told) if config.mode == "joint" else run.two_stage(told)
+        if ranks.is_first():
+            model = run.with_policy(model, _part(told, 0.9, 0.98))
+            told(0.98, "saving the model")
+            save_model(model, work, write_card(model.spec, datalist, prepared))
+            _move_out(work, out)
+        ranks.wait()
+    told(1.0, "done")
+    return out
+
+
+def _prepared(
+    datalist: Datalist, out: Path, config: TrainConfig, seed: int, progress: Progress
+) -> tuple[Path, Prepared]:
+    """Folder of the unfinished run, and its cases."""
+    _check(datalist, out)
+    work = _workplace(out, config, seed)
+    prepared = prepare(datalist, config.data, work / "cases", _part(progress, 0.0, 0.1), ("training", "validation"))
+    if config.mode == "joint" and config.joint_loss == "script-as-written" and len(prepared.table.labels) > 1:
+        raise InputError("joint_loss = 'script-as-written' knows one foreground label; choose 'dense-softmax'")
+    _same_run(work / "data.json", _data_of(prepared), "data")
+    return work, prepared
+
+
+def _move_out(work: Path, out: Path) -> None:
+    """Put a finished model into its folder; its description, which makes it one, comes last."""
+    if (work / LOG).exists():
+        shutil.rmtree(out / LOG, ignore_errors=True)
+        (work / LOG).replace(out / LOG)
+    for name in (WEIGHTS, CARD, CONFIG):
+        (work / name).replace(out / name)
+    shutil.rmtree(work)
+
+
+def _check(datalist: Datalist, out: Path) -> None:
+    for split in ("training", "validation"):
+        if not datalist.split(split):
+            raise InputError(f"the list of cases has no {split} cases: give some")
+    if not any(case.experts for case in datalist.training):
+        raise InputError("no training case names an expert's mask: a router has nobody to route to")
+    unfinished = (out / WORK / RUN).exists()
+    if out.exists() and not unfinished and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} holds files already: give a new folder for the model")
+
+
+def _workplace(out: Path, config: TrainConfig, seed: int) -> Path:
+    """Folder of the unfinished run; another run's is refused."""
+    work = out / WORK
+    work.mkdir(parents=True, exist_ok=True)
+    _same_run(work / RUN, {"config": config.model_dump(mode="json"), "seed": seed}, "settings")
+    return work
+
+
+def _data_of(prepared: Prepared) -> dict[str, Any]:
+    """What makes two lists of cases the same: voxels, readers, which cases are of one patient."""
+    first: dict[str, int] = {}
+    cases = [[case.key, first.setdefault(case.patient, number)] for number, case in enumerate(prepared.cases)]
+    return {"digest": prepared.digest, "experts": prepared.experts, "cases": cases}
+
+
+def _same_run(stamp: Path, content: dict[str, Any], what: str) -> None:
+    """Keep what a run was started with; another's is refused once something has been fitted."""
+    text = json.dumps(content, sort_keys=True)
+    begun = any(stamp.parent.glob("*.safetensors")) or any(stamp.parent.glob("*/*.ckpt"))
+    if begun and (not stamp.exists() or stamp.read_text(encoding="utf-8") != text):
+        raise InputError(f"{stamp.parent} holds an unfinished run with other {what}: delete it, or give them again")
+    stamp.write_text(text, encoding="utf-8")
+
+
+def _part(progress: Progress, start: float, stop: float) -> Progress:
+    return lambda share, doing: progress(start + share * (stop - start), doing)
+
+
+@dataclass
+class _Run:
+    """The steps of one run. Several processes take them together: each works on its part, then waits."""
+
+    prepared: Prepared
+    bench: Bench
+    config: TrainConfig
+    seed: int
+
+    def try_networks(self) -> None:
+        """Find out before anything is fitted whether the networks take these patches."""
+        segmentor, router = self._networks()
+        config, agents, channels = self.config, len(self.prepared.experts) + 1, self.prepared.channels
+        patch, out = config.data.patch, self._classes + (agents if router is None else 0)
+        try_network(segmentor, config.network.name, channels, out, patch)
+        if router is not None:
+            seen = channels + self._classes + 2
+            try_network(router.network, config.router.network.name, seen, 2 * agents + 1, patch)
+
+    def joint(self, progress: Progress) -> DeferralModel:
+        """Fit one network for both."""
+        network, _ = self._networks()
+        stage = JointStage(network, self.config.fit, self.config.joint_loss, self._classes)
+        self._fit("joint", stage, JointStage.ARRAYS, _part(progress, 0.1, 0.9))
+        self._keep_logits(network, self._validation)
+        return DeferralModel(self._spec(self._temperature(self._validation), ()), network, None)
+
+    def two_stage(self, progress: Progress) -> DeferralModel:
+        """Fit the segmentor, then the router on predictions for images that the segmentor has not seen."""
+        segmentor, router = self._networks()
+        assert router is not None
+        share = 0.6 / (self.config.folds + 1)
+        unseen = self._cross_fitted(_part(progress, 0.1, 0.7 - share))
+        self._fit(
+            "segmentor",
+            SegmentorStage(segmentor, self.config.fit),
+            SegmentorStage.ARRAYS,
+            _part(progress, 0.7 - share, 0.7),
+        )
+        self._keep_logits(segmentor, self._validation)
+        temperature = self._temperature(self._validation)
+        self._scale(self._training, unseen)
+        self._scale(self._validation, temperature)
+        stage = RouterStage(router, self.config.router)
+        self._fit("router", stage, RouterStage.ARRAYS, _part(progress, 0.7, 0.9))
+        return DeferralModel(self._spec(temperature, self._competence(router)), segmentor, router)
+
+    @property
+    def _classes(self) -> int:
+        return len(self.prepared.table.labels) + 1
+
+    @property
+    def _training(self) -> list[PreparedCase]:
+        return self.prepared.split("training")
+
+    @property
+    def _validation(self) -> list[PreparedCase]:
+        return self.prepared.split("validation")
+
+    def _networks(self) -> tuple[nn.Module, Router | None]:
+        seed_everything(self.seed, verbose=False)
+        config, channels = self.config, self.prepared.channels
+        return new_networks(config, channels, self._classes, len(self.prepared.experts))
+
+    def _fit(self, name: str, stage: Stage, arrays: Sequence[str], progress: Progress) -> None:
+        self.bench.fit(name, stage, arrays, self._training, self._validation, progress)
+
+    def _keep_logits(self, network: nn.Module, cases: Sequence[PreparedCase]) -> None:
+        """Keep the class logits of cases."""
+        for case in ranks.own_part(cases):
+            found = segment(network, case.load("image"), self.config.data, self.bench.device)
+            case.save("logits", found[: self._classes].astype(np.float16))
+        ranks.wait()
+
+    def _cross_fitted(self, progress: Progress) -> float:
+        """Keep logits of every training case by a segmentor that has not seen its patient; return their temperature."""
+        folds = _folds(self._training, self.config.folds, self.seed)
+        for number, fold in enumerate(folds):
+            told = _part(progress, number / len(folds), (number + 1) / len(folds))
+            network, _ = self._networks()
+            held_out = {case.key for case in fold}
+            rest = [case for case in self._training if case.key not in held_out]
+            stage = SegmentorStage(network, self.config.fit)
+            self.bench.fit(f"fold {number + 1}", stage, SegmentorStage.ARRAYS, rest, self._validation, told)
+            self._keep_logits(network, fold)
+        return self._temperature(self._training)
+
+    def _temperature(self, cases: Sequence[PreparedCase]) -> float:
+        count = voxels_of_each(len(cases))
+        return fit_temperature(self._sampled(case, count) for case in cases)
+
+    def _sampled(self, case: PreparedCase, count: int) -> tuple[Array, Array]:
+        """Logits (n, classes) and reference (n,) of some of the voxels where it is known."""
+        index = sample_voxels(case.load("known"), self.seed, count)
+        logits = case.load("logits")
+        return np.ascontiguousarray(logits.reshape(len(logits), -1)[:, index].T), case.load("reference").ravel()[index]
+
+    def _scale(self, cases: Sequence[PreparedCase], temperature: float) -> None:
+        for case in ranks.own_part(cases):
+            scaled = case.load("logits").astype(np.float32) / temperature
+            case.save("scaled", scaled.clip(*HALF).astype(np.float16))
+        ranks.wait()
+
+    def _competence(self, router: Router) -> tuple[Scaling, ...]:
+        """Scaling of each agent's one-versus-all logits on validation cases."""
+        agents, count = len(self.prepared.experts) + 1, voxels_of_each(len(self._validation))
+        logits: list[list[Array]] = [[] for _ in range(agents)]
+        right: list[list[Array]] = [[] for _ in range(agents)]
+        for case in self._validation:
+            _, own, _ = Routing.of(torch.from_numpy(self._routed(router, case)).unsqueeze(0))
+            for agent, (is_right, valid) in enumerate(_agents(case)):
+                index = sample_voxels(valid, self.seed, count)
+                logits[agent].append(own[0, agent].numpy().ravel()[index])
+                right[agent].append(is_right.ravel()[index])
+        return tuple(fit_scaling(np.concatenate(x), np.concatenate(u)) for x, u in zip(logits, right, strict=True))
+
+    def _routed(self, router: Router, case: PreparedCase) -> Array:
+        image, scaled = case.load("image"), case.load("scaled")
+        both = np.concatenate([image, scaled.astype(np.float32)])
+        split = len(image)
+        return over_volume(lambda x: router(x[:, :split], x[:, split:]), both, self.config.data, self.bench.device)
+
+    def _spec(self, temperature: float, competence: tuple[Scaling, ...]) -> ModelSpec:
+        return ModelSpec(
+            name=self.bench.folder.parent.name,
+            config=self.config,
+            table=self.prepared.table,
+            experts=self.prepared.experts,
+            channels=self.prepared.channels,
+            seed=self.seed,
+            data_digest=self.prepared.digest,
+            temperature=temperature,
+            competence=competence,
+            policy=Policy(),
+        )
+
+    def with_policy(self, model: DeferralModel, progress: Progress) -> DeferralModel:
+        """Return the model with what validation chose."""
+        policy = choose_policy(model, self._validation, self.bench.device, progress)
+        return DeferralModel(model.spec.model_copy(update={"policy": policy}), model.segmentor, model.router)
+
+
+def _agents(case: PreparedCase) -> Iterator[tuple[Array, Array]]:
+    """Where each agent is right and where that is known, the AI first."""
+    known = case.load("known")
+    yield case.load("logits").argmax(axis=0) == case.load("reference"), known
+    yield from zip(case.load("right"), case.load("valid"), strict=True)
+
+
+def _folds(cases: Sequence[PreparedCase], count: int, seed: int) -> list[list[PreparedCase]]:
+    """Cases in parts of about equal size; a patient is in one of them."""
+    patients = sorted({case.patient for case in cases})
+    if len(patients) < count:
+        raise InputError(
+            f"folds = {count}: there are {len(patients)} training patients; give fewer folds or more cases"
+        )
+    order = np.random.default_rng(seed).permutation(len(patients))
+    part = {patients[p]: i % count for i, p in enumerate(order)}
+    return [[case for case in cases if part[case.patient] == number] for number in range(count)]

@@ -1,0 +1,109 @@
+"""Train a deferral model from a list of cases, and judge one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.progress import Progress, silent
+from napari_deferredseg.io.datalist import read_datalist
+from napari_deferredseg.usecases.extras import require_model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from napari_deferredseg.core.datalist import Split
+    from napari_deferredseg.deferral.config import BudgetUnit
+
+
+def train_model(
+    data: Path, out: Path, config: Path | None = None, seed: int = 0, device: str = "auto", progress: Progress = silent
+) -> Path:
+    """Train a model folder `out` from a cases file; started again alike, a run that was cut off goes on.
+
+    Raises
+    ------
+    InputError
+        The extra `model` is missing, or cases, configuration, device or folder cannot be used.
+    """
+    require_model()
+    from napari_deferredseg.deferral.config import read_config
+    from napari_deferredseg.deferral.devices import pick
+    from napari_deferredseg.deferral.training import train
+
+    settings, datalist = read_config(config), read_datalist(data)
+    return train(datalist, out, settings, seed=seed, device=pick(device), progress=progress)
+
+
+def evaluate_model(
+    model: Path,
+    data: Path,
+    out: Path,
+    *,
+    split: Split = "test",
+    budgets: Sequence[str] = (),
+    unit: BudgetUnit | None = None,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """Judge a model on a part of a cases file and write metrics.json, cases.csv and report.html into `out`.
+
+    Parameters
+    ----------
+    budgets : sequence of str
+        Such as "5%"; those of the model by default.
+    unit : str, optional
+        "voxels" or "predicted-foreground"; the model's by default.
+
+    Returns
+    -------
+    DataFrame
+        One row for each method and budget.
+
+    Raises
+    ------
+    InputError
+        As `train_model`; or `out` holds other files.
+    """
+    require_model()
+    from napari_deferredseg.deferral.devices import pick
+    from napari_deferredseg.deferral.evaluation import evaluate
+    from napari_deferredseg.deferral.model import load_model
+    from napari_deferredseg.scoring.report import write_report
+
+    loaded = load_model(model)
+    policy = loaded.spec.config.policy
+    shares = [_share(text) for text in budgets] or list(policy.budgets)
+    unit = unit or policy.unit
+    datalist = read_datalist(data)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists and is not empty: give a new folder for the report")
+    judged, examples = evaluate(
+        loaded,
+        datalist,
+        split,
+        shares,
+        unit or policy.unit,
+        device=pick(device),
+        progress=lambda s, d: progress(s * 0.95, d),
+    )
+    progress(0.95, "writing the report")
+    out.mkdir(parents=True, exist_ok=True)
+    write_report(judged, out, title=f"{loaded.spec.name} on {split} cases", examples=examples)
+    progress(1.0, "done")
+    return judged.summary()
+
+
+def _share(text: str) -> float:
+    """Read "5%" or "0.05"."""
+    plain = text.strip()
+    try:
+        value = float(plain.removesuffix("%")) / (100 if plain.endswith("%") else 1)
+    except ValueError:
+        raise InputError(f"the budget {text!r} is no share; write for example 5%") from None
+    if not 0 < value <= 1:
+        raise InputError(f"the budget {text!r} must be over 0 and up to 100%; write for example 5%")
+    return value

@@ -1,0 +1,125 @@
+"""The models at hand: those that come with the product, and those of a project."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_deferredseg.core.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_deferredseg.usecases.project import Project
+
+EXTERNAL = "external"
+"""Stands for the output of an AI that ran elsewhere wherever a model is named."""
+MODEL_FILE = "model.json"
+CARD = "CARD.md"
+MODELS = "models"
+RESOURCES = "napari_deferredseg_manifest"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A model folder and what it says of itself."""
+
+    name: str
+    folder: Path
+    labels: tuple[str, ...]
+    experts: tuple[str, ...]
+    channels: int
+    shipped: bool
+
+    def read_card(self) -> str:
+        """Read its model card, Markdown. InputError when it has none."""
+        path = self.folder / CARD
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise InputError(f"{path}: the model card is missing or damaged; copy the model again") from None
+
+
+def list_models(project: Project | None = None) -> list[Known]:
+    """Models of the project by name, then the shipped ones. Folders that are no models are left out."""
+    own = [] if project is None else _in(project.folder / MODELS, shipped=False)
+    return [*own, *_in(Path(str(files(RESOURCES))) / "resources" / MODELS, shipped=True)]
+
+
+def find_model(name: str, project: Project | None = None) -> Known:
+    """Model of this name, or in this folder.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    known = list_models(project)
+    for model in known:
+        if model.name == name:
+            return model
+    folder = Path(name)
+    if name.strip() and folder.is_dir():
+        return describe_model(folder, shipped=False)
+    names = ", ".join([EXTERNAL, *(model.name for model in known)])
+    raise InputError(f"there is no model {name!r}, nor a folder of that name; known models: {names}")
+
+
+def describe_model(folder: Path, *, shipped: bool = False) -> Known:
+    """Say what a model folder holds, without loading its weights.
+
+    Raises
+    ------
+    InputError
+        It is no model folder.
+    """
+    try:
+        content = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
+        return Known(
+            name=str(content["name"]),
+            folder=folder,
+            labels=tuple(str(x["name"]) for x in content["table"]["labels"]),
+            experts=tuple(str(x) for x in content["experts"]),
+            channels=int(content["channels"]),
+            shipped=shipped,
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{folder}: is no model folder; give one made by: deferredseg train") from None
+
+
+def add_model(project: Project, folder: Path) -> Known:
+    """Copy a model folder into the project's registry, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        It is no model folder, one of this name is there, or it cannot be copied.
+    """
+    name = describe_model(folder).name
+    if name == EXTERNAL or name in (model.name for model in list_models(project)):
+        raise InputError(f"{folder}: there is a model called {name!r} already; train the new one under another name")
+    target = project.folder / MODELS / folder.resolve().name
+    if target.exists():
+        raise InputError(f"{target} exists: rename the model folder, or delete that one")
+    try:
+        target.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            fresh = Path(scratch) / "model"
+            shutil.copytree(folder, fresh, ignore=shutil.ignore_patterns("log", "work"))
+            fresh.rename(target)
+    except OSError as error:
+        raise InputError(f"{target} cannot be written: {error.strerror or error}; free some space") from None
+    return describe_model(target)
+
+
+def _in(folder: Path, *, shipped: bool) -> list[Known]:
+    found = []
+    for place in sorted(folder.iterdir()) if folder.is_dir() else ():
+        try:
+            found.append(describe_model(place, shipped=shipped))
+        except InputError:
+            continue
+    return found

@@ -1,0 +1,129 @@
+"""Read a volume and find where not to trust what is segmented in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.progress import Progress, silent
+from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities
+from napari_deferredseg.io.images import (
+    as_channels,
+    read_labels,
+    read_probabilities,
+    read_volume,
+    require_same_grid,
+)
+from napari_deferredseg.usecases.extras import require_model
+from napari_deferredseg.usecases.models import describe_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_deferredseg.core.prediction import Prediction
+    from napari_deferredseg.core.volume import Volume
+    from napari_deferredseg.engine import Engine
+    from napari_deferredseg.usecases.models import Known
+
+
+@dataclass(frozen=True)
+class ExternalInput:
+    """Files of an AI that ran elsewhere: the mask under review first, then other masks or one file of probabilities."""
+
+    volume: Path
+    labels: tuple[Path, ...]
+    probabilities: Path | None = None
+    series: str | None = None
+    orientation_checked: bool = False
+    """Somebody has made sure that left is left, in an image whose file does not say."""
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """A volume and the folder of a model to run on it; `companions` are further image channels on the same grid."""
+
+    volume: Path
+    model: Path
+    companions: tuple[Path, ...] = ()
+    device: str = "auto"
+    series: str | None = None
+    orientation_checked: bool = False
+
+
+def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple[Volume, Prediction]:
+    """Read a volume and what the AI said of it.
+
+    Raises
+    ------
+    InputError
+        A file cannot be used, two of them are on different grids, or there is nothing to compare the first mask with.
+    """
+    if not files.labels:
+        raise InputError("no mask is given: give the AI's mask, and a second one or the AI's probabilities")
+    if len(files.labels) == 1 and files.probabilities is None:
+        raise InputError(f"{files.labels[0]} alone shows no doubt: give a second mask, or the AI's probabilities")
+    if len(files.labels) > 1 and files.probabilities is not None:
+        raise InputError(f"{files.probabilities} is given beside a second mask: leave one of both out")
+    progress(0.0, "reading the volume")
+    volume = read_volume(files.volume, files.series)
+    progress(0.3, "reading the masks")
+    maps = [read_labels(path) for path in files.labels]
+    for label_map in maps:
+        require_same_grid(label_map, volume)
+    if files.probabilities is None:
+        progress(0.6, "comparing the masks")
+        return volume, from_labels(maps[0], maps[1:])
+    probabilities = read_probabilities(files.probabilities)
+    require_same_grid(probabilities, volume)
+    progress(0.6, "measuring the uncertainty")
+    return volume, from_probabilities(maps[0], probabilities)
+
+
+def predict_with_model(files: ModelInput, engine: Engine, progress: Progress = silent) -> tuple[Volume, Prediction]:
+    """Read a volume and run a model on it in the engine's process. The volume returned is without its companions.
+
+    Raises
+    ------
+    InputError
+        The extra `model` is missing, a file or the model cannot be used, or its memory ran out.
+    """
+    require_model()
+    progress(0.0, "reading the volume")
+    volume = read_volume(files.volume, files.series)
+    require_known_sides(files, volume)
+    channels = as_channels([volume, *(read_volume(path) for path in files.companions)])
+    _require_channels(describe_model(files.model), channels)
+    progress(0.1, "starting the model")
+    prediction: Prediction = engine.run(
+        "napari_deferredseg.deferral.jobs:predict",
+        files.model.resolve(),
+        channels,
+        files.device,
+        progress=lambda share, doing: progress(0.1 + share * 0.9, doing),
+    )
+    return volume, prediction
+
+
+def _require_channels(model: Known, volume: Volume) -> None:
+    count = 1 if volume.array.ndim == 3 else len(volume.array)
+    if count != model.channels:
+        raise InputError(
+            f"{volume.source}: has {count} channels, the model {model.name} was trained on {model.channels}; "
+            "give the same images that it learned from, in the same order"
+        )
+
+
+def require_known_sides(files: ExternalInput | ModelInput, volume: Volume) -> None:
+    """Check that somebody knows which side of the image is left.
+
+    Raises
+    ------
+    InputError
+        Neither the file says it nor has anybody made sure.
+    """
+    if not volume.geometry.orientation_known and not files.orientation_checked:
+        raise InputError(
+            f"{files.volume} does not say how it lies in the patient, so left and right may be swapped: "
+            "check it, then confirm it (--orientation-checked, or the box in the panel) and run again"
+        )

@@ -1,0 +1,223 @@
+"""From a prediction to regions on worklists, all kept in the project."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.progress import Progress, silent
+from napari_deferredseg.core.records import CaseRecord, PredictionRecord
+from napari_deferredseg.core.volume import voxel_hash
+from napari_deferredseg.io.dicom import list_series
+from napari_deferredseg.routing.budget import Budget
+from napari_deferredseg.routing.regions import make_regions
+from napari_deferredseg.usecases.predict import require_known_sides
+from napari_deferredseg.usecases.route import Channels, columns_of, route
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_deferredseg.core.prediction import Prediction
+    from napari_deferredseg.core.records import Assignment, Region
+    from napari_deferredseg.core.volume import Volume
+    from napari_deferredseg.usecases.predict import ExternalInput, ModelInput
+    from napari_deferredseg.usecases.project import Project
+
+DEFAULT_BUDGET = Budget(amount=0.10, unit="predicted-foreground")
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run left in the project. `new` is False when it is the case's present run; then nothing was changed.
+
+    `remark` is empty, or says in a few words why there is nothing to review.
+    """
+
+    case: CaseRecord
+    prediction: PredictionRecord
+    regions: tuple[Region, ...]
+    assignments: tuple[Assignment, ...]
+    realised_share: float
+    new: bool
+    remark: str = ""
+
+    @property
+    def caution(self) -> str:
+        """What to know about the model before its regions are believed; mostly empty."""
+        if not self.prediction.settings.get("fell_back"):
+            return ""
+        return (
+            "On its validation cases this model was no better than entropy with the best single reader, "
+            "and does no more than that."
+        )
+
+
+def require_readers(project: Project) -> None:
+    """Check, before long work, that there is somebody to give regions to.
+
+    Raises
+    ------
+    InputError
+        The project has no reader.
+    """
+    if not project.store.readers():
+        raise InputError(f"{project.folder} has no readers; add one with: deferredseg reader add NAME --project ...")
+
+
+def triage(
+    project: Project,
+    files: ExternalInput | ModelInput,
+    volume: Volume,
+    prediction: Prediction,
+    budget: Budget = DEFAULT_BUDGET,
+    channels: Channels | None = None,
+    progress: Progress = silent,
+) -> RunReport:
+    """Make regions of a prediction within the budget, assign them, and keep everything in one step.
+
+    Parameters
+    ----------
+    channels : Channels, optional
+        Which readers stand behind the model's expert channels; without it capacity and speciality alone decide.
+
+    Raises
+    ------
+    InputError
+        The project has no readers, an image's sides are not known, a channel is mapped onto nobody, or somebody is
+        reading a region of an earlier run of this case.
+    """
+    require_readers(project)
+    require_known_sides(files, volume)
+    columns = columns_of(project, channels, prediction.experts) if channels is not None else None
+    case = identify(project, volume, files.volume, files.series)
+    record = _prediction_record(case, prediction, budget, channels, _present_run(project, case))
+    progress(0.0, "making regions")
+    regions = make_regions(prediction, case.key, record.id, budget)
+    progress(0.6, "assigning readers")
+    assignments = route(project, regions, prediction.table, columns, replaced_case=case.key)
+    progress(0.8, "saving")
+    new = _keep(project, case, prediction, record, regions, assignments)
+    if not new:
+        items = [x for x in project.store.items(case_key=case.key) if x.region.prediction_id == record.id]
+        regions, assignments = [x.region for x in items], [x.assignment for x in items]
+    progress(1.0, "done")
+    voxels = sum(int(region.mask.sum()) for region in regions)
+    foreground = int(np.count_nonzero(prediction.labels))
+    return RunReport(
+        case=case,
+        prediction=record,
+        regions=tuple(regions),
+        assignments=tuple(assignments),
+        realised_share=voxels / max(foreground, 1),
+        new=new,
+        remark="" if regions else _why_nothing(prediction),
+    )
+
+
+def identify(project: Project, volume: Volume, path: Path, series: str | None = None) -> CaseRecord:
+    """Record of a volume under its pseudonym; one image has one pseudonym in a project, wherever the file lies."""
+    digest = voxel_hash(volume.array, project.key)
+    key = f"case-{digest[:8]}"
+    found = CaseRecord(
+        key=key,
+        geometry=volume.geometry,
+        voxel_hash=digest,
+        source=project.relative(path),
+        modality=volume.modality,
+        series=_series_read(path, series),
+    )
+    known = next((case for case in project.store.cases() if case.key == key), None)
+    if known is None or known.voxel_hash != digest or not known.geometry.same_grid(volume.geometry):
+        return found
+    if (known.source, known.series) != (found.source, found.series):
+        project.store.move_case(key, found.source, found.series)
+    return known.model_copy(update={"source": found.source, "series": found.series})
+
+
+def _series_read(path: Path, chosen: str | None) -> str:
+    """UID of the DICOM series that was read: a second one may come into the folder later."""
+    if not path.is_dir():
+        return ""
+    series = list_series(path)
+    named = [x.uid for x in series if chosen in (x.uid, str(x.number))] if chosen else []
+    return (named or [x.uid for x in series])[0]
+
+
+def _keep(
+    project: Project,
+    case: CaseRecord,
+    prediction: Prediction,
+    record: PredictionRecord,
+    regions: list[Region],
+    assignments: list[Assignment],
+) -> bool:
+    """Keep arrays and records, or neither. False when the run is there already."""
+    fresh = project.predictions.save(record.id, prediction.labels, prediction.alternative, prediction.defer)
+    try:
+        return project.store.add_prediction(case, record, regions, assignments)
+    except BaseException:
+        present = _present_run(project, case)
+        if fresh and (present is None or present.id != record.id):
+            project.predictions.discard(record.id)
+        raise
+
+
+def _present_run(project: Project, case: CaseRecord) -> PredictionRecord | None:
+    known = any(x.key == case.key for x in project.store.cases())
+    return project.store.prediction(case.key) if known else None
+
+
+def _why_nothing(prediction: Prediction) -> str:
+    if prediction.defer.any():
+        return "what speaks against the AI's mask is too little for a region within this budget"
+    if not prediction.labels.any():
+        return "the AI's mask is empty and nothing speaks against it"
+    return "nothing speaks against the AI's mask; was the same output given twice?"
+
+
+def _prediction_record(
+    case: CaseRecord,
+    prediction: Prediction,
+    budget: Budget,
+    channels: Channels | None,
+    present: PredictionRecord | None,
+) -> PredictionRecord:
+    """Record of a run. The same run again has the id of the present one; after another run it is a new run.
+
+    Content decides what is the same, not where the files lie.
+    """
+    labels_hash = voxel_hash(prediction.labels, b"")
+    settings = {**prediction.settings, "budget": budget.amount, "budget_unit": budget.unit}
+    if channels is not None:
+        settings |= {"channels_for": channels.purpose} | {f"channel {k}": v for k, v in channels.readers.items()}
+    facts = [
+        case.key,
+        prediction.model_id,
+        labels_hash,
+        voxel_hash(prediction.alternative, b""),
+        voxel_hash(prediction.defer, b""),
+        prediction.table.model_dump_json(),
+        str(budget),
+        str(channels or ""),
+    ]
+    same_run = _digest("\n".join(facts))
+    if present is not None and present.id.startswith(same_run):
+        identity = present.id
+    else:
+        identity = same_run + (f"-{_digest(present.id)}" if present is not None else "")
+    return PredictionRecord(
+        id=identity,
+        case_key=case.key,
+        model_id=prediction.model_id,
+        table=prediction.table,
+        labels_hash=labels_hash,
+        settings=settings,
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=15).hexdigest()

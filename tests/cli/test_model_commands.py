@@ -1,0 +1,133 @@
+"""Deferral models on the command line: the project's registry, a run, whom regions go to."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pytest
+
+from napari_deferredseg.core.records import Reader
+
+
+@pytest.fixture
+def readers(unread):
+    """The scene before any model ran, with two who can read all day."""
+    with unread.open() as project:
+        for login in ("uma", "vic"):
+            project.store.add_reader(Reader(login=login, name=login.title(), capacity=600, groups=("night",)))
+    return unread
+
+
+@pytest.fixture
+def run(type_in, readers, tiny_model):
+    """Run the tiny model on the scene's volume."""
+
+    def ran(*words, model=tiny_model, volume=readers.volume):
+        return type_in("run", volume, "-p", readers.folder, "--model", model, "--device", "cpu", *words)
+
+    return ran
+
+
+def regions_of(scene):
+    with scene.open() as project:
+        return project.store.items()
+
+
+def test_a_model_is_added_listed_shown_and_refused_twice(type_in, unread, tiny_model):
+    assert "tiny" not in type_in("model", "list", "-p", unread.folder).out
+    assert type_in("model", "add", tiny_model, "-p", unread.folder).code == 0
+    (row,) = [x for x in type_in("model", "list", "-p", unread.folder).out.splitlines() if " tiny " in x]
+    assert re.split("  +", row.strip()) == ["tiny", "liver, spleen", "north, south", "1", "the project"]
+    card = (tiny_model / "CARD.md").read_text("utf-8")
+    for words in (("tiny", "-p", unread.folder), (tiny_model,)):
+        said = type_in("model", "show", *words)
+        assert (said.code, said.out.strip()) == (0, card.strip())
+    copies = sorted((unread.folder / "models").iterdir())
+    again = type_in("model", "add", tiny_model, "-p", unread.folder)
+    assert again.code == 1
+    assert "already" in again.err
+    assert sorted((unread.folder / "models").iterdir()) == copies
+    assert type_in("model", "show", "tiny").code == 1  # another project's
+    (tiny,) = copies
+    shutil.rmtree(tiny)
+    assert "tiny" not in type_in("model", "list", "-p", unread.folder).out
+
+
+def test_without_a_mapping_nothing_learned_is_used(run, readers):
+    said = run("--budget", "4", "--unit", "regions")
+    assert said.code == 0, said.err
+    items = regions_of(readers)
+    assert 1 <= len(items) <= 4
+    assert all(len(x.region.scores) == 2 for x in items)
+    with readers.open() as project:
+        record = project.store.prediction(items[0].case.key)
+        assert record.settings["model"] == "tiny"
+        assert not any(key.startswith("channel") for key in record.settings)
+
+
+def test_mapped_regions_go_to_whom_the_model_thinks_better(run, readers):
+    who = {"north": "uma", "south": "vic"}
+    words = [word for channel, login in who.items() for word in ("--map", f"{channel}={login}")]
+    said = run("--budget", "6", "--unit", "regions", *words, "--purpose", "fewer misses at night")
+    assert said.code == 0, said.err
+    items = regions_of(readers)
+    assert items
+    for item in items:
+        north, south = item.region.scores
+        if abs(north - south) > 0.02:
+            assert item.assignment.reader == ("uma" if north > south else "vic")
+    assert any(abs(x.region.scores[0] - x.region.scores[1]) > 0.02 for x in items)
+    with readers.open() as project:
+        settings = project.store.prediction(items[0].case.key).settings
+    assert settings["channels_for"] == "fewer misses at night"
+    assert (settings["channel north"], settings["channel south"]) == ("uma", "vic")
+
+
+REFUSED = {
+    "no purpose": (("--map", "north=uma"), ("purpose",)),
+    "empty purpose": (("--map", "north=uma", "--purpose", "  "), ("purpose",)),
+    "purpose alone": (("--purpose", "why not"), ("purpose", "channel")),
+    "no such channel": (("--map", "east=uma", "--purpose", "x"), ("east", "north, south")),
+    "no such person": (("--map", "north=zoe", "--purpose", "x"), ("zoe", "north")),
+    "no equals sign": (("--map", "north", "--purpose", "x"), ("north", "--map")),
+    "a channel twice": (("--map", "north=uma", "--map", "north=vic", "--purpose", "x"), ("north",)),
+    "a person twice": (("--map", "north=uma", "--map", "south=night", "--purpose", "x"), ("uma",)),
+    "masks with a model": (("--labels", "a.nii.gz"), ("--labels",)),
+    "probabilities with a model": (("--probabilities", "a.nii.gz"), ("--probabilities",)),
+    "a channel that is gone": (("--channel", "gone.nii.gz"), ("gone.nii.gz",)),
+}
+
+
+@pytest.mark.parametrize(("words", "parts"), REFUSED.values(), ids=REFUSED)
+def test_what_makes_no_sense_is_one_line_and_changes_nothing(run, readers, snapshot, words, parts):
+    before = snapshot(readers.folder)
+    said = run(*words)
+    assert (said.code, said.out) == (1, "")
+    assert len(said.err.strip().splitlines()) == 1
+    assert all(part in said.err for part in parts), said.err
+    assert snapshot(readers.folder) == before
+
+
+def test_channels_that_the_model_never_saw_and_devices_that_are_not_here(run, readers, snapshot, tiny_model, tmp_path):
+    before = snapshot(readers.folder)
+    two = run("--channel", readers.volume)
+    assert (two.code, "2 channels" in two.err) == (1, True)
+    damaged = shutil.copytree(tiny_model, tmp_path / "damaged")
+    (damaged / "model.safetensors").write_bytes(b"x" * 100)
+    bad = run(model=damaged)
+    assert (bad.code, "safetensors" in bad.err) == (1, True)
+    content = json.loads((damaged / "model.json").read_text("utf-8"))
+    (damaged / "model.json").write_text(json.dumps({**content, "experts": 3}), "utf-8")
+    assert "no model folder" in run(model=damaged).err
+    assert snapshot(readers.folder) == before
+
+
+def test_options_of_a_model_with_an_external_ai(type_in, unread, snapshot):
+    before = snapshot(unread.folder)
+    masks = ("--labels", unread.first, "--labels", unread.second)
+    for words in (("--device", "cpu"), ("--map", "a=ada", "--purpose", "x"), ("--channel", unread.volume)):
+        said = type_in("run", unread.volume, "-p", unread.folder, *masks, *words)
+        assert (said.code, "--model" in said.err) == (1, True)
+    assert snapshot(unread.folder) == before

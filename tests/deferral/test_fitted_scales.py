@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit, softmax
+
+from napari_deferredseg.deferral.calibration import (
+    VOXELS,
+    Scaling,
+    fit_scaling,
+    fit_temperature,
+    sample_voxels,
+    voxels_of_each,
+)
+
+N = 40_000
+
+
+def drawn(logits, rng):
+    """A class of each row, by the softmax of its logits."""
+    edges = softmax(logits, axis=1).cumsum(axis=1)
+    return (rng.random(len(logits))[:, None] > edges).sum(axis=1).clip(max=logits.shape[1] - 1)
+
+
+@settings(deadline=None, max_examples=15)
+@given(temperature=st.floats(0.2, 6), classes=st.integers(2, 5), seed=st.integers(0, 1000))
+def test_finds_the_temperature_that_was_there(temperature, classes, seed):
+    rng = np.random.default_rng(seed)
+    true = rng.normal(0, 2, (N, classes))
+    reference = drawn(true, rng)
+    parts = zip(np.array_split(true * temperature, 3), np.array_split(reference, 3), strict=True)
+    assert fit_temperature(parts) == pytest.approx(temperature, rel=0.05)
+
+
+@settings(deadline=None, max_examples=20)
+@given(scale=st.floats(0.3, 3), seed=st.integers(0, 1000))
+def test_scaling_the_logits_scales_the_temperature(scale, seed):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, (2000, 3))
+    reference = drawn(logits, rng)
+    once, scaled = (fit_temperature([(logits * s, reference)]) for s in (1, scale))
+    assert scaled == pytest.approx(once * scale, rel=0.01)
+
+
+def test_no_voxels_leave_everything_as_it_is():
+    assert fit_temperature([]) == 1
+    assert fit_temperature([(np.zeros((0, 2)), np.zeros(0))]) == 1
+    assert fit_scaling(np.zeros(0), np.zeros(0)) == Scaling(slope=1, offset=0)
+
+
+@settings(deadline=None, max_examples=15)
+@given(slope=st.floats(0.1, 3), offset=st.floats(-2, 2), seed=st.integers(0, 1000))
+def test_finds_the_slope_and_offset_that_were_there(slope, offset, seed):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, N)
+    right = rng.random(N) < expit(slope * logits + offset)
+    found = fit_scaling(logits, right)
+    assert found.slope == pytest.approx(slope, rel=0.1, abs=0.05)
+    assert found.offset == pytest.approx(offset, abs=0.12)
+
+
+@settings(deadline=None)
+@given(
+    logits=st.lists(st.floats(-30, 30), min_size=1, max_size=60),
+    draw=st.randoms(use_true_random=False),
+)
+def test_scaled_probabilities_have_the_mean_of_the_outcomes_and_their_order(logits, draw):
+    x = np.array(logits)
+    right = np.array([draw.random() < 0.6 for _ in logits])
+    found = fit_scaling(x, right)
+    p = found(x)
+    assert p.dtype == np.float32
+    assert ((p >= 0) & (p <= 1)).all()
+    # The optimum's gradient in the offset: the shrinkage pulls by no more than the offset itself.
+    assert abs((p - right).sum()) == pytest.approx(abs(found.offset), abs=0.05)
+    if found.slope > 0:
+        order = np.argsort(x)
+        assert (np.diff(p[order]) >= 0).all()
+
+
+def test_few_readings_move_the_scale_little_and_one_sided_ones_stay_finite():
+    few = fit_scaling(np.array([2.0, 3.0]), np.array([True, True]))
+    assert few.slope == pytest.approx(1, abs=0.3)
+    many = fit_scaling(np.full(5000, 2.0), np.ones(5000, np.bool_))
+    assert 0.99 < many(np.array([2.0]))[0] < 1
+
+
+@given(size=st.integers(0, 500), share=st.floats(0, 1), count=st.integers(1, 100), seed=st.integers(0, 99))
+def test_sampled_voxels_are_of_the_mask_ascending_and_seeded(size, share, count, seed):
+    where = np.random.default_rng(seed).random(size) < share
+    found = sample_voxels(where, seed, count)
+    assert len(found) == min(count, where.sum())
+    assert where[found].all()
+    assert (np.diff(found) > 0).all()
+    assert np.array_equal(found, sample_voxels(where, seed, count))
+
+
+@given(cases=st.integers(0, 100_000))
+def test_all_cases_together_give_so_many_voxels_at_most(cases):
+    assert cases * voxels_of_each(cases) <= VOXELS

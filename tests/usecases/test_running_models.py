@@ -1,0 +1,131 @@
+"""Running a deferral model: whom its channels stand for, several images as one case, what is checked beforehand."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.records import Reader
+from napari_deferredseg.engine import Engine
+from napari_deferredseg.routing.budget import Budget
+from napari_deferredseg.usecases.models import EXTERNAL, add_model, find_model, list_models
+from napari_deferredseg.usecases.open_case import load_case
+from napari_deferredseg.usecases.predict import ModelInput
+from napari_deferredseg.usecases.route import Channels, columns_of, make_channels
+from napari_deferredseg.usecases.run import run_model
+
+EXPERTS = ("north", "south")
+
+
+class NoEngine(Engine):
+    """Fails a test that starts a model though something is wrong beforehand."""
+
+    def run(self, *_args, **_options):
+        raise AssertionError("the model was started")
+
+
+@pytest.fixture
+def two_channels(tiny_model, tmp_path):
+    """A model that wants two images; what it says is worth nothing."""
+    from napari_deferredseg.deferral.model import DeferralModel, new_networks, read_spec, save_model
+
+    spec = read_spec(tiny_model).model_copy(update={"name": "two", "channels": 2})
+    networks = new_networks(spec.config, 2, spec.classes, len(spec.experts))
+    folder = tmp_path / "two"
+    folder.mkdir()
+    save_model(DeferralModel(spec, *networks), folder, "# two")
+    return folder
+
+
+def test_further_images_are_channels_and_the_first_is_the_case(unread, two_channels):
+    other = unread.root / "t2.nii.gz"
+    image = sitk.ReadImage(str(unread.volume))
+    sitk.WriteImage(sitk.Cast(image, sitk.sitkFloat32) * 0.5, str(other))
+    files = ModelInput(volume=unread.volume, model=two_channels, companions=(other,), device="cpu")
+    with unread.open() as project, Engine() as engine:
+        report = run_model(project, files, engine, Budget(amount=2, unit="regions"))
+        case = load_case(project, report.case.key)
+        again = run_model(project, files, engine, Budget(amount=2, unit="regions"))
+    np.testing.assert_array_equal(case.volume.array, sitk.GetArrayFromImage(image))
+    assert case.labels.shape == case.volume.array.shape
+    assert not again.new
+    assert [x.id for x in again.regions] == [x.id for x in report.regions]
+
+
+def test_what_is_wrong_is_said_before_the_model_starts(unread, tiny_model, tmp_path):
+    files = ModelInput(volume=unread.volume, model=tiny_model)
+    gone = replace(files, model=tmp_path / "none")
+    moved = unread.root / "moved.nii.gz"
+    image = sitk.ReadImage(str(unread.volume))
+    image.SetOrigin((0.0, 0.0, 0.0))
+    sitk.WriteImage(image, str(moved))
+    picture = unread.root / "slice.png"
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((40, 44), np.uint8)), str(picture))
+    wrong = (
+        (files, Channels(readers={"east": "ada"}, purpose="x"), "north, south"),
+        (gone, None, "no model folder"),
+        (replace(files, companions=(unread.volume,)), None, "2 channels"),
+        (replace(files, companions=(moved,)), None, "not on the grid"),
+        (replace(files, volume=picture), None, "left and right"),
+    )
+    with unread.open() as project:
+        for given, channels, part in wrong:
+            with pytest.raises(InputError, match=part):
+                run_model(project, given, NoEngine(), channels=channels)
+        assert project.store.cases() == []
+
+
+def test_who_stands_behind_a_channel(unread):
+    with unread.open() as project:
+        project.store.add_reader(Reader(login="root", name="Root", role="admin", groups=("abdomen",)))
+
+        def columns(**readers):
+            return columns_of(project, Channels(readers=readers, purpose="x"), EXPERTS)
+
+        assert columns(south="abdomen") == {"ada": 1, "ben": 1}
+        assert columns(north="LEA", south="ada") == {"lea": 0, "ada": 1}
+        for readers, part in (
+            ({"north": "root"}, "no reader"),
+            ({"north": "ada", "south": "abdomen"}, "two channels"),
+            ({"west": "ada"}, "no expert channel"),
+        ):
+            with pytest.raises(InputError, match=part):
+                columns(**readers)
+
+
+def test_a_mapping_needs_a_purpose_and_a_purpose_a_mapping():
+    assert make_channels({}, " ") is None
+    assert make_channels({"north": "ada"}, " fewer  misses ") == Channels(
+        readers={"north": "ada"}, purpose="fewer misses"
+    )
+    for readers, purpose in (({"north": "ada"}, " "), ({"north": "ada"}, "\x07"), ({}, "fewer misses")):
+        with pytest.raises(InputError, match="purpose"):
+            make_channels(readers, purpose)
+
+
+def test_the_registry_holds_each_name_once(unread, tiny_model, tmp_path):
+    with unread.open() as project:
+        before = list_models(project)
+        added = add_model(project, tiny_model)
+        assert list_models(project) == [added, *before]
+        assert find_model("tiny", project) == added
+        assert find_model(str(tiny_model)).folder == tiny_model
+        twin = shutil.copytree(tiny_model, tmp_path / "twin")
+        with pytest.raises(InputError, match="'tiny' already"):
+            add_model(project, twin)
+        content = json.loads((twin / "model.json").read_text("utf-8"))
+        for name in (EXTERNAL, "tiny"):
+            (twin / "model.json").write_text(json.dumps({**content, "name": name}), "utf-8")
+            with pytest.raises(InputError, match="already"):
+                add_model(project, twin)
+        (project.folder / "models" / "notes").mkdir()
+        assert list_models(project) == [added, *before]
+        for name in ("", " ", "tinier"):
+            with pytest.raises(InputError, match="external, tiny"):
+                find_model(name, project)
