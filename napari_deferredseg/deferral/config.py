@@ -70,8 +70,8 @@ class DataConfig(Section):
 class LossWeights(Section):
     """Parts of the router's loss beside the chosen one."""
 
-    one_versus_all: float = Field(default=1.0, ge=0)
-    aggregated: float = Field(default=1.0, ge=0)
+    one_versus_all: float = Field(default=0.2, ge=0)
+    aggregated: float = Field(default=0.4, ge=0)
     coherence: float = Field(default=0.0, ge=0)
     balance: float = Field(default=0.0, ge=0)
 
@@ -79,10 +79,10 @@ class LossWeights(Section):
 class RouterConfig(Section):
     """The router: its network, its loss, how it is fitted."""
 
-    network: NetworkConfig = NetworkConfig(arguments={"channels": [16, 32, 64], "strides": [2, 2], "num_res_units": 1})
+    network: NetworkConfig = NetworkConfig()
     loss: RouterLoss = "excess-utility"
     weights: LossWeights = LossWeights()
-    fit: FitConfig = FitConfig(steps=600, learning_rate=3e-3, validate_every=100)
+    fit: FitConfig = FitConfig(steps=1000)
 
 
 class PolicyConfig(Section):

@@ -12,7 +12,7 @@ from napari_deferredseg.deferral.devices import pick
 from napari_deferredseg.deferral.grids import model_geometry, resampled
 from napari_deferredseg.deferral.inference import maps_of
 from napari_deferredseg.deferral.intensity import normalised
-from napari_deferredseg.deferral.model import WEIGHTS, DeferralModel, load_model
+from napari_deferredseg.deferral.model import fingerprint, load_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress, Warm
     from napari_deferredseg.core.volume import Array, Volume
     from napari_deferredseg.deferral.maps import Maps
+    from napari_deferredseg.deferral.model import DeferralModel, ModelSpec
 
 
 def predict(warm: Warm, progress: Progress, folder: Path, volume: Volume, device: str = "auto") -> Prediction:
@@ -35,7 +36,8 @@ def predict(warm: Warm, progress: Progress, folder: Path, volume: Volume, device
     """
     progress(0.0, "loading the model")
     chosen = pick(device)
-    model = _warm_model(warm, folder, chosen)
+    mark = fingerprint(folder)
+    model = _warm_model(warm, folder, mark, chosen)
     spec = model.spec
     image = volume.array if volume.array.ndim == 4 else volume.array[np.newaxis]
     if len(image) != spec.channels:
@@ -48,27 +50,24 @@ def predict(warm: Warm, progress: Progress, folder: Path, volume: Volume, device
     scaled = resampled(normalised(image, data.intensity, data.window), grid)
     maps = maps_of(model, scaled, chosen, lambda s, d: progress(0.05 + s * 0.85, d))
     progress(0.9, "weighing what the readers would add")
-    return _prediction(maps, volume, model)
+    return _prediction(maps, volume, spec, mark)
 
 
-def _warm_model(warm: Warm, folder: Path, device: torch.device) -> DeferralModel:
-    """Model in the memory of its device; read again when its weights have changed."""
-    path = folder / WEIGHTS
-    stamp = path.stat().st_mtime_ns if path.exists() else 0
-    key = ("model", str(folder.resolve()), str(device))
-    known = warm.get(key)
-    if known is None or known[0] != stamp:
+def _warm_model(warm: Warm, folder: Path, mark: str, device: torch.device) -> DeferralModel:
+    """Model in the memory of its device; read again when its files have changed."""
+    key = ("model", mark, str(device))
+    if key not in warm:
         model = load_model(folder)
         model.segmentor.to(device)
         if model.router is not None:
             model.router.to(device)
-        warm[key] = known = (stamp, model)
-    found: DeferralModel = known[1]
+        warm[key] = model
+    found: DeferralModel = warm[key]
     return found
 
 
-def _prediction(maps: Maps, volume: Volume, model: DeferralModel) -> Prediction:
-    spec, shape = model.spec, volume.geometry.shape
+def _prediction(maps: Maps, volume: Volume, spec: ModelSpec, mark: str) -> Prediction:
+    shape = volume.geometry.shape
     values = np.array([0, *(x.value for x in spec.table.labels)])
     first, second = _two_best(maps.probability, shape)
     gain = spec.policy.gain(maps)
@@ -79,7 +78,7 @@ def _prediction(maps: Maps, volume: Volume, model: DeferralModel) -> Prediction:
         alternative=values.astype(kind)[second],
         geometry=volume.geometry,
         table=spec.table,
-        model_id=f"{spec.name}:{spec.data_digest[:12]}",
+        model_id=f"{spec.name}:{mark}",
         settings={
             "model": spec.name,
             "data": spec.data_digest,

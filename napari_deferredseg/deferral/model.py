@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -115,6 +116,23 @@ def read_spec(folder: Path) -> ModelSpec:
         first = error.errors()[0]
         where = ".".join(str(x) for x in first["loc"])
         raise InputError(f"{path}: {where}: {first['msg']}; copy the model again") from None
+
+
+def fingerprint(folder: Path) -> str:
+    """Digest of a model's settings and weights: tells two trainings under one name apart.
+
+    Raises
+    ------
+    InputError
+        It is no model folder.
+    """
+    digest = hashlib.blake2b(digest_size=6)
+    try:
+        for name in (CONFIG, WEIGHTS):
+            digest.update((folder / name).read_bytes())
+    except OSError as error:
+        raise InputError(f"{folder}: is no model folder ({error.filename} cannot be read); train makes one") from None
+    return digest.hexdigest()
 
 
 def load_model(folder: Path) -> DeferralModel:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from napari_deferredseg.core.datalist import Split
+    from napari_deferredseg.core.datalist import Datalist, Split
     from napari_deferredseg.deferral.config import BudgetUnit
 
 
@@ -92,9 +92,23 @@ def evaluate_model(
     )
     progress(0.95, "writing the report")
     out.mkdir(parents=True, exist_ok=True)
-    write_report(judged, out, title=f"{loaded.spec.name} on {split} cases", examples=examples)
+    title = f"{loaded.spec.name} on {split} cases"
+    write_report(judged, out, title=title, notes=_notes(datalist, loaded.spec.config.data.consensus), examples=examples)
     progress(1.0, "done")
     return judged.summary()
+
+
+def _notes(datalist: Datalist, consensus: str) -> list[str]:
+    """What a reader of the report must know of the reference."""
+    if all(case.label is not None for case in (*datalist.validation, *datalist.test)):
+        return []
+    without = "Reference where a case has no label"
+    if consensus == "leave-one-out":
+        return [f"{without}: the majority of the readers; each reader is judged by the others'."]
+    return [
+        f"{without}: the readers' consensus ({consensus}). A reader's own vote is a part of it, so their figures are "
+        "better than on an independent reference."
+    ]
 
 
 def _share(text: str) -> float:

@@ -46,7 +46,9 @@ class Known:
 def list_models(project: Project | None = None) -> list[Known]:
     """Models of the project by name, then the shipped ones. Folders that are no models are left out."""
     own = [] if project is None else _in(project.folder / MODELS, shipped=False)
-    return [*own, *_in(Path(str(files(RESOURCES))) / "resources" / MODELS, shipped=True)]
+    # A file of a package without code has a path; the package itself may be spread over several.
+    shipped = Path(str(files(RESOURCES) / "napari.yaml")).parent / "resources" / MODELS
+    return [*own, *_in(shipped, shipped=True)]
 
 
 def find_model(name: str, project: Project | None = None) -> Known:

@@ -44,8 +44,8 @@ def test_the_installed_manifest_is_the_one_at_the_top(manifest):
     installed = files("napari_deferredseg_manifest")
     assert (installed / "napari.yaml").read_text(encoding="utf-8") == ROOT.read_text(encoding="utf-8")
     resources = ROOT.parent / "resources"
-    for file in resources.iterdir():
-        assert (installed / "resources" / file.name).read_bytes() == file.read_bytes()
+    for file in (p for p in resources.rglob("*") if p.is_file()):
+        assert (installed / file.relative_to(ROOT.parent)).read_bytes() == file.read_bytes()
     assert manifest.contributions == PluginManifest.from_file(ROOT).contributions
 
 
