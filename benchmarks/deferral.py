@@ -52,7 +52,10 @@ def judged(data: Path, config: str, seed: int, out: Path) -> dict[str, Any]:
 
 def figures(metrics: dict[str, Any]) -> Figures:
     """Figures by method and budget."""
-    return {(row["method"], row["budget"]): row for row in metrics["summary"]}
+    return {
+        (row["method"], row["budget"]): {k: np.inf if v is None else v for k, v in row.items()}
+        for row in metrics["summary"]
+    }
 
 
 def mean(runs: list[Figures], method: str, budget: float, name: str) -> float:

@@ -1,8 +1,8 @@
 """From the click on *Run* to regions, with the shipped model on the demo's abdomen: `python model_run.py`.
 
 A real window with the demo's scan. While the model runs, a hand scrolls as fast as frames are drawn.
-Prints seconds until the worklists are there, for a cold and a warm model, and the frames in each second. Needs a screen:
-on a server, `xvfb-run -a -s "-screen 0 1280x1024x24" python ...`.
+Prints seconds until the worklists are there, for a cold and a warm model, and the frames in each second. Needs a
+screen: on a server, `xvfb-run -a -s "-screen 0 1280x1024x24" python ...`.
 """
 
 from __future__ import annotations

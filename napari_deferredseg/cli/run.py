@@ -153,8 +153,8 @@ def _print(report: RunReport) -> None:
         f"{report.case.key}: {len(report.regions)} regions, {report.realised_share:.1%} of the AI's foreground, "
         f"{sum(region.minutes for region in report.regions):.0f} min of reading{again}"
     )
-    if report.caution:
-        err.print(f"note: {report.caution}")
+    for caution in report.cautions:
+        err.print(f"note: {caution}")
     table = Table("reader", "regions", "min", box=None)
     minutes = {region.id: region.minutes for region in report.regions}
     for reader in sorted({a.reader or a.group or "" for a in report.assignments}):

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 from napari_deferredseg import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_deferredseg.core.datalist import Datalist
     from napari_deferredseg.deferral.model import ModelSpec
     from napari_deferredseg.deferral.prepared import Prepared
+    from napari_deferredseg.deferral.track_record import Record
 
 
-def write_card(spec: ModelSpec, datalist: Datalist, prepared: Prepared) -> str:
+def write_card(spec: ModelSpec, datalist: Datalist, prepared: Prepared, records: Sequence[Record]) -> str:
     """Card of a trained model, Markdown."""
-    return "\n".join([*_head(spec), *_data(spec, datalist, prepared), *_policy(spec), *_limits()])
+    return "\n".join([*_head(spec), *_data(spec, datalist, prepared), *_records(records), *_policy(spec), *_limits()])
 
 
 def _head(spec: ModelSpec) -> list[str]:
@@ -33,6 +36,7 @@ def _head(spec: ModelSpec) -> list[str]:
         f"- labels: {', '.join(f'{x.value} {x.name}' for x in spec.table.labels)}",
         f"- readers (expert channels): {', '.join(spec.experts)}",
         f"- image channels: {spec.channels}; intensity: {spec.config.data.intensity}",
+        "- licence of the weights and of the data: to be written here by whom they belong to",
         f"- made with napari-deferredseg {__version__}, seed {spec.seed}",
         "",
     ]
@@ -49,6 +53,13 @@ def _data(spec: ModelSpec, datalist: Datalist, prepared: Prepared) -> list[str]:
     if not own and spec.config.data.consensus != "leave-one-out":
         lines += ["A reader's own vote is part of the consensus that they are measured against.", ""]
     return lines
+
+
+def _records(records: Sequence[Record]) -> list[str]:
+    lines = ["## On the validation cases", "", "Dice, mean over cases, with 95 % bootstrap intervals.", ""]
+    lines += ["| who | where | Dice | interval | cases |", "|---|---|---|---|---|"]
+    lines += [f"| {r.of} | {r.where} | {r.dice:.3f} | {r.low:.3f} to {r.high:.3f} | {r.cases} |" for r in records]
+    return [*lines, ""]
 
 
 def _policy(spec: ModelSpec) -> list[str]:
@@ -85,6 +96,8 @@ def _limits() -> list[str]:
         "",
         "- Valid for images like those it learned from: same modality, region, spacing and readers.",
         "- A reader who was not recorded has no channel; map channels onto readers deliberately.",
+        "- Validation chose the networks' best step, the scaling and the policy, so the figures above are a little too",
+        "  good. Those of `deferredseg evaluate` on test cases are not.",
         "- Figures on your own data: `deferredseg evaluate`.",
         "",
     ]

@@ -30,6 +30,7 @@ from napari_deferredseg.deferral.policy import Policy
 from napari_deferredseg.deferral.prepared import prepare
 from napari_deferredseg.deferral.selection import choose_policy
 from napari_deferredseg.deferral.stages import JointStage, RouterStage, SegmentorStage
+from napari_deferredseg.deferral.track_record import track_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -81,7 +82,8 @@ def train(
         if ranks.is_first():
             model = run.with_policy(model, _part(told, 0.9, 0.98))
             told(0.98, "saving the model")
-            save_model(model, work, write_card(model.spec, datalist, prepared))
+            records = track_records(prepared, prepared.split("validation"), seed)
+            save_model(model, work, write_card(model.spec, datalist, prepared, records))
             _move_out(work, out)
         ranks.wait()
     told(1.0, "done")

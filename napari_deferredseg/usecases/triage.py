@@ -15,6 +15,7 @@ from napari_deferredseg.core.volume import voxel_hash
 from napari_deferredseg.io.dicom import list_series
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.routing.regions import make_regions
+from napari_deferredseg.usecases.cautions import cautions, require_same_meaning
 from napari_deferredseg.usecases.predict import require_known_sides
 from napari_deferredseg.usecases.route import Channels, columns_of, route
 
@@ -34,7 +35,7 @@ DEFAULT_BUDGET = Budget(amount=0.10, unit="predicted-foreground")
 class RunReport:
     """What a run left in the project. `new` is False when it is the case's present run; then nothing was changed.
 
-    `remark` is empty, or says in a few words why there is nothing to review.
+    `remark` is empty, or says in a few words why there is nothing to review; `cautions` are sentences.
     """
 
     case: CaseRecord
@@ -44,16 +45,7 @@ class RunReport:
     realised_share: float
     new: bool
     remark: str = ""
-
-    @property
-    def caution(self) -> str:
-        """What to know about the model before its regions are believed; mostly empty."""
-        if not self.prediction.settings.get("fell_back"):
-            return ""
-        return (
-            "On its validation cases this model was no better than entropy with the best single reader, "
-            "and does no more than that."
-        )
+    cautions: tuple[str, ...] = ()
 
 
 def require_readers(project: Project) -> None:
@@ -87,13 +79,14 @@ def triage(
     Raises
     ------
     InputError
-        The project has no readers, an image's sides are not known, a channel is mapped onto nobody, or somebody is
-        reading a region of an earlier run of this case.
+        The project has no readers, an image's sides are not known, a channel is mapped onto nobody, somebody is reading
+        a region of an earlier run of this case, or corrections of it would get another label's name.
     """
     require_readers(project)
     require_known_sides(files, volume)
     columns = columns_of(project, channels, prediction.experts) if channels is not None else None
     case = identify(project, volume, files.volume, files.series)
+    require_same_meaning(project, case, prediction)
     record = _prediction_record(case, prediction, budget, channels, _present_run(project, case))
     progress(0.0, "making regions")
     regions = make_regions(prediction, case.key, record.id, budget)
@@ -115,6 +108,7 @@ def triage(
         realised_share=voxels / max(foreground, 1),
         new=new,
         remark="" if regions else _why_nothing(prediction),
+        cautions=cautions(project, prediction),
     )
 
 

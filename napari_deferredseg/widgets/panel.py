@@ -79,7 +79,7 @@ class Panel(QWidget):
         others = [x for x in window.findChildren(QDockWidget) if x is not dock and isinstance(x.widget(), Panel)]
         if others and dock not in window.tabifiedDockWidgets(others[-1]):
             window.tabifyDockWidget(others[-1], dock)
-            dock.raise_()
+        dock.raise_()  # what was just opened is what is to be seen, also where napari made the tab
 
 
 def listen(widget: QWidget, emitter: Any, slot: Callable[..., Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -220,7 +221,7 @@ def _told(report: RunReport) -> str:
     readers = len({a.reader or a.group for a in report.assignments})
     return (
         f"{len(report.regions)} regions, {report.realised_share:.1%} of the AI's foreground, about {minutes:.0f} min "
-        f"for {readers} readers. {report.caution} Open <i>My worklist</i> to start.{again}"
+        f"for {readers} readers. {' '.join(map(escape, report.cautions))} Open <i>My worklist</i> to start.{again}"
     )
 
 

@@ -1,0 +1,66 @@
+"""What somebody should know of a run before its regions are believed or handed out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.volume import labels_present
+from napari_deferredseg.usecases.route import minutes_waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_deferredseg.core.prediction import Prediction
+    from napari_deferredseg.core.records import CaseRecord
+    from napari_deferredseg.usecases.project import Project
+
+
+def cautions(project: Project, prediction: Prediction) -> tuple[str, ...]:
+    """Sentences, mostly none: a model that fell back, specialities that no label has, days that are overfull."""
+    return (*_fell_back(prediction), *_unknown_specialities(project, prediction), *_overfull(project))
+
+
+def require_same_meaning(project: Project, case: CaseRecord, prediction: Prediction) -> None:
+    """Check that what readers have submitted for a case would still mean the same under another mask.
+
+    Raises
+    ------
+    InputError
+        A label value that they used has another name now: their corrections would be exported under a wrong label.
+    """
+    if all(known.key != case.key for known in project.store.cases()):
+        return
+    before = project.store.prediction(case.key).table
+    for correction in project.store.corrections(case_key=case.key):
+        for value in labels_present(correction.after[correction.support]):
+            old, new = before.name(value), prediction.table.name(value)
+            if old.casefold() != new.casefold():
+                raise InputError(
+                    f"{case.key} has corrections in which label {value} is {old!r}, here it is {new!r}: they would get "
+                    "a wrong name; run this in another project, or number and name the labels alike"
+                )
+
+
+def _fell_back(prediction: Prediction) -> Iterator[str]:
+    if prediction.settings.get("fell_back"):
+        yield (
+            "On its validation cases this model was no better than entropy with the best single reader, and does no "
+            "more than that."
+        )
+
+
+def _unknown_specialities(project: Project, prediction: Prediction) -> Iterator[str]:
+    names = {label.name.casefold() for label in prediction.table.labels}
+    for reader in project.store.readers():
+        unknown = [s for s in reader.specialities if s.strip().casefold() not in names]
+        if unknown:
+            yield f"No label here is called {', '.join(unknown)}, the speciality of {reader.login}."
+
+
+def _overfull(project: Project) -> Iterator[str]:
+    waiting = minutes_waiting(project)
+    for reader in project.store.readers():
+        minutes = waiting.get(reader.login, 0.0)
+        if minutes > reader.capacity:
+            yield f"{minutes:.0f} min wait for {reader.login}, whose day has {reader.capacity:.0f}."
