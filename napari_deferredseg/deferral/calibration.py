@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
-from scipy.optimize import minimize, minimize_scalar
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, logsumexp
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 VOXELS_PER_CASE = 20_000
 VOXELS = 2_000_000
-TEMPERATURES = (0.05, 20.0)
+SHARPNESS, GROWTH = (0.02, 20.0), (0.0, 20.0)
 
 
 class Scaling(BaseModel):
@@ -34,8 +34,33 @@ class Scaling(BaseModel):
         return np.asarray(expit(self.slope * logits.astype(np.float32) + self.offset), np.float32)
 
 
-def fit_temperature(samples: Iterable[tuple[Array, Array]]) -> float:
-    """Temperature that makes a segmentor's logits most likely (Guo et al. 2017, On calibration of neural networks).
+class Temperature(BaseModel):
+    """Temperature of class logits that depends on their margin: logits * (sharpness + growth * margin).
+
+    Temperature scaling (Guo et al. 2017, On calibration of modern neural networks) where `growth` is 0; a parameterised
+    temperature in the sense of Tomani et al. (ECCV 2022) otherwise: near its borders a segmentor may be far too sure of
+    itself, and right to be sure elsewhere. The order of the classes stays, so the mask does.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    sharpness: float = Field(default=1.0, gt=0)
+    growth: float = Field(default=0.0, ge=0)
+
+    def __call__(self, logits: Array) -> NDArray[np.float32]:
+        """Scaled logits of (C, ...)."""
+        logits = logits.astype(np.float32)
+        return np.asarray(logits * (self.sharpness + self.growth * margin_of(logits)), np.float32)
+
+
+def margin_of(logits: Array) -> Array:
+    """How far the best class of logits (C, ...) is above the next one."""
+    low, high = np.partition(logits, (-2, -1), axis=0)[-2:]
+    return np.asarray(high - low)
+
+
+def fit_temperature(samples: Iterable[tuple[Array, Array]]) -> Temperature:
+    """Temperature that makes a segmentor's logits most likely.
 
     Parameters
     ----------
@@ -44,21 +69,26 @@ def fit_temperature(samples: Iterable[tuple[Array, Array]]) -> float:
 
     Returns
     -------
-    float
-        Divide logits by it; 1 where there are no voxels.
+    Temperature
+        One that leaves logits as they are where there are no voxels.
     """
     pairs = list(samples)
     if not pairs or not sum(len(r) for _, r in pairs):
-        return 1.0
+        return Temperature()
     logits = np.concatenate([x for x, _ in pairs]).astype(np.float64)
     reference = np.concatenate([r for _, r in pairs]).astype(np.intp)
+    margin = margin_of(logits.T)[:, np.newaxis]
     rows = np.arange(len(reference))
+    own = logits[rows, reference]
 
-    def loss(log_temperature: float) -> float:
-        return float(-log_softmax(logits / np.exp(log_temperature), axis=1)[rows, reference].mean())
+    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        factor = w[0] + w[1] * margin
+        log_p = log_softmax(logits * factor, axis=1)
+        by_factor = (np.exp(log_p) * logits).sum(axis=1) - own
+        return float(-log_p[rows, reference].mean()), np.array([by_factor.mean(), (by_factor * margin[:, 0]).mean()])
 
-    low, high = np.log(TEMPERATURES)
-    return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
+    found = minimize(loss, np.array([1.0, 0.0]), jac=True, bounds=(SHARPNESS, GROWTH), method="L-BFGS-B").x
+    return Temperature(sharpness=float(found[0]), growth=float(found[1]))
 
 
 def fit_scaling(logits: Array, right: Array) -> Scaling:

@@ -77,7 +77,7 @@ def _policy(spec: ModelSpec) -> list[str]:
         )
     lines += [
         "",
-        f"AI temperature {spec.temperature:.3f}.",
+        f"AI logits times {spec.temperature.sharpness:.3f} + {spec.temperature.growth:.3f} of their margin.",
         "",
         "| budget | threshold | best single reader | prices |",
         "|---|---|---|---|",

@@ -76,7 +76,7 @@ def routed_maps(
     router: nn.Module, spec: ModelSpec, image: Array, logits: Array, device: torch.device, progress: Progress = silent
 ) -> Maps:
     """Apply a router to an image and the segmentor's logits."""
-    scaled = logits.astype(np.float32) / np.float32(spec.temperature)
+    scaled = spec.temperature(logits)
     both = np.concatenate([np.asarray(image, np.float32), scaled])
     split = image.shape[0]
     routing = over_volume(lambda x: router(x[:, :split], x[:, split:]), both, spec.config.data, device, progress)
@@ -100,7 +100,7 @@ def joint_maps(spec: ModelSpec, channels: Array) -> Maps:
         strength = _with_best_class(softmax(np.concatenate([logits, scores[1:]]), axis=0), spec.classes)
     else:
         strength = _with_best_class(expit(np.concatenate([logits, scores[1:]])), spec.classes)
-    probability = np.asarray(softmax(logits / np.float32(spec.temperature), axis=0), np.float32)
+    probability = np.asarray(softmax(spec.temperature(logits), axis=0), np.float32)
     raw = np.asarray(softmax(logits, axis=0), np.float32)
     return Maps(raw, probability, strength, strength, np.asarray(1 - strength[0], np.float32))
 

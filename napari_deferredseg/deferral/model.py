@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.volume import LabelTable
-from napari_deferredseg.deferral.calibration import Scaling
+from napari_deferredseg.deferral.calibration import Scaling, Temperature
 from napari_deferredseg.deferral.config import TrainConfig
 from napari_deferredseg.deferral.networks import Router, build_network
 from napari_deferredseg.deferral.policy import Policy
@@ -30,7 +30,7 @@ CONFIG, WEIGHTS, CARD = "model.json", "model.safetensors", "CARD.md"
 class ModelSpec(BaseModel):
     """Everything of a model but its weights and its card.
 
-    `temperature` divides the segmentor's logits; `competence` scales the router's one-versus-all logits, the AI first.
+    `temperature` scales the segmentor's logits; `competence` scales the router's one-versus-all logits, the AI first.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,7 +43,7 @@ class ModelSpec(BaseModel):
     channels: int
     seed: int
     data_digest: str
-    temperature: float
+    temperature: Temperature
     competence: tuple[Scaling, ...]
     policy: Policy
 

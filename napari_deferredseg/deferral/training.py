@@ -18,6 +18,7 @@ from napari_deferredseg.deferral.calibration import (
     Scaling,
     fit_scaling,
     fit_temperature,
+    margin_of,
     sample_voxels,
     voxels_of_each,
 )
@@ -40,12 +41,14 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.datalist import Datalist
     from napari_deferredseg.core.volume import Array
+    from napari_deferredseg.deferral.calibration import Temperature
     from napari_deferredseg.deferral.config import TrainConfig
     from napari_deferredseg.deferral.networks import Router
     from napari_deferredseg.deferral.prepared import Prepared, PreparedCase
     from napari_deferredseg.deferral.stages import Stage
 
 WORK, RUN, LOG = "work", "run.json", "log"
+DOUBT = 4.0  # margin below which the AI's label has less than 98 %
 HALF = (-60_000.0, 60_000.0)  # float16 has no larger numbers
 
 
@@ -226,7 +229,7 @@ class _Run:
             case.save("logits", found[: self._classes].astype(np.float16))
         ranks.wait()
 
-    def _cross_fitted(self, progress: Progress) -> float:
+    def _cross_fitted(self, progress: Progress) -> Temperature:
         """Keep logits of every training case by a segmentor that has not seen its patient; return their temperature."""
         folds = _folds(self._training, self.config.folds, self.seed)
         for number, fold in enumerate(folds):
@@ -239,7 +242,7 @@ class _Run:
             self._keep_logits(network, fold)
         return self._temperature(self._training)
 
-    def _temperature(self, cases: Sequence[PreparedCase]) -> float:
+    def _temperature(self, cases: Sequence[PreparedCase]) -> Temperature:
         count = voxels_of_each(len(cases))
         return fit_temperature(self._sampled(case, count) for case in cases)
 
@@ -249,21 +252,26 @@ class _Run:
         logits = case.load("logits")
         return np.ascontiguousarray(logits.reshape(len(logits), -1)[:, index].T), case.load("reference").ravel()[index]
 
-    def _scale(self, cases: Sequence[PreparedCase], temperature: float) -> None:
+    def _scale(self, cases: Sequence[PreparedCase], temperature: Temperature) -> None:
         for case in ranks.own_part(cases):
-            scaled = case.load("logits").astype(np.float32) / temperature
-            case.save("scaled", scaled.clip(*HALF).astype(np.float16))
+            case.save("scaled", temperature(case.load("logits")).clip(*HALF).astype(np.float16))
         ranks.wait()
 
     def _competence(self, router: Router) -> tuple[Scaling, ...]:
-        """Scaling of each agent's one-versus-all logits on validation cases."""
+        """Scaling of each agent's one-versus-all logits on validation cases, half of the voxels where the AI doubts."""
         agents, count = len(self.prepared.experts) + 1, voxels_of_each(len(self._validation))
         logits: list[list[Array]] = [[] for _ in range(agents)]
         right: list[list[Array]] = [[] for _ in range(agents)]
         for case in self._validation:
             _, own, _ = Routing.of(torch.from_numpy(self._routed(router, case)).unsqueeze(0))
+            doubtful = margin_of(case.load("scaled").astype(np.float32)) < DOUBT
             for agent, (is_right, valid) in enumerate(_agents(case)):
-                index = sample_voxels(valid, self.seed, count)
+                index = np.concatenate(
+                    [
+                        sample_voxels(valid, self.seed, count // 2),
+                        sample_voxels(valid & doubtful, self.seed, count // 2),
+                    ]
+                )
                 logits[agent].append(own[0, agent].numpy().ravel()[index])
                 right[agent].append(is_right.ravel()[index])
         return tuple(fit_scaling(np.concatenate(x), np.concatenate(u)) for x, u in zip(logits, right, strict=True))
@@ -274,7 +282,7 @@ class _Run:
         split = len(image)
         return over_volume(lambda x: router(x[:, :split], x[:, split:]), both, self.config.data, self.bench.device)
 
-    def _spec(self, temperature: float, competence: tuple[Scaling, ...]) -> ModelSpec:
+    def _spec(self, temperature: Temperature, competence: tuple[Scaling, ...]) -> ModelSpec:
         return ModelSpec(
             name=self.bench.folder.parent.name,
             config=self.config,

@@ -9,6 +9,7 @@ from scipy.special import expit, softmax
 from napari_deferredseg.deferral.calibration import (
     VOXELS,
     Scaling,
+    Temperature,
     fit_scaling,
     fit_temperature,
     sample_voxels,
@@ -25,13 +26,23 @@ def drawn(logits, rng):
 
 
 @settings(deadline=None, max_examples=15)
-@given(temperature=st.floats(0.2, 6), classes=st.integers(2, 5), seed=st.integers(0, 1000))
-def test_finds_the_temperature_that_was_there(temperature, classes, seed):
+@given(sharpness=st.floats(0.2, 4), growth=st.floats(0, 0.5), classes=st.integers(2, 5), seed=st.integers(0, 1000))
+def test_finds_the_temperature_that_was_there(sharpness, growth, classes, seed):
     rng = np.random.default_rng(seed)
-    true = rng.normal(0, 2, (N, classes))
+    logits = rng.normal(0, 1, (N, classes))
+    true = Temperature(sharpness=sharpness, growth=growth)(logits.T).T
     reference = drawn(true, rng)
-    parts = zip(np.array_split(true * temperature, 3), np.array_split(reference, 3), strict=True)
-    assert fit_temperature(parts) == pytest.approx(temperature, rel=0.05)
+    found = fit_temperature(zip(np.array_split(logits, 3), np.array_split(reference, 3), strict=True))
+    margin = np.array([0.2, 1.0, 2.0])
+    factors = found.sharpness + found.growth * margin
+    np.testing.assert_allclose(factors, sharpness + growth * margin, rtol=0.12, atol=0.05)
+
+
+@given(sharpness=st.floats(0.05, 10), growth=st.floats(0, 5), seed=st.integers(0, 1000))
+def test_a_temperature_keeps_the_order_of_the_classes(sharpness, growth, seed):
+    logits = np.random.default_rng(seed).normal(0, 3, (4, 50)).astype(np.float32)
+    scaled = Temperature(sharpness=sharpness, growth=growth)(logits)
+    assert np.array_equal(scaled.argsort(axis=0), logits.argsort(axis=0))
 
 
 @settings(deadline=None, max_examples=20)
@@ -41,12 +52,13 @@ def test_scaling_the_logits_scales_the_temperature(scale, seed):
     logits = rng.normal(0, 2, (2000, 3))
     reference = drawn(logits, rng)
     once, scaled = (fit_temperature([(logits * s, reference)]) for s in (1, scale))
-    assert scaled == pytest.approx(once * scale, rel=0.01)
+    assert scaled.sharpness * scale == pytest.approx(once.sharpness, rel=0.02, abs=0.01)
+    assert scaled.growth * scale**2 == pytest.approx(once.growth, rel=0.05, abs=0.01)
 
 
 def test_no_voxels_leave_everything_as_it_is():
-    assert fit_temperature([]) == 1
-    assert fit_temperature([(np.zeros((0, 2)), np.zeros(0))]) == 1
+    assert fit_temperature([]) == Temperature(sharpness=1, growth=0)
+    assert fit_temperature([(np.zeros((0, 2)), np.zeros(0))]) == Temperature()
     assert fit_scaling(np.zeros(0), np.zeros(0)) == Scaling(slope=1, offset=0)
 
 
