@@ -197,7 +197,7 @@ def _withdraw(connection: Connection, case_key: str, now: datetime) -> None:
     found = connection.execute(statement).all()
     reading = sorted({row.name for row in found if row.state == State.CLAIMED and row.lease_until > now})
     if reading:
-        raise InputError(f"{', '.join(reading)} is reading a region of case {case_key}: wait until it is submitted")
+        raise InputError(f"{', '.join(reading)} is reading a region of {case_key}: it must be submitted or left first")
     if not found:
         return
     withdrawn = [row.region_id for row in found]

@@ -150,7 +150,9 @@ def open_project(folder: Path) -> Project:
     folder = folder.resolve()
     file = folder / FILE
     if not file.is_file():
-        raise InputError(f"{folder} is no project; make one with: deferredseg project init {folder}")
+        raise InputError(
+            f"{folder} is no project: choose a project's own folder, or make one: deferredseg project init"
+        )
     refuse_network(folder)
     return Project(
         folder=folder,

@@ -154,6 +154,7 @@ class Notice(QLabel):
         listen(self, stage.events.message, self.say)
         listen(self, stage.events.problem, self.warn)
         listen(self, stage.events.busy, self.follow)
+        listen(self, stage.session.events.project, self.settle)
 
     def minimumSizeHint(self) -> QSize:
         """A long line wraps instead of widening the dock."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.usecases.read import Reading
     from napari_deferredseg.widgets.stage import Stage
 
-LEGEND = "White: the region in question. Line: the AI. Filled: yours."
+LEGEND = "White: the region in question. Line: the AI. Filled: yours. Faint: other regions."
 NEXT_STEP = "QPushButton:enabled { background: #2a66c8; color: white; }"
 
 
