@@ -105,9 +105,9 @@ def _halved(hit: NDArray[np.bool_], reach: Sequence[int], start: Shape = (0, 0, 
     a, b, c = ((lo + s, hi + s) for (lo, hi), s in zip(box, start, strict=True))
     axis = int(np.argmax(size(box)))
     length = size(box)[axis]
-    if length == 1:
-        return [(a, b, c)], whole
     tight = hit[slices(box)]
+    if length == 1 or tight.all():
+        return [(a, b, c)], whole
     corner = (a[0], b[0], c[0])
     middle = [length // 2 if i == axis else 0 for i in range(3)]
     low, high = np.split(tight, [length // 2], axis=axis)

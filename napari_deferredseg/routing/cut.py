@@ -58,9 +58,10 @@ def smooth_map(prediction: Prediction, sigma_mm: float, floor: float) -> SmoothM
     sigmas = {value: min(sigma_mm, r / SIGMAS_PER_RADIUS) for value, r in radius.items()}
     values, most, subject = np.zeros_like(defer), np.zeros_like(defer), np.zeros_like(named)
     reach = [int(TRUNCATE * sigma_mm / s + 1) for s in spacing]
-    for value, box in _extents(named, defer > FAINT):
+    seen = np.where(defer > FAINT, defer, 0)
+    for value, box in _extents(named, seen > 0):
         crop = slices(grown(box, (reach[0], reach[1], reach[2]), prediction.geometry.shape))
-        raw = (named[crop] == value) * defer[crop]
+        raw = (named[crop] == value) * seen[crop]
         own = smooth(raw, spacing, sigmas.setdefault(value, sigma_mm))
         values[crop] += own
         wins = own > most[crop]
