@@ -91,7 +91,7 @@ class PolicyConfig(Section):
     budgets: tuple[float, ...] = (0.02, 0.05, 0.10)
     unit: BudgetUnit = "predicted-foreground"
     smoothing_mm: float = Field(default=1.0, ge=0)
-    share_ratio: float = Field(default=1.25, ge=1, description="largest over smallest share of an expert when balanced")
+    share_ratio: float = Field(default=1.1, ge=1, description="largest over smallest share of an expert when balanced")
 
     @model_validator(mode="after")
     def _shares(self) -> Self:
