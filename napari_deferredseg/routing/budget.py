@@ -83,7 +83,7 @@ class Budget(BaseModel):
             raise InputError(f"the budget {text!r} cannot be a percentage of {chosen}; {FORMS}")
         amount = _number(found["amount"], text) / (100 if percent else 1)
         if chosen in SHARES and amount > 1:
-            raise InputError(f"the budget {text!r} is {amount:.0%}, more than all of it; write for example 10% or 0.1")
+            raise InputError(f"the budget {text!r} is {amount:.0%}, more than all of it; write one such as 10% or 0.1")
         if chosen == "regions" and amount != int(amount):
             raise InputError(f"the budget {text!r} is no whole number of regions")
         return cls(amount=amount, unit=chosen)

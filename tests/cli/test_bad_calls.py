@@ -191,7 +191,7 @@ CALLS: dict[str, tuple[Callable[[Folder], Words], tuple[str, ...]]] = {
     "run: two units": (lambda f: f.run("--budget", "5 minutes", "--unit", "regions"), ("minutes", "regions")),
     "run: series of a file": (lambda f: f.run("--series", "2"), ("ct.nii.gz", "--series")),
     "run: no readers": (no_readers, ("nobody", "deferredseg reader add")),
-    "run: somebody reads": (being_read, ("reading", "wait")),
+    "run: somebody reads": (being_read, ("reading", "submitted or left")),
     # the run's files
     "file: no volume": (lambda f: f.run(ct=f.root / "no.nii.gz"), ("no.nii.gz", "no such file")),
     "file: no mask": (lambda f: f.run(second=f.root / "no.nii.gz"), ("no.nii.gz", "no such file")),

@@ -451,7 +451,8 @@ def test_descending_the_balance_moves_work_between_experts_and_none_to_the_ai(se
         assert not gradient.permute(0, 2, 3, 1)[~deferred].any()
         scores = (scores - 3 * gradient).detach()
         deferred = scores.argmax(1) > 0
-    assert load_balance(scores, valid) < 0.1 * before
+    a_voxel = 1 / deferred.sum()  # shares of what is really deferred move by no less
+    assert load_balance(scores, valid) < 0.1 * before + a_voxel
 
 
 def test_fewer_readers_at_hand_may_do_more_each():

@@ -127,7 +127,7 @@ def test_a_run_over_a_region_that_is_being_read_is_refused_whole(scene):
         item = project.store.items()[0]
         assert project.store.claim(item.region.id, item.assignment.reader, utc_now())
     before = tree(scene.folder)
-    with scene.open() as project, pytest.raises(InputError, match=r"is reading .* wait"):
+    with scene.open() as project, pytest.raises(InputError, match=r"is reading .* submitted or left first"):
         run_external(project, scene.files, TWO_REGIONS)
     assert tree(scene.folder) == before
 
