@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from commands import command
 
 CONFIGS = Path(__file__).with_name("configs")
 METHODS = (
@@ -30,11 +30,6 @@ METHODS = (
     "oracle",
 )
 Figures = dict[tuple[str, float], dict[str, float]]
-
-
-def command(*words: str | Path) -> None:
-    """Run `deferredseg` as a user would."""
-    subprocess.run([sys.executable, "-m", "napari_deferredseg.cli", *map(str, words)], check=True, stdout=sys.stderr)
 
 
 def judged(data: Path, config: str, seed: int, out: Path) -> dict[str, Any]:

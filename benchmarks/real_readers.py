@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from commands import command
 
 METHODS = (
     "ai-alone",
@@ -27,11 +26,6 @@ METHODS = (
 )
 BOUNDS = ("entropy+oracle-reader", "oracle")
 RESAMPLES = 2000
-
-
-def command(*words: str | Path) -> None:
-    """Run `deferredseg` as a user would."""
-    subprocess.run([sys.executable, "-m", "napari_deferredseg.cli", *map(str, words)], check=True, stdout=sys.stderr)
 
 
 def cases_of(folder: Path) -> list[dict[str, object]]:

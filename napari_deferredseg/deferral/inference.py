@@ -56,17 +56,25 @@ def over_volume(
     return np.concatenate(parts, axis=1) if flat else parts[0]
 
 
-def segment(
-    segmentor: nn.Module, image: Array, config: DataConfig, device: torch.device, progress: Progress = silent
-) -> NDArray[np.float32]:
-    """Class logits (C, z, y, x) of a normalised image (c, z, y, x)."""
-    return over_volume(segmentor, image, config, device, progress)
+def route_volume(
+    router: nn.Module,
+    image: Array,
+    scaled: Array,
+    config: DataConfig,
+    device: torch.device,
+    progress: Progress = silent,
+) -> Routing:
+    """Apply a router to a normalised image (c, z, y, x) and calibrated logits (C, z, y, x): a batch of one."""
+    both = np.concatenate([np.asarray(image, np.float32), scaled.astype(np.float32)])
+    split = len(image)
+    channels = over_volume(lambda x: router(x[:, :split], x[:, split:]), both, config, device, progress)
+    return Routing.of(torch.from_numpy(channels).unsqueeze(0))
 
 
 def maps_of(model: DeferralModel, image: Array, device: torch.device, progress: Progress = silent) -> Maps:
     """Apply a model to a normalised image (c, z, y, x)."""
     spec, data = model.spec, model.spec.config.data
-    channels = segment(model.segmentor, image, data, device, lambda s, d: progress(s * 0.5, d))
+    channels = over_volume(model.segmentor, image, data, device, lambda s, d: progress(s * 0.5, d))
     if model.router is None:
         return joint_maps(spec, channels)
     return routed_maps(model.router, spec, image, channels, device, lambda s, d: progress(0.5 + s * 0.5, d))
@@ -77,11 +85,8 @@ def routed_maps(
 ) -> Maps:
     """Apply a router to an image and the segmentor's logits."""
     scaled = spec.temperature(logits)
-    both = np.concatenate([np.asarray(image, np.float32), scaled])
-    split = image.shape[0]
-    routing = over_volume(lambda x: router(x[:, :split], x[:, split:]), both, spec.config.data, device, progress)
+    scores, competence, defer = route_volume(router, image, scaled, spec.config.data, device, progress)
     agents = len(spec.experts) + 1
-    scores, competence, defer = Routing.of(torch.from_numpy(routing).unsqueeze(0))
     return Maps(
         raw_probability=softmax(logits.astype(np.float32), axis=0),
         probability=softmax(scaled, axis=0),

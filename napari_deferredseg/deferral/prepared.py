@@ -58,10 +58,6 @@ class PreparedCase:
         """Keep an array."""
         np.save(self.folder / f"{name}.npy", array, allow_pickle=False)
 
-    def has(self, name: str) -> bool:
-        """Whether an array is there."""
-        return (self.folder / f"{name}.npy").exists()
-
 
 @dataclass(frozen=True)
 class Prepared:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from lightning.pytorch import seed_everything
 
 from napari_deferredseg.core.errors import InputError
@@ -24,9 +23,9 @@ from napari_deferredseg.deferral.calibration import (
 )
 from napari_deferredseg.deferral.card import write_card
 from napari_deferredseg.deferral.fitting import Bench
-from napari_deferredseg.deferral.inference import over_volume, segment
+from napari_deferredseg.deferral.inference import over_volume, route_volume
 from napari_deferredseg.deferral.model import CARD, CONFIG, WEIGHTS, DeferralModel, ModelSpec, new_networks, save_model
-from napari_deferredseg.deferral.networks import Routing, try_network
+from napari_deferredseg.deferral.networks import try_network
 from napari_deferredseg.deferral.policy import Policy
 from napari_deferredseg.deferral.prepared import prepare
 from napari_deferredseg.deferral.selection import choose_policy
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    import torch
     from torch import nn
 
     from napari_deferredseg.core.datalist import Datalist
@@ -225,7 +225,7 @@ class _Run:
     def _keep_logits(self, network: nn.Module, cases: Sequence[PreparedCase]) -> None:
         """Keep the class logits of cases."""
         for case in ranks.own_part(cases):
-            found = segment(network, case.load("image"), self.config.data, self.bench.device)
+            found = over_volume(network, case.load("image"), self.config.data, self.bench.device)
             case.save("logits", found[: self._classes].astype(np.float16))
         ranks.wait()
 
@@ -263,8 +263,9 @@ class _Run:
         logits: list[list[Array]] = [[] for _ in range(agents)]
         right: list[list[Array]] = [[] for _ in range(agents)]
         for case in self._validation:
-            _, own, _ = Routing.of(torch.from_numpy(self._routed(router, case)).unsqueeze(0))
-            doubtful = margin_of(case.load("scaled").astype(np.float32)) < DOUBT
+            image, scaled = case.load("image"), case.load("scaled")
+            own = route_volume(router, image, scaled, self.config.data, self.bench.device).competence
+            doubtful = margin_of(scaled.astype(np.float32)) < DOUBT
             for agent, (is_right, valid) in enumerate(_agents(case)):
                 index = np.concatenate(
                     [
@@ -275,12 +276,6 @@ class _Run:
                 logits[agent].append(own[0, agent].numpy().ravel()[index])
                 right[agent].append(is_right.ravel()[index])
         return tuple(fit_scaling(np.concatenate(x), np.concatenate(u)) for x, u in zip(logits, right, strict=True))
-
-    def _routed(self, router: Router, case: PreparedCase) -> Array:
-        image, scaled = case.load("image"), case.load("scaled")
-        both = np.concatenate([image, scaled.astype(np.float32)])
-        split = len(image)
-        return over_volume(lambda x: router(x[:, :split], x[:, split:]), both, self.config.data, self.bench.device)
 
     def _spec(self, temperature: Temperature, competence: tuple[Scaling, ...]) -> ModelSpec:
         return ModelSpec(
