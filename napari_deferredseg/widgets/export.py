@@ -81,7 +81,7 @@ class ExportPanel(Panel):
         left_out = len(exported) - len(written)
         out = f" {left_out} cases that nobody has reviewed are left out." if left_out else ""
         self.result.setText(
-            f"Wrote {len(written)} masks with {corrections} corrections to {self.folder.value}.{still}{out}"
+            f"Masks written: {len(written)}, with {corrections} corrections, to {self.folder.value}.{still}{out}"
         )
 
     def _what_is_there(self) -> str:
