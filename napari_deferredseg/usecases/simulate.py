@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os.path
 import re
@@ -79,8 +80,8 @@ def simulate_readers(
 ) -> Recorded:
     """Write what each reader makes of each case, and a list of cases that names it all.
 
-    A reading depends on the seed, the reader's name and the place of the case's image relative to `data`, on nothing
-    else. Readers whom the list names already stay in it.
+    A reading depends on the seed, the reader's name, the name of the case's image file and the label's voxels, on
+    nothing else: it is the same wherever the files lie. Readers whom the list names already stay in it.
 
     Parameters
     ----------
@@ -114,7 +115,8 @@ def simulate_readers(
             truth = read_labels(label)
             found |= {entry.value: entry.name for entry in truth.table.labels}
             file = name + _suffix(label, truth)
-            masks = _record(truth, _relative(case.image[0], data.parent), part, file, tally, seed)
+            key = f"{case.image[0].name} {hashlib.blake2b(np.ascontiguousarray(truth.array)).hexdigest()}"
+            masks = _record(truth, key, part, file, tally, seed)
             written[split].append(_entry(case, masks, out))
         _write_list(part / CASES, written, found | datalist.labels)
     progress(1.0, "done")

@@ -97,6 +97,22 @@ def test_readers_are_added_to_those_there(tmp_path):
     assert list(second.accuracy) == ["Ben Okafor"]
 
 
+def test_a_reading_is_the_same_wherever_the_files_lie(tmp_path):
+    cases = write_cases(tmp_path / "data", ["a"])
+    near = simulate_readers(cases, tmp_path / "near")
+    elsewhere = shutil.copytree(tmp_path / "data", tmp_path / "another" / "place")
+    (tmp_path / "list").mkdir()
+    content = json.loads((elsewhere / cases.name).read_text())
+    for case in content["test"]:
+        for part in ("image", "label"):
+            case[part] = str(elsewhere / case[part])
+    (tmp_path / "list" / "cases.json").write_text(json.dumps(content))
+    far = simulate_readers(tmp_path / "list" / "cases.json", tmp_path / "far")
+    here, there = (read_datalist(made.file).test[0].experts for made in (near, far))
+    for name, path in here.items():
+        np.testing.assert_array_equal(read_labels(path).array, read_labels(there[name]).array)
+
+
 @pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".nii"])
 def test_masks_are_written_as_the_labels_are(tmp_path, suffix):
     recorded = simulate_readers(write_cases(tmp_path / "data", ["a"], suffix), tmp_path / "out")
@@ -125,7 +141,7 @@ def test_slices_as_png(data, tmp_path):
     brain = data / "brain_growth_7raters"
     cases = [
         {"image": str(brain / f"case{n:02d}_image.png"), "label": str(brain / f"case{n:02d}_rater1.png")}
-        for n in range(1, 9)
+        for n in range(1, 30)
     ]
     (tmp_path / "cases.json").write_text(json.dumps({"training": cases}))
     recorded = simulate_readers(tmp_path / "cases.json", tmp_path / "out")
