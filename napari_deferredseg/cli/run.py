@@ -27,6 +27,13 @@ class Unit(StrEnum):
     REGIONS = "regions"
 
 
+class Mode(StrEnum):
+    """What a share is cut by."""
+
+    PER_VOLUME_SHARE = "per_volume_share"
+    FIXED_THRESHOLD = "fixed_threshold"
+
+
 def run(
     volume: Annotated[
         Path, typer.Argument(help="Image file, or folder of a DICOM series.", parser=given_path, metavar="VOLUME")
@@ -79,6 +86,13 @@ def run(
         str, typer.Option(help="How much to send to readers: 10% of the unit, or a number of minutes or regions.")
     ] = "10%",
     unit: Annotated[Unit, typer.Option(help="What the budget counts.")] = Unit.PREDICTED_FOREGROUND,
+    mode: Annotated[
+        Mode,
+        typer.Option(
+            help="per_volume_share: the budget's share of this volume. fixed_threshold: what lies over the threshold "
+            "that the model fixed for this share on its validation cases; more of a hard volume, less of an easy one."
+        ),
+    ] = Mode.PER_VOLUME_SHARE,
     series: Annotated[
         str | None, typer.Option(help="DICOM series, by UID or number, where a folder has several.")
     ] = None,
@@ -95,8 +109,10 @@ def run(
     from napari_deferredseg.usecases.route import make_channels
     from napari_deferredseg.usecases.run import run_external, run_model
 
-    amount = Budget.parse(budget, unit=unit.value)
+    amount = Budget.parse(budget, unit=unit.value, mode=mode.value)
     is_external = model == EXTERNAL
+    if is_external and mode is Mode.FIXED_THRESHOLD:
+        raise InputError("an AI that ran elsewhere fixed no thresholds: leave --mode out, or name a model with --model")
     if is_external and (channel or device or mapped or purpose):
         raise InputError("--channel, --device, --map and --purpose are for a deferral model: name one with --model")
     people = make_channels(_people(mapped or ()), purpose or "")

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.volume import Array, LabelTable
+
+
+@dataclass(frozen=True)
+class OverThreshold:
+    """How much of a volume lies over the threshold that a model fixed for a budget on its validation cases.
+
+    Attributes
+    ----------
+    budget, share : float
+        Shares, in the same unit, of the validation cases and of this volume.
+    unit : str
+        What they are a share of.
+    """
+
+    budget: float
+    unit: Literal["predicted-foreground", "voxels"]
+    share: float
 
 
 @dataclass(frozen=True)
@@ -30,6 +48,8 @@ class Prediction:
         Names of the K channels.
     model_id : str
         Which model, with its settings, made it.
+    over_thresholds : tuple of OverThreshold
+        One for each budget that validation cases fixed a threshold for; empty for an external AI.
     """
 
     labels: Array
@@ -41,6 +61,7 @@ class Prediction:
     settings: dict[str, str | float | int | bool] = field(default_factory=dict)
     experts: tuple[str, ...] = ()
     gain: NDArray[np.float16] | None = None
+    over_thresholds: tuple[OverThreshold, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("labels", "defer", "alternative"):

@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.prediction import Prediction
+from napari_deferredseg.core.prediction import OverThreshold, Prediction
 from napari_deferredseg.deferral.devices import pick
 from napari_deferredseg.deferral.grids import model_geometry, resampled
 from napari_deferredseg.deferral.inference import maps_of
 from napari_deferredseg.deferral.intensity import normalised
 from napari_deferredseg.deferral.model import fingerprint, load_model
+from napari_deferredseg.masks.smoothing import smooth
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
+    from numpy.typing import NDArray
 
-    from napari_deferredseg.core.geometry import Shape
+    from napari_deferredseg.core.geometry import Geometry, Shape
     from napari_deferredseg.core.progress import Progress, Warm
     from napari_deferredseg.core.volume import Array, Volume
     from napari_deferredseg.deferral.maps import Maps
@@ -71,10 +73,12 @@ def _prediction(maps: Maps, volume: Volume, spec: ModelSpec, mark: str) -> Predi
     values = np.array([0, *(x.value for x in spec.table.labels)])
     first, second = _two_best(maps.probability, shape)
     gain = spec.policy.gain(maps)
+    defer = spec.policy.defer(maps, gain)
     kind = np.uint8 if values.max() <= 255 else np.uint16
+    grid = model_geometry(volume.geometry, spec.config.data.spacing_mm)
     return Prediction(
         labels=values.astype(kind)[first],
-        defer=resampled(spec.policy.defer(maps, gain), shape),
+        defer=resampled(defer, shape),
         alternative=values.astype(kind)[second],
         geometry=volume.geometry,
         table=spec.table,
@@ -87,13 +91,30 @@ def _prediction(maps: Maps, volume: Volume, spec: ModelSpec, mark: str) -> Predi
         },
         experts=spec.experts,
         gain=np.stack([resampled(g, shape).astype(np.float16) for g in gain]),
+        over_thresholds=over_thresholds(maps, defer, spec, grid),
+    )
+
+
+def over_thresholds(
+    maps: Maps, defer: NDArray[np.float32], spec: ModelSpec, geometry: Geometry
+) -> tuple[OverThreshold, ...]:
+    """How much of a volume the thresholds of the policy defer, smoothed as it was for validation."""
+    policy = spec.config.policy
+    smoothed = smooth(defer, geometry.spacing_zyx, policy.smoothing_mm)
+    foreground = np.count_nonzero(maps.probability.argmax(axis=0))
+    count = foreground if policy.unit == "predicted-foreground" else defer.size
+    return tuple(
+        OverThreshold(
+            budget=b.budget, unit=policy.unit, share=np.count_nonzero(smoothed >= b.threshold) / max(count, 1)
+        )
+        for b in spec.policy.budgets
     )
 
 
 def _two_best(probability: Array, shape: Shape) -> tuple[Array, Array]:
     """Most probable class of (C, z, y, x) and the next one, on the volume's own grid; one class in memory at a time."""
     first, second = np.zeros(shape, np.uint8), np.ones(shape, np.uint8)
-    best, next_best = resampled(probability[0], shape), np.full(shape, -1, np.float32)
+    best, next_best = resampled(probability[0], shape).copy(), np.full(shape, -1, np.float32)
     for number in range(1, len(probability)):
         p = resampled(probability[number], shape)
         wins, beats = p > best, p > next_best

@@ -27,7 +27,7 @@ def smooth(array: NDArray[np.float32], spacing_zyx: Vector, sigma_mm: float) -> 
     Parameters
     ----------
     array : (z, y, x) float32
-        Values 0 to 1.
+        A map; quick where most of it is 0.
     spacing_zyx : (sz, sy, sx)
         Distance of voxel centres, mm.
     sigma_mm : float
@@ -36,7 +36,7 @@ def smooth(array: NDArray[np.float32], spacing_zyx: Vector, sigma_mm: float) -> 
     Returns
     -------
     (z, y, x) float32
-        A new array.
+        A new array. Rounding may leave the range of the values by a hair.
 
     Raises
     ------
@@ -60,8 +60,7 @@ def smooth(array: NDArray[np.float32], spacing_zyx: Vector, sigma_mm: float) -> 
             piece = ndimage.gaussian_filter1d(room, sigma[axis], axis=int(axis), truncate=TRUNCATE)
             box = wide
         target = result[slices(box)]
-        piece += target
-        np.minimum(piece, 1, out=target)  # rounding may exceed 1 by a hair
+        target += piece
     return result
 
 

@@ -12,9 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from napari_deferredseg.core.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_deferredseg.core.prediction import Prediction
 
 Unit = Literal["predicted-foreground", "voxels", "minutes", "regions"]
+
+Mode = Literal["per_volume_share", "fixed_threshold"]
 
 UNITS: tuple[Unit, ...] = get_args(Unit)
 SHARES = ("predicted-foreground", "voxels")
@@ -42,12 +46,16 @@ class Budget(BaseModel):
         ("voxels"); minutes of reading; or a number of regions.
     unit : str
         One of `UNITS`.
+    mode : str
+        A share is one of this volume ("per_volume_share"), or what lies over the threshold that a model fixed for that
+        share on its validation cases ("fixed_threshold"): more of a hard volume, less of an easy one.
     """
 
     model_config = ConfigDict(frozen=True)
 
     amount: float = Field(gt=0, allow_inf_nan=False)
     unit: Unit = "predicted-foreground"
+    mode: Mode = "per_volume_share"
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -55,10 +63,12 @@ class Budget(BaseModel):
             raise ValueError(f"a share of {self.amount:.0%} is over 100 %")
         if self.unit == "regions" and self.amount != int(self.amount):
             raise ValueError(f"{self.amount} is no whole number of regions")
+        if self.unit not in SHARES and self.mode == "fixed_threshold":
+            raise ValueError(f"thresholds are fixed for shares, not for {self.unit}")
         return self
 
     @classmethod
-    def parse(cls, text: str, unit: str | None = None) -> Self:
+    def parse(cls, text: str, unit: str | None = None, mode: Mode = "per_volume_share") -> Self:
         """Read a budget such as "10%" (of the predicted foreground), "2% of voxels", "30 minutes" or "20 regions".
 
         With `unit`, one of `UNITS`, the text may be the bare number; a share is then written as 10% or 0.1.
@@ -86,12 +96,45 @@ class Budget(BaseModel):
             raise InputError(f"the budget {text!r} is {amount:.0%}, more than all of it; write one such as 10% or 0.1")
         if chosen == "regions" and amount != int(amount):
             raise InputError(f"the budget {text!r} is no whole number of regions")
-        return cls(amount=amount, unit=chosen)
+        if chosen not in SHARES and mode == "fixed_threshold":
+            raise InputError(f"the budget {text!r} is in {chosen}; a model fixes thresholds for shares only")
+        return cls(amount=amount, unit=chosen, mode=mode)
 
     def __str__(self) -> str:
         if self.unit in SHARES:
-            return f"{self.amount * 100:g} % of {self.unit.replace('-', ' ')}"
+            over = " over many volumes" if self.mode == "fixed_threshold" else ""
+            return f"{self.amount * 100:g} % of {self.unit.replace('-', ' ')}{over}"
         return f"{self.amount:g} {self.unit}"
+
+
+def most_voxels(prediction: Prediction, budget: Budget) -> int | None:
+    """Voxels that a budget lets be chosen; None where it does not count voxels.
+
+    Raises
+    ------
+    InputError
+        It is a share of the predicted foreground and the AI's mask is empty, or the model fixed no threshold for it.
+    """
+    if budget.unit not in SHARES:
+        return None
+    voxels = whole(prediction, budget.unit)
+    if voxels == 0 and prediction.defer.any():
+        raise InputError("the AI's mask is empty: give the budget in regions, minutes or as a share of voxels")
+    if budget.mode == "per_volume_share":
+        return int(budget.amount * voxels + 1e-6)
+    for fixed in prediction.over_thresholds:
+        if fixed.unit == budget.unit and math.isclose(fixed.budget, budget.amount):
+            return int(fixed.share * voxels + 1e-6)
+    raise no_threshold(budget, [(x.budget, x.unit) for x in prediction.over_thresholds])
+
+
+def no_threshold(budget: Budget, fixed: Sequence[tuple[float, str]]) -> InputError:
+    """Say that a model fixed no threshold for a budget, and for which it did."""
+    known = ", ".join(f"{amount * 100:g} % of {unit.replace('-', ' ')}" for amount, unit in fixed)
+    return InputError(
+        f"no threshold was fixed on validation cases for {budget.amount * 100:g} % of {budget.unit.replace('-', ' ')} "
+        f"(there is one for: {known or 'nothing'}); choose one of these, or the share of this volume"
+    )
 
 
 def whole(prediction: Prediction, unit: Unit) -> int:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_deferredseg.core.boxes import Box, bounding_box, slices
-from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Region
 from napari_deferredseg.masks.components import Components, components, counted, deepest_index, without_specks
-from napari_deferredseg.routing.budget import SHARES, Budget, whole
+from napari_deferredseg.routing.budget import Budget, most_voxels
 from napari_deferredseg.routing.cut import cut, smooth_map
 from napari_deferredseg.routing.effort import estimated_minutes
 
@@ -79,10 +78,10 @@ def make_regions(
     Raises
     ------
     InputError
-        The budget is a share of the predicted foreground and the AI's mask is empty.
+        As `most_voxels`.
     """
     geometry = prediction.geometry
-    limit = _limit(prediction, budget)
+    limit = most_voxels(prediction, budget)
     smoothed = smooth_map(prediction, sigma_mm, floor)
     chosen = cut(smoothed.values, limit, floor, geometry.spacing_zyx, sigma_mm)
     box = bounding_box(chosen)
@@ -105,15 +104,6 @@ def make_regions(
         for part, mask in _each(counted(without_specks(parts, least)))
     ]
     return _kept(found, budget)
-
-
-def _limit(prediction: Prediction, budget: Budget) -> int | None:
-    if budget.unit not in SHARES:
-        return None
-    voxels = whole(prediction, budget.unit)
-    if voxels == 0 and prediction.defer.any():
-        raise InputError("the AI's mask is empty: give the budget in regions, minutes or as a share of voxels")
-    return int(budget.amount * voxels + 1e-6)
 
 
 def _point_volume(sigma_mm: Sequence[float], geometry: Geometry) -> NDArray[np.float64]:

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
-from scipy import ndimage
 
-from napari_deferredseg.masks.smoothing import NEGLIGIBLE, TRUNCATE
+from napari_deferredseg.masks.smoothing import smooth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from napari_deferredseg.core.geometry import Vector
     from napari_deferredseg.core.volume import Array
     from napari_deferredseg.scoring.cases import JudgedCase
 
@@ -187,19 +185,10 @@ class Maps:
         return np.where(fixable, missed + self._rng("oracle").random(case.truth.shape, np.float32) / 2, NEVER)
 
     def _smooth(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
-        return smoothed(array, self.case.spacing_zyx, self._sigma_mm)
+        return smooth(array, self.case.spacing_zyx, self._sigma_mm)
 
     def _rng(self, purpose: str) -> np.random.Generator:
         return np.random.default_rng([self._seed, crc32(self.case.key.encode()), crc32(purpose.encode())])
-
-
-def smoothed(array: NDArray[np.float32], spacing_zyx: Vector, sigma_mm: float) -> NDArray[np.float32]:
-    """Smooth (z, y, x) of any range just as `masks.smoothing.smooth` does, which is made for mostly empty maps."""
-    sigma = [
-        sigma_mm / s if n > 1 and sigma_mm / s >= NEGLIGIBLE else 0.0
-        for s, n in zip(spacing_zyx, array.shape, strict=True)
-    ]
-    return np.asarray(ndimage.gaussian_filter(array.astype(np.float32), sigma, truncate=TRUNCATE))
 
 
 def composed(case: JudgedCase, deferral: Deferral) -> Array:

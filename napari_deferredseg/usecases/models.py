@@ -25,7 +25,10 @@ RESOURCES = "napari_deferredseg_manifest"
 
 @dataclass(frozen=True)
 class Known:
-    """A model folder and what it says of itself."""
+    """A model folder and what it says of itself.
+
+    `thresholds` are the budgets, shares with their unit, that it fixed a threshold for on its validation cases.
+    """
 
     name: str
     folder: Path
@@ -33,6 +36,7 @@ class Known:
     experts: tuple[str, ...]
     channels: int
     shipped: bool
+    thresholds: tuple[tuple[float, str], ...] = ()
 
     def read_card(self) -> str:
         """Read its model card, Markdown. InputError when it has none."""
@@ -87,6 +91,9 @@ def describe_model(folder: Path, *, shipped: bool = False) -> Known:
             experts=tuple(str(x) for x in content["experts"]),
             channels=int(content["channels"]),
             shipped=shipped,
+            thresholds=tuple(
+                (float(x["budget"]), str(content["config"]["policy"]["unit"])) for x in content["policy"]["budgets"]
+            ),
         )
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{folder}: is no model folder; give one made by: deferredseg train") from None

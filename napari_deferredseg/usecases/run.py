@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.progress import Progress, silent
+from napari_deferredseg.routing.budget import no_threshold
+from napari_deferredseg.routing.jobs import regions
+from napari_deferredseg.routing.regions import make_regions
 from napari_deferredseg.usecases.models import describe_model
 from napari_deferredseg.usecases.predict import ExternalInput, ModelInput, predict_external, predict_with_model
 from napari_deferredseg.usecases.route import columns_of
@@ -15,12 +19,22 @@ if TYPE_CHECKING:
     from napari_deferredseg.routing.budget import Budget
     from napari_deferredseg.usecases.project import Project
     from napari_deferredseg.usecases.route import Channels
+    from napari_deferredseg.usecases.triage import RegionMaker
 
 
 def run_external(
-    project: Project, files: ExternalInput, budget: Budget = DEFAULT_BUDGET, progress: Progress = silent
+    project: Project,
+    files: ExternalInput,
+    budget: Budget = DEFAULT_BUDGET,
+    progress: Progress = silent,
+    make: RegionMaker = make_regions,
 ) -> RunReport:
     """Compare what an AI said with other masks or its probabilities; regions to readers.
+
+    Parameters
+    ----------
+    make : callable
+        `make_regions`, or that of `regions_in` an engine's process.
 
     Raises
     ------
@@ -30,7 +44,13 @@ def run_external(
     require_readers(project)
     volume, prediction = predict_external(files, lambda share, doing: progress(share * 0.6, doing))
     return triage(
-        project, files, volume, prediction, budget, progress=lambda share, doing: progress(0.6 + share * 0.4, doing)
+        project,
+        files,
+        volume,
+        prediction,
+        budget,
+        progress=lambda share, doing: progress(0.6 + share * 0.4, doing),
+        make=make,
     )
 
 
@@ -50,8 +70,11 @@ def run_model(
         As `describe_model`, `predict_with_model` and `triage`.
     """
     require_readers(project)
-    if channels is not None:  # before the long work, not only after it
-        columns_of(project, channels, describe_model(files.model).experts)
+    model = describe_model(files.model)  # what is wrong is said before the long work, not only after it
+    if channels is not None:
+        columns_of(project, channels, model.experts)
+    if budget.mode == "fixed_threshold" and (budget.amount, budget.unit) not in model.thresholds:
+        raise no_threshold(budget, model.thresholds)
     volume, prediction = predict_with_model(files, engine, lambda share, doing: progress(share * 0.7, doing))
     return triage(
         project,
@@ -61,4 +84,10 @@ def run_model(
         budget,
         channels,
         lambda share, doing: progress(0.7 + share * 0.3, doing),
+        regions_in(engine),
     )
+
+
+def regions_in(engine: Engine) -> RegionMaker:
+    """Make regions in the engine's process, so that a window beside it stays fluent."""
+    return partial(engine.run, regions)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os.path
 import re
@@ -17,6 +16,7 @@ import numpy as np
 from napari_deferredseg.core.datalist import SPLITS, DataCase, Split
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, silent
+from napari_deferredseg.core.volume import voxel_hash
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.formats import NIFTI, WRITABLE, stem_of, suffix_of
 from napari_deferredseg.io.images import read_labels, write_labels, write_volume
@@ -115,7 +115,7 @@ def simulate_readers(
             truth = read_labels(label)
             found |= {entry.value: entry.name for entry in truth.table.labels}
             file = name + _suffix(label, truth)
-            key = f"{case.image[0].name} {hashlib.blake2b(np.ascontiguousarray(truth.array)).hexdigest()}"
+            key = f"{case.image[0].name} {voxel_hash(truth.array, b'')}"
             masks = _record(truth, key, part, file, tally, seed)
             written[split].append(_entry(case, masks, out))
         _write_list(part / CASES, written, found | datalist.labels)

@@ -20,6 +20,7 @@ from napari_deferredseg.usecases.predict import require_known_sides
 from napari_deferredseg.usecases.route import Channels, columns_of, route
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari_deferredseg.core.prediction import Prediction
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.volume import Volume
     from napari_deferredseg.usecases.predict import ExternalInput, ModelInput
     from napari_deferredseg.usecases.project import Project
+
+    RegionMaker = Callable[[Prediction, str, str, Budget], list[Region]]
 
 DEFAULT_BUDGET = Budget(amount=0.10, unit="predicted-foreground")
 
@@ -68,6 +71,7 @@ def triage(
     budget: Budget = DEFAULT_BUDGET,
     channels: Channels | None = None,
     progress: Progress = silent,
+    make: RegionMaker = make_regions,
 ) -> RunReport:
     """Make regions of a prediction within the budget, assign them, and keep everything in one step.
 
@@ -75,6 +79,8 @@ def triage(
     ----------
     channels : Channels, optional
         Which readers stand behind the model's expert channels; without it capacity and speciality alone decide.
+    make : callable
+        `make_regions`, or what runs it elsewhere.
 
     Raises
     ------
@@ -89,7 +95,7 @@ def triage(
     require_same_meaning(project, case, prediction)
     record = _prediction_record(case, prediction, budget, channels, _present_run(project, case))
     progress(0.0, "making regions")
-    regions = make_regions(prediction, case.key, record.id, budget)
+    regions = make(prediction, case.key, record.id, budget)
     progress(0.6, "assigning readers")
     assignments = route(project, regions, prediction.table, columns, replaced_case=case.key)
     progress(0.8, "saving")
@@ -186,6 +192,8 @@ def _prediction_record(
     """
     labels_hash = voxel_hash(prediction.labels, b"")
     settings = {**prediction.settings, "budget": budget.amount, "budget_unit": budget.unit}
+    if budget.mode == "fixed_threshold":
+        settings["budget_mode"] = budget.mode
     if channels is not None:
         settings |= {"channels_for": channels.purpose} | {f"channel {k}": v for k, v in channels.readers.items()}
     facts = [

@@ -16,7 +16,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Role
 from napari_deferredseg.usecases.models import Known, describe_model, list_models
 from napari_deferredseg.usecases.predict import ExternalInput
-from napari_deferredseg.usecases.run import run_external, run_model
+from napari_deferredseg.usecases.run import regions_in, run_external, run_model
 from napari_deferredseg.widgets.background import in_background
 from napari_deferredseg.widgets.inference import Stop
 from napari_deferredseg.widgets.panel import Choice, Panel, leave_keys_to_viewer, listen
@@ -141,9 +141,10 @@ class RunPanel(Panel):
         """What the form asks for, to be done in the background. InputError when something is missing."""
         files, budget = self.form.files(), self.form.budget()
         files = replace(files, series=choose_series(files.volume, self))
+        engine = self.stage.inference.engine()
         if isinstance(files, ExternalInput):
-            return partial(run_external, project, files, budget)
-        return partial(run_model, project, files, self.stage.inference.engine(), budget, self.experts.value())
+            return partial(run_external, project, files, budget, make=regions_in(engine))
+        return partial(run_model, project, files, engine, budget, self.experts.value())
 
     def _progressed(self, share: float, doing: str) -> None:
         if not self._stop.asked:

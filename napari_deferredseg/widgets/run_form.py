@@ -10,7 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.routing.budget import Budget
+from napari_deferredseg.routing.budget import Budget, Mode, Unit
 from napari_deferredseg.usecases.models import EXTERNAL, Known
 from napari_deferredseg.usecases.predict import ExternalInput, ModelInput
 from napari_deferredseg.usecases.route import Channels, make_channels
@@ -22,11 +22,15 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.records import Reader
 
 IMAGES = "*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm"
-UNITS = {
-    "% of the AI mask": ("predicted-foreground", 0.01),
-    "% of all voxels": ("voxels", 0.01),
-    "minutes of reading": ("minutes", 1.0),
-    "regions": ("regions", 1.0),
+UNITS: dict[str, tuple[Unit, float, Mode]] = {
+    "% of the AI mask": ("predicted-foreground", 0.01, "per_volume_share"),
+    "% of all voxels": ("voxels", 0.01, "per_volume_share"),
+    "minutes of reading": ("minutes", 1.0, "per_volume_share"),
+    "regions": ("regions", 1.0, "per_volume_share"),
+}
+VALIDATED: dict[str, tuple[Unit, float, Mode]] = {
+    "% of AI masks, as validated": ("predicted-foreground", 0.01, "fixed_threshold"),
+    "% of voxels, as validated": ("voxels", 0.01, "fixed_threshold"),
 }
 DEVICES = ("auto", "cpu", "cuda", "mps")
 BROWSE = "browse"
@@ -47,7 +51,13 @@ class RunForm(Container[Any]):
         self.probabilities = _file("or probabilities", "In place of a second mask: the AI's class probabilities")
         self.device = ComboBox(label="Device", choices=DEVICES, tooltip="auto: a graphics card where there is one")
         self.amount = FloatSpinBox(label="Budget", value=10, min=0.1, max=10_000, step=1)
-        self.unit = ComboBox(label="", choices=list(UNITS), value=next(iter(UNITS)))
+        self.unit = ComboBox(
+            label="",
+            choices=list(UNITS),
+            value=next(iter(UNITS)),
+            tooltip="As validated: what lies over the threshold that the model fixed for this share on its validation "
+            "cases; more of a hard volume, less of an easy one",
+        )
         self.checked = CheckBox(
             text="Left and right checked",
             tooltip="Only for an image whose file does not say which side is which",
@@ -79,6 +89,8 @@ class RunForm(Container[Any]):
         for field in (self.first, self.second, self.probabilities):
             field.visible = model is None
         self.device.visible = model is not None
+        fixed = {unit for _, unit in model.thresholds} if model is not None else set()
+        self.unit.choices = [*UNITS, *(text for text, (unit, _, _) in VALIDATED.items() if unit in fixed)]
         wanted = 0 if model is None else model.channels - 1
         while len(self.companions) > wanted:
             self.remove(self.companions.pop())
@@ -104,8 +116,8 @@ class RunForm(Container[Any]):
 
     def budget(self) -> Budget:
         """Budget in its unit. InputError when it makes no sense."""
-        unit, factor = UNITS[self.unit.value]
-        return Budget.parse(f"{self.amount.value}%" if factor < 1 else f"{self.amount.value:g}", unit=unit)
+        unit, factor, mode = (UNITS | VALIDATED)[self.unit.value]
+        return Budget.parse(f"{self.amount.value}%" if factor < 1 else f"{self.amount.value:g}", unit=unit, mode=mode)
 
     def suggest(self, images: list[Path | None], masks: list[Path | None]) -> None:
         """Fill the fields that are still empty."""

@@ -12,6 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import silent
+from napari_deferredseg.deferral.inference import maps_of
+from napari_deferredseg.deferral.intensity import normalised
 from napari_deferredseg.deferral.jobs import predict
 from napari_deferredseg.deferral.model import load_model, read_spec
 from napari_deferredseg.io.images import read_volume
@@ -60,6 +62,21 @@ def test_a_model_says_the_same_wherever_it_is_copied(model, copy, volume):
     assert here.experts == ("Ada", "Ben", "Cleo")
     assert here.defer.min() >= 0
     assert here.defer.max() <= 1
+
+
+def test_what_is_said_of_a_volume_is_what_was_judged(model, volume):
+    """A run makes of the networks' maps what evaluation makes of them."""
+    found, loaded = predict({}, silent, model, volume, "cpu"), load_model(model)
+    policy, data = loaded.spec.policy, loaded.spec.config.data
+    assert data.spacing_mm is None
+    maps = maps_of(loaded, normalised(volume.array[np.newaxis], data.intensity, data.window), torch.device("cpu"))
+    gain = policy.gain(maps)
+    np.testing.assert_allclose(found.defer, policy.defer(maps, gain), atol=1e-6)
+    np.testing.assert_allclose(found.gain, gain, atol=1e-3)
+    classes = np.array([0, *(x.value for x in loaded.spec.table.labels)])
+    ranked = classes[maps.probability.argsort(axis=0)]
+    np.testing.assert_array_equal(found.labels, ranked[-1])
+    np.testing.assert_array_equal(found.alternative, ranked[-2])
 
 
 def test_a_warm_model_is_read_anew_when_its_weights_change(copy, volume):

@@ -68,3 +68,10 @@ def test_what_it_prints_can_be_read_again(unit, number):
 def test_cannot_be_built_wrong(amount, unit):
     with pytest.raises(ValidationError):
         Budget(amount=amount, unit=unit)
+
+
+@pytest.mark.parametrize("text", ["30 minutes", "20 regions"])
+def test_only_shares_have_thresholds(text):
+    with pytest.raises(InputError, match="shares only"):
+        Budget.parse(text, mode="fixed_threshold")
+    assert Budget.parse("5%", mode="fixed_threshold").mode == "fixed_threshold"

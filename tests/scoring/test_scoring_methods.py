@@ -6,24 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
+from hypothesis.extra.numpy import arrays
 
-from napari_deferredseg.masks.smoothing import smooth
 from napari_deferredseg.scoring.calibration import brier
-from napari_deferredseg.scoring.methods import METHODS, Choice, Deferral, Maps, composed, dealt, highest, smoothed
+from napari_deferredseg.scoring.methods import METHODS, Choice, Deferral, Maps, composed, dealt, highest
 from napari_deferredseg.scoring.system import Scorer
 
 CHOICE = Choice((1, 0, 2), np.array([0.05, 0.0, 0.1]))
 NUMBERS = st.integers(0, 500)
-
-
-@given(
-    arrays(np.float32, array_shapes(min_dims=3, max_dims=3, max_side=9), elements=st.floats(0, 1, width=32)),
-    st.floats(0, 4),
-)
-@settings(deadline=None, max_examples=40)
-def test_maps_are_smoothed_as_masks_are(array: np.ndarray, sigma: float) -> None:
-    assert smoothed(array, (3, 1, 0.5), sigma) == pytest.approx(smooth(array, (3, 1, 0.5), sigma), abs=1e-5)
 
 
 @given(NUMBERS, st.floats(0, 0.3), st.sampled_from((0.0, 1.5)))

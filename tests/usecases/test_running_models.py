@@ -16,7 +16,7 @@ from napari_deferredseg.engine import Engine
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.models import EXTERNAL, add_model, find_model, list_models
 from napari_deferredseg.usecases.open_case import load_case
-from napari_deferredseg.usecases.predict import ModelInput
+from napari_deferredseg.usecases.predict import ModelInput, predict_with_model
 from napari_deferredseg.usecases.route import Channels, columns_of, make_channels
 from napari_deferredseg.usecases.run import run_model
 
@@ -79,6 +79,32 @@ def test_what_is_wrong_is_said_before_the_model_starts(unread, tiny_model, tmp_p
             with pytest.raises(InputError, match=part):
                 run_model(project, given, NoEngine(), channels=channels)
         assert project.store.cases() == []
+
+
+def test_a_threshold_of_the_validation_cases_gives_a_volume_what_it_needs(unread, tiny_model, tmp_path):
+    """A low threshold, as a doubtful volume meets, sends more to readers than the budget; a high one nothing."""
+    budget = Budget(amount=0.05, mode="fixed_threshold")
+    files = ModelInput(unread.volume, tiny_model, device="cpu")
+    with Engine() as engine:
+        _, said = predict_with_model(files, engine)
+        low, high = (float(x) for x in np.quantile(said.defer, (0.2, 0.9)))
+        found = {}
+        for part, threshold in (("most", low), ("some", high), ("none", 2.0)):
+            folder = shutil.copytree(tiny_model, tmp_path / part)
+            content = json.loads((folder / "model.json").read_text("utf-8"))
+            assert [b["budget"] for b in content["policy"]["budgets"]] == [0.02, 0.05, 0.1]
+            content["policy"]["budgets"][1]["threshold"] = threshold
+            (folder / "model.json").write_text(json.dumps(content), "utf-8")
+            with unread.open() as project:
+                found[part] = run_model(project, replace(files, model=folder), engine, budget)
+    assert found["most"].realised_share > found["some"].realised_share > 0.05
+    assert found["none"].regions == ()
+    settings = found["some"].prediction.settings
+    assert (settings["budget"], settings["budget_mode"]) == (0.05, "fixed_threshold")
+    with unread.open() as project:
+        for wrong in (Budget(amount=0.07, mode="fixed_threshold"), budget.model_copy(update={"unit": "voxels"})):
+            with pytest.raises(InputError, match=r"no threshold .* 2 % of predicted foreground, 5 %"):
+                run_model(project, ModelInput(unread.volume, tiny_model), NoEngine(), wrong)
 
 
 def test_who_stands_behind_a_channel(unread):
