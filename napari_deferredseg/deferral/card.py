@@ -36,7 +36,7 @@ def _head(spec: ModelSpec) -> list[str]:
         f"- labels: {', '.join(f'{x.value} {x.name}' for x in spec.table.labels)}",
         f"- readers (expert channels): {', '.join(spec.experts)}",
         f"- image channels: {spec.channels}; intensity: {spec.config.data.intensity}",
-        "- licence of the weights and of the data: to be written here by whom they belong to",
+        f"- licence: {spec.config.licence or 'not stated; ask those whose weights and data these are'}",
         f"- made with napari-deferredseg {__version__}, seed {spec.seed}",
         "",
     ]

@@ -107,6 +107,7 @@ class TrainConfig(Section):
     seen (`folds` of cross-fitting). A joint loss fits one network for both, for comparison.
     """
 
+    licence: str = Field(default="", description="of the weights and of the data, for the model's card")
     mode: Literal["two-stage", "joint"] = "two-stage"
     joint_loss: JointLoss = "script-as-written"
     folds: int = Field(default=3, ge=2, le=20)

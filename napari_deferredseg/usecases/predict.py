@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities
@@ -69,8 +71,10 @@ def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple
     volume = read_volume(files.volume, files.series)
     progress(0.3, "reading the masks")
     maps = [read_labels(path) for path in files.labels]
-    for label_map in maps:
+    for path, label_map in zip(files.labels, maps, strict=True):
         require_same_grid(label_map, volume)
+        if np.array_equal(label_map.array, volume.array):
+            raise InputError(f"{files.volume} holds the very voxels of the mask {path}: give the image as the volume")
     if files.probabilities is None:
         progress(0.6, "comparing the masks")
         return volume, from_labels(maps[0], maps[1:])

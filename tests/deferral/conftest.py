@@ -25,6 +25,7 @@ def settings(**changes: Any) -> TrainConfig:
     """Two small networks on small slices, a few steps; `data__patch=...` changes a setting of a section."""
     plain: dict[str, Any] = {
         "folds": 2,
+        "licence": "free to all",
         "precision": "32-true",
         "data": {"spatial_dims": 2, "patch": [16, 16], "flip_axes": [1, 2]},
         "network": {"arguments": SMALL},

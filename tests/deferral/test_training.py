@@ -34,7 +34,14 @@ def scalars(folder, stage, name):
 def test_the_folder_is_a_model_and_nothing_else(model):
     assert {p.name for p in model.iterdir()} == {"model.json", "model.safetensors", "CARD.md", "log"}
     card = (model / "CARD.md").read_text(encoding="utf-8")
-    for said in ("Not a medical", "Ada, Ben, Cleo", "| training | 6 | 6 |", "the label of each case", "seed 3"):
+    for said in (
+        "Not a medical",
+        "Ada, Ben, Cleo",
+        "| training | 6 | 6 |",
+        "the label of each case",
+        "seed 3",
+        "licence: free to all",
+    ):
         assert said in card
     found = weights(model)
     assert all(torch.isfinite(v).all() for v in found.values())

@@ -224,6 +224,15 @@ def test_masks_on_another_grid_are_refused(unread, flip):
     assert tree(unread.folder) == before
 
 
+def test_a_mask_is_no_image(unread):
+    copy = unread.root / "copy.nii.gz"
+    sitk.WriteImage(sitk.ReadImage(str(unread.second)), str(copy))
+    before = tree(unread.folder)
+    with unread.open() as project, pytest.raises(InputError, match=r"copy\.nii\.gz holds the very voxels of the mask"):
+        run_external(project, replace(unread.files, volume=copy))
+    assert tree(unread.folder) == before
+
+
 def test_nobody_to_read(unread, tmp_path):
     with init_project(tmp_path / "empty") as project, pytest.raises(InputError, match="deferredseg reader add"):
         run_external(project, unread.files)

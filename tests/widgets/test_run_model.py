@@ -114,6 +114,24 @@ def test_the_form_shows_what_the_model_needs(hand, monkeypatch, unread, tiny_mod
     assert workers() == []
 
 
+def test_only_shares_that_a_model_fixed_thresholds_for_are_cut_by_them(hand):
+    unit = hand.form.unit
+    assert [x for x in unit.choices if "validated" in x] == ["% of AI masks, as validated"]
+    unit.value = "% of AI masks, as validated"
+    hand.form.amount.value = 5
+    assert str(hand.form.budget()) == "5 % of predicted foreground over many volumes"
+    before = tree(hand.scene.folder)
+    hand.form.amount.value = 7
+    hand.click(hand.panel.run_button)
+    hand.qtbot.waitUntil(lambda: "no threshold" in hand.notice, timeout=WAIT)
+    assert "5 % of predicted foreground" in hand.notice
+    assert tree(hand.scene.folder) == before
+    assert workers() == []
+    hand.form.model.value = "external"
+    assert not [x for x in unit.choices if "validated" in x]
+    assert hand.form.budget().mode == "per_volume_share"
+
+
 def test_learned_reliability_is_off_until_its_purpose_is_stated(hand):
     experts = hand.panel.experts
     assert experts.value() is None
