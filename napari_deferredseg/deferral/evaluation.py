@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import silent
-from napari_deferredseg.deferral.judging import judged_case, judged_cases, keep_maps
+from napari_deferredseg.deferral.judging import judged_case, judged_cases, keep_logits, keep_maps
 from napari_deferredseg.deferral.prepared import prepare
 from napari_deferredseg.scoring.evaluate import judge
 from napari_deferredseg.scoring.figures import Example, example
@@ -63,9 +63,7 @@ def evaluate(
         raise InputError("thresholds and readers are chosen on the validation cases: judge the test cases")
     if not set(spec.experts) & set(datalist.experts()):
         raise InputError(f"none of the model's readers ({', '.join(spec.experts)}) is named by the cases")
-    model.segmentor.to(device)
-    if model.router is not None:
-        model.router.to(device)
+    model.to(device)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         prepared = prepare(
             datalist,
@@ -75,7 +73,8 @@ def evaluate(
             ("validation", split),
             known=(spec.experts, spec.table, spec.channels),
         )
-        keep_maps(model, prepared.cases, device, lambda share, doing: progress(0.2 + share * 0.4, doing))
+        keep_logits(model.segmentor, prepared.cases, device, lambda share, doing: progress(0.2 + share * 0.2, doing))
+        keep_maps(model, prepared.cases, device, lambda share, doing: progress(0.4 + share * 0.2, doing))
         validation, test = prepared.split("validation"), prepared.split(split)
         progress(0.6, "judging")
         judgement = judge(

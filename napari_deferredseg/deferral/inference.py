@@ -71,13 +71,13 @@ def route_volume(
     return Routing.of(torch.from_numpy(channels).unsqueeze(0))
 
 
-def maps_of(model: DeferralModel, image: Array, device: torch.device, progress: Progress = silent) -> Maps:
-    """Apply a model to a normalised image (c, z, y, x)."""
-    spec, data = model.spec, model.spec.config.data
-    channels = over_volume(model.segmentor, image, data, device, lambda s, d: progress(s * 0.5, d))
+def maps_of(
+    model: DeferralModel, image: Array, logits: Array, device: torch.device, progress: Progress = silent
+) -> Maps:
+    """Say of a volume what its segmentor's logits (C, z, y, x) and its image as networks get it come to."""
     if model.router is None:
-        return joint_maps(spec, channels)
-    return routed_maps(model.router, spec, image, channels, device, lambda s, d: progress(0.5 + s * 0.5, d))
+        return joint_maps(model.spec, logits)
+    return routed_maps(model.router, model.spec, image, logits, device, progress)
 
 
 def routed_maps(
@@ -98,6 +98,7 @@ def routed_maps(
 
 def joint_maps(spec: ModelSpec, channels: Array) -> Maps:
     """Maps of a joint network's channels (C + K + 1, z, y, x): agents are compared in the terms of their loss."""
+    channels = channels.astype(np.float32)
     logits, scores = channels[: spec.classes], channels[spec.classes :]
     if spec.config.joint_loss == "script-as-written":
         strength = softmax(scores, axis=0)

@@ -11,8 +11,8 @@ from napari_deferredseg.core.prediction import OverThreshold, Prediction
 from napari_deferredseg.deferral.devices import pick
 from napari_deferredseg.deferral.grids import model_geometry, resampled
 from napari_deferredseg.deferral.inference import maps_of
-from napari_deferredseg.deferral.intensity import normalised
 from napari_deferredseg.deferral.model import fingerprint, load_model
+from napari_deferredseg.deferral.prepared import prepared_image
 from napari_deferredseg.masks.smoothing import smooth
 
 if TYPE_CHECKING:
@@ -41,16 +41,15 @@ def predict(warm: Warm, progress: Progress, folder: Path, volume: Volume, device
     mark = fingerprint(folder)
     model = _warm_model(warm, folder, mark, chosen)
     spec = model.spec
-    image = volume.array if volume.array.ndim == 4 else volume.array[np.newaxis]
-    if len(image) != spec.channels:
+    count = len(volume.array) if volume.array.ndim == 4 else 1
+    if count != spec.channels:
         raise InputError(
-            f"{volume.source}: has {len(image)} channels, the model {spec.name} was trained on {spec.channels}; "
+            f"{volume.source}: has {count} channels, the model {spec.name} was trained on {spec.channels}; "
             "give the same images that it learned from"
         )
-    data = spec.config.data
-    grid = model_geometry(volume.geometry, data.spacing_mm).shape
-    scaled = resampled(normalised(image, data.intensity, data.window), grid)
-    maps = maps_of(model, scaled, chosen, lambda s, d: progress(0.05 + s * 0.85, d))
+    logits = model.segmentor.segment(volume, chosen, lambda s, d: progress(0.05 + s * 0.45, d))
+    image = prepared_image(volume, spec.config.data)
+    maps = maps_of(model, image, logits, chosen, lambda s, d: progress(0.5 + s * 0.4, d))
     progress(0.9, "weighing what the readers would add")
     return _prediction(maps, volume, spec, mark)
 
@@ -59,11 +58,7 @@ def _warm_model(warm: Warm, folder: Path, mark: str, device: torch.device) -> De
     """Model in the memory of its device; read again when its files have changed."""
     key = ("model", mark, str(device))
     if key not in warm:
-        model = load_model(folder)
-        model.segmentor.to(device)
-        if model.router is not None:
-            model.router.to(device)
-        warm[key] = model
+        warm[key] = load_model(folder).to(device)
     found: DeferralModel = warm[key]
     return found
 

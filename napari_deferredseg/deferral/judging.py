@@ -21,17 +21,28 @@ if TYPE_CHECKING:
     from napari_deferredseg.deferral.model import DeferralModel
     from napari_deferredseg.deferral.policy import Policy
     from napari_deferredseg.deferral.prepared import PreparedCase
+    from napari_deferredseg.deferral.segmentors.base import Segmentor
 
 NAMES = tuple(f.name for f in fields(Maps))
+
+
+def keep_logits(
+    segmentor: Segmentor, cases: Sequence[PreparedCase], device: torch.device, progress: Progress = silent
+) -> None:
+    """Apply a segmentor to cases and keep its logits beside them; what is kept already stays."""
+    for number, case in enumerate(cases):
+        progress(number / max(len(cases), 1), f"segmenting case {number + 1} of {len(cases)}")
+        if not case.has("logits"):
+            case.save("logits", segmentor.segment(case.volume(), device))
 
 
 def keep_maps(
     model: DeferralModel, cases: Sequence[PreparedCase], device: torch.device, progress: Progress = silent
 ) -> None:
-    """Apply a model to cases once and keep its maps beside them: judging goes over them several times."""
+    """Apply a model to cases whose logits are kept, and keep its maps too: judging goes over them several times."""
     for number, case in enumerate(cases):
         progress(number / max(len(cases), 1), f"case {number + 1} of {len(cases)}")
-        maps = maps_of(model, case.load("image"), device)
+        maps = maps_of(model, case.load("image"), case.load("logits"), device)
         for name in NAMES:
             case.save(f"maps_{name}", getattr(maps, name))
 

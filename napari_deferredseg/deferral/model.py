@@ -17,11 +17,15 @@ from napari_deferredseg.deferral.calibration import Scaling, Temperature
 from napari_deferredseg.deferral.config import TrainConfig
 from napari_deferredseg.deferral.networks import Router, build_network
 from napari_deferredseg.deferral.policy import Policy
+from napari_deferredseg.deferral.segmentors.monai import MonaiSegmentor
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from torch import Tensor, nn
+
+    from napari_deferredseg.deferral.segmentors.base import Segmentor
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "model.json", "model.safetensors", "CARD.md"
@@ -69,8 +73,15 @@ class DeferralModel:
     """A segmentor and a router (None in a joint model, whose one network has the agents' channels too)."""
 
     spec: ModelSpec
-    segmentor: nn.Module
+    segmentor: Segmentor
     router: Router | None
+
+    def to(self, device: torch.device) -> Self:
+        """Move the networks to a device; returns the model itself."""
+        self.segmentor.network.to(device)
+        if self.router is not None:
+            self.router.to(device)
+        return self
 
 
 def new_networks(config: TrainConfig, channels: int, classes: int, experts: int) -> tuple[nn.Module, Router | None]:
@@ -85,7 +96,7 @@ def new_networks(config: TrainConfig, channels: int, classes: int, experts: int)
 def save_model(model: DeferralModel, folder: Path, card: str) -> None:
     """Write a model into a folder that exists."""
     tensors: dict[str, Tensor] = {}
-    for part, module in (("segmentor", model.segmentor), ("router", model.router)):
+    for part, module in (("segmentor", model.segmentor.network), ("router", model.router)):
         if module is not None:
             tensors |= {f"{part}.{k}": v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
     save_file(tensors, folder / WEIGHTS)
@@ -144,13 +155,13 @@ def load_model(folder: Path) -> DeferralModel:
         As `read_spec`; weights are missing, damaged or of another network.
     """
     spec = read_spec(folder)
-    segmentor, router = new_networks(spec.config, spec.channels, spec.classes, len(spec.experts))
+    network, router = new_networks(spec.config, spec.channels, spec.classes, len(spec.experts))
     path = folder / WEIGHTS
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError):
         raise InputError(f"{path}: is missing or no safetensors file; only safetensors weights are read") from None
-    for part, module in (("segmentor", segmentor), ("router", router)):
+    for part, module in (("segmentor", network), ("router", router)):
         if module is None:
             continue
         own = {k.removeprefix(f"{part}."): v for k, v in tensors.items() if k.startswith(f"{part}.")}
@@ -161,4 +172,4 @@ def load_model(folder: Path) -> DeferralModel:
                 f"{path}: the weights are not of this {part}: {str(error).splitlines()[-1].strip()}"
             ) from None
         module.eval()
-    return DeferralModel(spec, segmentor, router)
+    return DeferralModel(spec, MonaiSegmentor(network, spec.config.data), router)

@@ -43,16 +43,25 @@ class PreparedCase:
     split: Split
     geometry: Geometry
     groups: dict[str, str]
+    files: tuple[Path, ...]
+
+    def volume(self) -> Volume:
+        """Read the image as it is stored, on its own grid."""
+        return read_volume(self.files[0]) if len(self.files) == 1 else read_channels(self.files)
 
     def load(self, name: str) -> Array:
         """Return an array, mapped from disk.
 
         `image` (C, z, y, x) float32, normalised; `reference` (z, y, x) uint8 classes; `known` (z, y, x) bool, where
         there is a reference; `experts` (K, z, y, x) uint8 classes; `valid` (K, z, y, x) bool, where expert j answers;
-        `right` (K, z, y, x) bool; later `logits` (classes, z, y, x) float16.
+        `right` (K, z, y, x) bool; later `logits` (classes, z, y, x), what the segmentor says.
         """
         array: Array = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         return array
+
+    def has(self, name: str) -> bool:
+        """Whether an array is kept."""
+        return (self.folder / f"{name}.npy").exists()
 
     def save(self, name: str, array: Array) -> None:
         """Keep an array."""
@@ -116,13 +125,22 @@ def prepare(
         seen.add(volume, split, case)
         place = folder / f"{split}{number:05d}"
         geometry = model_geometry(volume.geometry, config.spacing_mm)
-        prepared = PreparedCase(place, f"{split}{number:05d}", case.key, split, geometry, case.groups)
+        prepared = PreparedCase(
+            place, f"{split}{number:05d}", case.key, split, geometry, case.groups, tuple(case.image)
+        )
         digest.update(_write(prepared, case, volume, experts, table, config))
         found.append(prepared)
     for split in (s for s in SPLITS if s not in splits):
         for case in datalist.split(split):
             seen.add(_read_image(case), split, case)
     return Prepared(tuple(found), experts, table, channels, digest.hexdigest())
+
+
+def prepared_image(volume: Volume, config: DataConfig) -> Array:
+    """Image (c, z, y, x) float32 as networks get it: scaled, on the model's grid."""
+    channels = volume.array if volume.array.ndim == 4 else volume.array[np.newaxis]
+    shape = model_geometry(volume.geometry, config.spacing_mm).shape
+    return resampled(normalised(channels, config.intensity, config.window), shape)
 
 
 class _Seen:
@@ -184,15 +202,14 @@ def _write(
     stamp = json.dumps([digest.hexdigest(), config.model_dump(mode="json"), table.model_dump(mode="json")])
     if not _is_written(prepared.folder, stamp):
         prepared.folder.mkdir(parents=True, exist_ok=True)
-        channels = volume.array if volume.array.ndim == 4 else volume.array[np.newaxis]
         arrays: dict[str, Array] = {
-            "image": normalised(channels, config.intensity, config.window),
             "reference": reference,
             "known": known,
             "experts": masks,
             "valid": valid & known & _compared(case, valid, config),
             "right": right,
         }
+        prepared.save("image", prepared_image(volume, config))
         for name, array in arrays.items():
             prepared.save(name, resampled(array, prepared.geometry.shape))
         (prepared.folder / "stamp.json").write_text(stamp, encoding="utf-8")

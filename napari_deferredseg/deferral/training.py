@@ -28,6 +28,7 @@ from napari_deferredseg.deferral.model import CARD, CONFIG, WEIGHTS, DeferralMod
 from napari_deferredseg.deferral.networks import try_network
 from napari_deferredseg.deferral.policy import Policy
 from napari_deferredseg.deferral.prepared import prepare
+from napari_deferredseg.deferral.segmentors.monai import MonaiSegmentor
 from napari_deferredseg.deferral.selection import choose_policy
 from napari_deferredseg.deferral.stages import JointStage, RouterStage, SegmentorStage
 from napari_deferredseg.deferral.track_record import track_records
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.deferral.config import TrainConfig
     from napari_deferredseg.deferral.networks import Router
     from napari_deferredseg.deferral.prepared import Prepared, PreparedCase
+    from napari_deferredseg.deferral.segmentors.base import Segmentor
     from napari_deferredseg.deferral.stages import Stage
 
 WORK, RUN, LOG = "work", "run.json", "log"
@@ -180,7 +182,7 @@ class _Run:
         stage = JointStage(network, self.config.fit, self.config.joint_loss, self._classes)
         self._fit("joint", stage, JointStage.ARRAYS, _part(progress, 0.1, 0.9))
         self._keep_logits(network, self._validation)
-        return DeferralModel(self._spec(self._temperature(self._validation), ()), network, None)
+        return DeferralModel(self._spec(self._temperature(self._validation), ()), self._over(network), None)
 
     def two_stage(self, progress: Progress) -> DeferralModel:
         """Fit the segmentor, then the router on predictions for images that the segmentor has not seen."""
@@ -200,7 +202,7 @@ class _Run:
         self._scale(self._validation, temperature)
         stage = RouterStage(router, self.config.router)
         self._fit("router", stage, RouterStage.ARRAYS, _part(progress, 0.7, 0.9))
-        return DeferralModel(self._spec(temperature, self._competence(router)), segmentor, router)
+        return DeferralModel(self._spec(temperature, self._competence(router)), self._over(segmentor), router)
 
     @property
     def _classes(self) -> int:
@@ -219,14 +221,17 @@ class _Run:
         config, channels = self.config, self.prepared.channels
         return new_networks(config, channels, self._classes, len(self.prepared.experts))
 
+    def _over(self, network: nn.Module) -> Segmentor:
+        return MonaiSegmentor(network, self.config.data)
+
     def _fit(self, name: str, stage: Stage, arrays: Sequence[str], progress: Progress) -> None:
         self.bench.fit(name, stage, arrays, self._training, self._validation, progress)
 
     def _keep_logits(self, network: nn.Module, cases: Sequence[PreparedCase]) -> None:
-        """Keep the class logits of cases."""
+        """Keep what a network says of cases: class logits, and a joint network's agents after them."""
         for case in ranks.own_part(cases):
             found = over_volume(network, case.load("image"), self.config.data, self.bench.device)
-            case.save("logits", found[: self._classes].astype(np.float16))
+            case.save("logits", found.astype(np.float16))
         ranks.wait()
 
     def _cross_fitted(self, progress: Progress) -> Temperature:
@@ -249,7 +254,7 @@ class _Run:
     def _sampled(self, case: PreparedCase, count: int) -> tuple[Array, Array]:
         """Logits (n, classes) and reference (n,) of some of the voxels where it is known."""
         index = sample_voxels(case.load("known"), self.seed, count)
-        logits = case.load("logits")
+        logits = case.load("logits")[: self._classes]
         return np.ascontiguousarray(logits.reshape(len(logits), -1)[:, index].T), case.load("reference").ravel()[index]
 
     def _scale(self, cases: Sequence[PreparedCase], temperature: Temperature) -> None:

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.deferral.inference import maps_of
-from napari_deferredseg.deferral.intensity import normalised
 from napari_deferredseg.deferral.jobs import predict
 from napari_deferredseg.deferral.model import load_model, read_spec
+from napari_deferredseg.deferral.prepared import prepared_image
 from napari_deferredseg.io.images import read_volume
 
 
@@ -69,7 +69,8 @@ def test_what_is_said_of_a_volume_is_what_was_judged(model, volume):
     found, loaded = predict({}, silent, model, volume, "cpu"), load_model(model)
     policy, data = loaded.spec.policy, loaded.spec.config.data
     assert data.spacing_mm is None
-    maps = maps_of(loaded, normalised(volume.array[np.newaxis], data.intensity, data.window), torch.device("cpu"))
+    cpu = torch.device("cpu")
+    maps = maps_of(loaded, prepared_image(volume, data), loaded.segmentor.segment(volume, cpu), cpu)
     gain = policy.gain(maps)
     np.testing.assert_allclose(found.defer, policy.defer(maps, gain), atol=1e-6)
     np.testing.assert_allclose(found.gain, gain, atol=1e-3)

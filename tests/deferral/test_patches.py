@@ -17,7 +17,7 @@ NAMES = ("image", "reference", "known", "valid")
 
 def made(folder, shape=SHAPE, number=0):
     """A case whose every array tells where each voxel is: its number, from 1."""
-    case = PreparedCase(folder, f"c{number}", "p", "training", Geometry(shape=shape, spacing=(1, 1, 1)), {})
+    case = PreparedCase(folder, f"c{number}", "p", "training", Geometry(shape=shape, spacing=(1, 1, 1)), {}, ())
     folder.mkdir(parents=True, exist_ok=True)
     where = np.arange(1, np.prod(shape) + 1, dtype=np.float32).reshape(shape)
     case.save("image", np.stack([where, -where]))

@@ -9,9 +9,12 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.geometry import Geometry
+from napari_deferredseg.core.volume import Volume
 from napari_deferredseg.deferral.inference import maps_of
 from napari_deferredseg.deferral.jobs import predict
 from napari_deferredseg.deferral.model import load_model
+from napari_deferredseg.deferral.prepared import prepared_image
 from napari_deferredseg.io.images import read_channels, read_volume
 
 CPU = torch.device("cpu")
@@ -23,6 +26,13 @@ def weights(folder):
 
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def said_of(folder, array):
+    model = load_model(folder)
+    volume = Volume(array.astype(np.float32), Geometry(shape=array.shape[-3:], spacing=(1, 1, 1)), "made", ("one",))
+    logits = model.segmentor.segment(volume, CPU)
+    return maps_of(model, prepared_image(volume, model.spec.config.data), logits, CPU)
 
 
 def scalars(folder, stage, name):
@@ -63,8 +73,7 @@ def test_the_router_does_not_touch_the_segmentor(lab, cases, model, tmp_path):
     assert own
     assert all(torch.equal(mine[k], theirs[k]) for k in own)
     assert not all(torch.equal(mine[k], theirs[k]) for k in mine)
-    image = np.random.default_rng(0).normal(size=(1, 2, 24, 24)).astype(np.float32)
-    a, b = (maps_of(load_model(folder), image, CPU) for folder in (model, other))
+    a, b = (said_of(folder, np.random.default_rng(0).normal(size=(1, 2, 24, 24))) for folder in (model, other))
     assert np.array_equal(a.raw_probability, b.raw_probability)
     assert not np.array_equal(a.shares, b.shares)
 
@@ -75,7 +84,7 @@ def test_joint_losses_train(lab, cases, tmp_path, loss):
     found = load_model(folder)
     assert found.router is None
     assert all(torch.isfinite(v).all() for v in weights(folder).values())
-    maps = maps_of(found, np.zeros((1, 1, 24, 24), np.float32), CPU)
+    maps = said_of(folder, np.zeros((1, 1, 24, 24)))
     assert maps.shares.shape == (4, 1, 24, 24)
     assert np.isfinite(maps.shares).all()
     assert found.spec.policy.who == "shares"

@@ -34,12 +34,13 @@ class NoEngine(Engine):
 def two_channels(tiny_model, tmp_path):
     """A model that wants two images; what it says is worth nothing."""
     from napari_deferredseg.deferral.model import DeferralModel, new_networks, read_spec, save_model
+    from napari_deferredseg.deferral.segmentors.monai import MonaiSegmentor
 
     spec = read_spec(tiny_model).model_copy(update={"name": "two", "channels": 2})
-    networks = new_networks(spec.config, 2, spec.classes, len(spec.experts))
+    network, router = new_networks(spec.config, 2, spec.classes, len(spec.experts))
     folder = tmp_path / "two"
     folder.mkdir()
-    save_model(DeferralModel(spec, *networks), folder, "# two")
+    save_model(DeferralModel(spec, MonaiSegmentor(network, spec.config.data), router), folder, "# two")
     return folder
 
 

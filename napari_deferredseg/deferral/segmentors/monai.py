@@ -1,0 +1,35 @@
+"""A network of MONAI that is trained here, over whole volumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_deferredseg.core.progress import silent
+from napari_deferredseg.deferral.inference import over_volume
+from napari_deferredseg.deferral.prepared import prepared_image
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from napari_deferredseg.core.progress import Progress
+    from napari_deferredseg.core.volume import Volume
+    from napari_deferredseg.deferral.config import DataConfig
+
+
+@dataclass(frozen=True)
+class MonaiSegmentor:
+    """Any segmentation network of MONAI: slices or patches through a sliding window. See `Segmentor`.
+
+    A joint network gives its agents' channels after those of the classes.
+    """
+
+    network: nn.Module
+    data: DataConfig
+
+    def segment(self, volume: Volume, device: torch.device, progress: Progress = silent) -> NDArray[np.float32]:
+        """Logits (C, z, y, x) on the model's grid."""
+        return over_volume(self.network, prepared_image(volume, self.data), self.data, device, progress)
