@@ -69,6 +69,17 @@ def add(
     out.print(f"Added model {added.name}; use it with: deferredseg run VOLUME --model {added.name}")
 
 
+@app.command("trust")
+def trust(
+    factory: Annotated[str, typer.Argument(help="What makes the network, as package.module:name.", metavar="FACTORY")],
+) -> None:
+    """Allow models to run a network of another package on this computer, where you know what it does."""
+    from napari_deferredseg.usecases.models import trust_factory
+
+    trust_factory(factory)
+    out.print(f"Models may run {factory} on this computer from now on.")
+
+
 @app.command("show")
 def show(
     name: Annotated[str, typer.Argument(help="Name of a model, or its folder.", metavar="NAME")],

@@ -22,6 +22,10 @@ def write_card(spec: ModelSpec, datalist: Datalist, prepared: Prepared, records:
 
 def _head(spec: ModelSpec) -> list[str]:
     kind = "one network for both (joint)" if spec.config.mode == "joint" else "segmentor, then router (two-stage)"
+    segmentor = spec.config.segmentor
+    network = f"network {spec.config.network.name} of MONAI"
+    if segmentor.kind == "module":
+        network = f"segmentor {segmentor.factory}, trained elsewhere: cases that it learned from make it look too good"
     return [
         f"# {spec.name}",
         "",
@@ -32,7 +36,7 @@ def _head(spec: ModelSpec) -> list[str]:
         "",
         "## What it is",
         "",
-        f"- {kind}, {spec.config.data.spatial_dims}-D, network {spec.config.network.name} of MONAI",
+        f"- {kind}, {spec.config.data.spatial_dims}-D, {network}",
         f"- labels: {', '.join(f'{x.value} {x.name}' for x in spec.table.labels)}",
         f"- readers (expert channels): {', '.join(spec.experts)}",
         f"- image channels: {spec.channels}; intensity: {spec.config.data.intensity}",

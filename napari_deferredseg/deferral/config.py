@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING, Any, Literal, Self
+from pathlib import Path
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
 
 from napari_deferredseg.core.errors import InputError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 RouterLoss = Literal["excess-utility", "collaboration", "picce", "one-versus-all", "deferredseg"]
 JointLoss = Literal["script-as-written", "dense-softmax", "joint-one-versus-all"]
+FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 BudgetUnit = Literal["voxels", "predicted-foreground"]
 
 
@@ -43,8 +42,8 @@ class FitConfig(Section):
     patience: int = Field(default=10, ge=1, description="validations without a better one before it stops")
 
 
-class DataConfig(Section):
-    """How voxels reach the networks."""
+class View(Section):
+    """How an image reaches a network."""
 
     spatial_dims: Literal[2, 3] = 3
     patch: tuple[int, ...] = (48, 96, 96)
@@ -53,10 +52,6 @@ class DataConfig(Section):
     )
     intensity: Literal["z-score", "window"] = "z-score"
     window: tuple[float, float] = (-160.0, 240.0)
-    foreground_share: float = Field(default=0.5, ge=0, le=1, description="share of patches centred on a labelled voxel")
-    flip_axes: tuple[Literal[0, 1, 2], ...] = Field(default=(), description="axes (z 0, y 1, x 2) mirrored at random")
-    consensus: Literal["majority", "staple", "leave-one-out"] = "majority"
-    workers: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _patch_fits(self) -> Self:
@@ -64,6 +59,46 @@ class DataConfig(Section):
             raise ValueError(f"patch {list(self.patch)} must give {self.spatial_dims} sizes of 8 voxels or more")
         if self.window[0] >= self.window[1]:
             raise ValueError(f"window {list(self.window)} must rise")
+        return self
+
+
+class DataConfig(View):
+    """How voxels reach the networks that are trained."""
+
+    foreground_share: float = Field(default=0.5, ge=0, le=1, description="share of patches centred on a labelled voxel")
+    flip_axes: tuple[Literal[0, 1, 2], ...] = Field(default=(), description="axes (z 0, y 1, x 2) mirrored at random")
+    consensus: Literal["majority", "staple", "leave-one-out"] = "majority"
+    workers: int = Field(default=0, ge=0)
+
+
+class TrainedSegmentor(Section):
+    """A network of MONAI that is trained here: `network` and `fit` say how."""
+
+    kind: Literal["monai"] = "monai"
+
+
+class ModuleConfig(Section):
+    """Any `nn.Module` that was trained elsewhere and stays as it is; only a router is trained on it.
+
+    `factory` makes it when called with `arguments`. What it returns is a map of the patch, or the first of several:
+    "logits" of background and `labels`, or one "foreground-logit".
+    """
+
+    kind: Literal["module"]
+    factory: str = Field(pattern=FACTORY, description="package.module:name")
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    checkpoint: Path | None = Field(default=None, description="weights: safetensors, or a state dict without code")
+    labels: tuple[str, ...] = Field(min_length=1, description="names of its classes after the background")
+    channels: int = Field(default=1, ge=1)
+    output: Literal["logits", "foreground-logit"] = "logits"
+    view: View = View()
+
+    @model_validator(mode="after")
+    def _labels_fit(self) -> Self:
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("labels has a name twice")
+        if self.output == "foreground-logit" and len(self.labels) > 1:
+            raise ValueError("labels names several, one foreground-logit has one")
         return self
 
 
@@ -104,7 +139,8 @@ class TrainConfig(Section):
     """A whole training run.
 
     `mode` two-stage fits the segmentor first, then the router on predictions for images that the segmentor has not
-    seen (`folds` of cross-fitting). A joint loss fits one network for both, for comparison.
+    seen (`folds` of cross-fitting). A segmentor that was trained elsewhere is left as it is. A joint loss fits one
+    network for both, for comparison.
     """
 
     licence: str = Field(default="", description="of the weights and of the data, for the model's card")
@@ -113,10 +149,23 @@ class TrainConfig(Section):
     folds: int = Field(default=3, ge=2, le=20)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     data: DataConfig = DataConfig()
+    segmentor: TrainedSegmentor | ModuleConfig = Field(default=TrainedSegmentor(), discriminator="kind")
     network: NetworkConfig = NetworkConfig()
     fit: FitConfig = FitConfig()
     router: RouterConfig = RouterConfig()
     policy: PolicyConfig = PolicyConfig()
+
+    @model_validator(mode="after")
+    def _modes_fit(self) -> Self:
+        if self.mode == "joint" and self.segmentor.kind != "monai":
+            raise ValueError(f"mode joint trains a network of its own; a segmentor of kind {self.segmentor.kind} stays")
+        return self
+
+    def without_paths(self) -> TrainConfig:
+        """Copy for a model folder, which has its weights itself and shall not tell where a computer keeps files."""
+        if self.segmentor.kind == "monai":
+            return self
+        return self.model_copy(update={"segmentor": self.segmentor.model_copy(update={"checkpoint": None})})
 
 
 def read_config(path: Path | None) -> TrainConfig:
@@ -130,13 +179,22 @@ def read_config(path: Path | None) -> TrainConfig:
     if path is None:
         return TrainConfig()
     try:
-        return TrainConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return _from_here(TrainConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))), path.parent)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); give a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is no TOML: {error}") from None
     except ValidationError as error:
         raise InputError(f"{path}: {_field_and_values(error)}") from None
+
+
+def _from_here(config: TrainConfig, folder: Path) -> TrainConfig:
+    """Configuration whose paths are no longer relative to its file."""
+    segmentor = config.segmentor
+    if segmentor.kind == "monai" or segmentor.checkpoint is None:
+        return config
+    found = segmentor.model_copy(update={"checkpoint": (folder / segmentor.checkpoint).resolve()})
+    return config.model_copy(update={"segmentor": found})
 
 
 def _field_and_values(error: ValidationError) -> str:

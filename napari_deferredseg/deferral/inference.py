@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.volume import Array
-    from napari_deferredseg.deferral.config import DataConfig
+    from napari_deferredseg.deferral.config import View
     from napari_deferredseg.deferral.model import DeferralModel, ModelSpec
 
 OVERLAP = 0.25
@@ -32,7 +32,7 @@ SLICES = 16
 def over_volume(
     network: Callable[[Tensor], Tensor],
     image: Array,
-    config: DataConfig,
+    config: View,
     device: torch.device,
     progress: Progress = silent,
 ) -> NDArray[np.float32]:
@@ -60,7 +60,7 @@ def route_volume(
     router: nn.Module,
     image: Array,
     scaled: Array,
-    config: DataConfig,
+    config: View,
     device: torch.device,
     progress: Progress = silent,
 ) -> Routing:

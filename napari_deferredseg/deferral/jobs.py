@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.prediction import OverThreshold, Prediction
 from napari_deferredseg.deferral.devices import pick
 from napari_deferredseg.deferral.grids import model_geometry, resampled
@@ -41,12 +40,6 @@ def predict(warm: Warm, progress: Progress, folder: Path, volume: Volume, device
     mark = fingerprint(folder)
     model = _warm_model(warm, folder, mark, chosen)
     spec = model.spec
-    count = len(volume.array) if volume.array.ndim == 4 else 1
-    if count != spec.channels:
-        raise InputError(
-            f"{volume.source}: has {count} channels, the model {spec.name} was trained on {spec.channels}; "
-            "give the same images that it learned from"
-        )
     logits = model.segmentor.segment(volume, chosen, lambda s, d: progress(0.05 + s * 0.45, d))
     image = prepared_image(volume, spec.config.data)
     maps = maps_of(model, image, logits, chosen, lambda s, d: progress(0.5 + s * 0.4, d))

@@ -17,7 +17,9 @@ from napari_deferredseg.deferral.calibration import Scaling, Temperature
 from napari_deferredseg.deferral.config import TrainConfig
 from napari_deferredseg.deferral.networks import Router, build_network
 from napari_deferredseg.deferral.policy import Policy
+from napari_deferredseg.deferral.segmentors.module import ModuleSegmentor, classes_of, make_network
 from napari_deferredseg.deferral.segmentors.monai import MonaiSegmentor
+from napari_deferredseg.deferral.trust import require_trusted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,8 +91,24 @@ def new_networks(config: TrainConfig, channels: int, classes: int, experts: int)
     dims = config.data.spatial_dims
     if config.mode == "joint":
         return build_network(config.network, dims, channels, classes + experts + 1), None
-    segmentor = build_network(config.network, dims, channels, classes)
-    return segmentor, Router(config.router.network, dims, channels, classes, experts)
+    router = Router(config.router.network, dims, channels, classes, experts)
+    if config.segmentor.kind == "module":
+        return make_network(config.segmentor), router
+    return build_network(config.network, dims, channels, classes), router
+
+
+def segmentor_of(config: TrainConfig, network: nn.Module, table: LabelTable, channels: int) -> Segmentor:
+    """Segmentor that runs a network.
+
+    Raises
+    ------
+    InputError
+        It knows other labels than the table's.
+    """
+    if config.segmentor.kind == "module":
+        classes = classes_of(config.segmentor, table)
+        return ModuleSegmentor(network, config.segmentor, classes, config.data.spacing_mm)
+    return MonaiSegmentor(network, config.data, channels)
 
 
 def save_model(model: DeferralModel, folder: Path, card: str) -> None:
@@ -155,6 +173,8 @@ def load_model(folder: Path) -> DeferralModel:
         As `read_spec`; weights are missing, damaged or of another network.
     """
     spec = read_spec(folder)
+    if spec.config.segmentor.kind == "module":
+        require_trusted(spec.config.segmentor.factory, f"{folder}: the model")
     network, router = new_networks(spec.config, spec.channels, spec.classes, len(spec.experts))
     path = folder / WEIGHTS
     try:
@@ -172,4 +192,4 @@ def load_model(folder: Path) -> DeferralModel:
                 f"{path}: the weights are not of this {part}: {str(error).splitlines()[-1].strip()}"
             ) from None
         module.eval()
-    return DeferralModel(spec, MonaiSegmentor(network, spec.config.data), router)
+    return DeferralModel(spec, segmentor_of(spec.config, network, spec.table, spec.channels), router)

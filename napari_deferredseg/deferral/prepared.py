@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.volume import Array, Volume
-    from napari_deferredseg.deferral.config import DataConfig
+    from napari_deferredseg.deferral.config import DataConfig, View
 
 
 MOST_LABELS = 255
@@ -136,8 +136,8 @@ def prepare(
     return Prepared(tuple(found), experts, table, channels, digest.hexdigest())
 
 
-def prepared_image(volume: Volume, config: DataConfig) -> Array:
-    """Image (c, z, y, x) float32 as networks get it: scaled, on the model's grid."""
+def prepared_image(volume: Volume, config: View) -> Array:
+    """Image (c, z, y, x) float32 as networks get it: scaled, with the voxels that they learned on."""
     channels = volume.array if volume.array.ndim == 4 else volume.array[np.newaxis]
     shape = model_geometry(volume.geometry, config.spacing_mm).shape
     return resampled(normalised(channels, config.intensity, config.window), shape)

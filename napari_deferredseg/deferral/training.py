@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -24,11 +25,21 @@ from napari_deferredseg.deferral.calibration import (
 from napari_deferredseg.deferral.card import write_card
 from napari_deferredseg.deferral.fitting import Bench
 from napari_deferredseg.deferral.inference import over_volume, route_volume
-from napari_deferredseg.deferral.model import CARD, CONFIG, WEIGHTS, DeferralModel, ModelSpec, new_networks, save_model
+from napari_deferredseg.deferral.judging import keep_logits
+from napari_deferredseg.deferral.model import (
+    CARD,
+    CONFIG,
+    WEIGHTS,
+    DeferralModel,
+    ModelSpec,
+    new_networks,
+    save_model,
+    segmentor_of,
+)
 from napari_deferredseg.deferral.networks import try_network
 from napari_deferredseg.deferral.policy import Policy
 from napari_deferredseg.deferral.prepared import prepare
-from napari_deferredseg.deferral.segmentors.monai import MonaiSegmentor
+from napari_deferredseg.deferral.segmentors.module import load_checkpoint
 from napari_deferredseg.deferral.selection import choose_policy
 from napari_deferredseg.deferral.stages import JointStage, RouterStage, SegmentorStage
 from napari_deferredseg.deferral.track_record import track_records
@@ -49,7 +60,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.deferral.segmentors.base import Segmentor
     from napari_deferredseg.deferral.stages import Stage
 
-WORK, RUN, LOG = "work", "run.json", "log"
+WORK, RUN, LOG, CASES = "work", "run.json", "log", "cases"
 DOUBT = 4.0  # margin below which the AI's label has less than 98 %
 HALF = (-60_000.0, 60_000.0)  # float16 has no larger numbers
 
@@ -101,7 +112,7 @@ def _prepared(
     """Folder of the unfinished run, and its cases."""
     _check(datalist, out)
     work = _workplace(out, config, seed)
-    prepared = prepare(datalist, config.data, work / "cases", _part(progress, 0.0, 0.1), ("training", "validation"))
+    prepared = prepare(datalist, config.data, work / CASES, _part(progress, 0.0, 0.1), ("training", "validation"))
     if config.mode == "joint" and config.joint_loss == "script-as-written" and len(prepared.table.labels) > 1:
         raise InputError("joint_loss = 'script-as-written' knows one foreground label; choose 'dense-softmax'")
     _same_run(work / "data.json", _data_of(prepared), "data")
@@ -133,8 +144,22 @@ def _workplace(out: Path, config: TrainConfig, seed: int) -> Path:
     """Folder of the unfinished run; another run's is refused."""
     work = out / WORK
     work.mkdir(parents=True, exist_ok=True)
-    _same_run(work / RUN, {"config": config.model_dump(mode="json"), "seed": seed}, "settings")
+    content = {"config": config.model_dump(mode="json"), "seed": seed, "checkpoint": _digest_of(config)}
+    if not _same_run(work / RUN, content, "settings"):
+        shutil.rmtree(work / CASES, ignore_errors=True)  # what another segmentor said of them
     return work
+
+
+def _digest_of(config: TrainConfig) -> str:
+    """Digest of the weights that a segmentor was trained to elsewhere, or nothing."""
+    path = getattr(config.segmentor, "checkpoint", None)
+    if path is None:
+        return ""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); correct segmentor.checkpoint") from None
 
 
 def _data_of(prepared: Prepared) -> dict[str, Any]:
@@ -144,13 +169,18 @@ def _data_of(prepared: Prepared) -> dict[str, Any]:
     return {"digest": prepared.digest, "experts": prepared.experts, "cases": cases}
 
 
-def _same_run(stamp: Path, content: dict[str, Any], what: str) -> None:
-    """Keep what a run was started with; another's is refused once something has been fitted."""
+def _same_run(stamp: Path, content: dict[str, Any], what: str) -> bool:
+    """Keep what a run was started with, and say whether it is the same again.
+
+    Another one is refused once something has been fitted.
+    """
     text = json.dumps(content, sort_keys=True)
+    same = stamp.exists() and stamp.read_text(encoding="utf-8") == text
     begun = any(stamp.parent.glob("*.safetensors")) or any(stamp.parent.glob("*/*.ckpt"))
-    if begun and (not stamp.exists() or stamp.read_text(encoding="utf-8") != text):
+    if begun and not same:
         raise InputError(f"{stamp.parent} holds an unfinished run with other {what}: delete it, or give them again")
     stamp.write_text(text, encoding="utf-8")
+    return same
 
 
 def _part(progress: Progress, start: float, stop: float) -> Progress:
@@ -171,7 +201,8 @@ class _Run:
         segmentor, router = self._networks()
         config, agents, channels = self.config, len(self.prepared.experts) + 1, self.prepared.channels
         patch, out = config.data.patch, self._classes + (agents if router is None else 0)
-        try_network(segmentor, config.network.name, channels, out, patch)
+        if config.segmentor.kind == "monai":
+            try_network(segmentor, config.network.name, channels, out, patch)
         if router is not None:
             seen = channels + self._classes + 2
             try_network(router.network, config.router.network.name, seen, 2 * agents + 1, patch)
@@ -188,6 +219,8 @@ class _Run:
         """Fit the segmentor, then the router on predictions for images that the segmentor has not seen."""
         segmentor, router = self._networks()
         assert router is not None
+        if self.config.segmentor.kind != "monai":
+            return self._on_frozen(segmentor, router, progress)
         share = 0.6 / (self.config.folds + 1)
         unseen = self._cross_fitted(_part(progress, 0.1, 0.7 - share))
         self._fit(
@@ -200,9 +233,28 @@ class _Run:
         temperature = self._temperature(self._validation)
         self._scale(self._training, unseen)
         self._scale(self._validation, temperature)
+        return self._routed(self._over(segmentor), router, temperature, progress)
+
+    def _on_frozen(self, network: nn.Module, router: Router, progress: Progress) -> DeferralModel:
+        """Fit a router on what a segmentor that was trained elsewhere says."""
+        checkpoint = getattr(self.config.segmentor, "checkpoint", None)
+        if checkpoint is not None:
+            load_checkpoint(network, checkpoint)
+        segmentor = self._over(network.to(self.bench.device))
+        cases = ranks.own_part(self.prepared.cases)
+        keep_logits(segmentor, cases, self.bench.device, _part(progress, 0.1, 0.7))
+        ranks.wait()
+        temperature = self._temperature(self._validation)
+        self._scale(self.prepared.cases, temperature)
+        return self._routed(segmentor, router, temperature, progress)
+
+    def _routed(
+        self, segmentor: Segmentor, router: Router, temperature: Temperature, progress: Progress
+    ) -> DeferralModel:
+        """Fit the router on the scaled logits that are kept."""
         stage = RouterStage(router, self.config.router)
         self._fit("router", stage, RouterStage.ARRAYS, _part(progress, 0.7, 0.9))
-        return DeferralModel(self._spec(temperature, self._competence(router)), self._over(segmentor), router)
+        return DeferralModel(self._spec(temperature, self._competence(router)), segmentor, router)
 
     @property
     def _classes(self) -> int:
@@ -222,7 +274,7 @@ class _Run:
         return new_networks(config, channels, self._classes, len(self.prepared.experts))
 
     def _over(self, network: nn.Module) -> Segmentor:
-        return MonaiSegmentor(network, self.config.data)
+        return segmentor_of(self.config, network, self.prepared.table, self.prepared.channels)
 
     def _fit(self, name: str, stage: Stage, arrays: Sequence[str], progress: Progress) -> None:
         self.bench.fit(name, stage, arrays, self._training, self._validation, progress)
@@ -285,7 +337,7 @@ class _Run:
     def _spec(self, temperature: Temperature, competence: tuple[Scaling, ...]) -> ModelSpec:
         return ModelSpec(
             name=self.bench.folder.parent.name,
-            config=self.config,
+            config=self.config.without_paths(),
             table=self.prepared.table,
             experts=self.prepared.experts,
             channels=self.prepared.channels,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.deferral.config import FACTORY
+from napari_deferredseg.deferral.trust import trust
 
 if TYPE_CHECKING:
     from napari_deferredseg.usecases.project import Project
@@ -122,6 +125,21 @@ def add_model(project: Project, folder: Path) -> Known:
     except OSError as error:
         raise InputError(f"{target} cannot be written: {error.strerror or error}; free some space") from None
     return describe_model(target)
+
+
+def trust_factory(factory: str) -> None:
+    """Allow models to run this factory of networks, "package.module:name", on this computer.
+
+    Raises
+    ------
+    InputError
+        It is no such name, or the settings of this user cannot be written.
+    """
+    if not re.fullmatch(FACTORY, factory):
+        raise InputError(
+            f"{factory!r} names no factory of networks; write package.module:name, as the model's line does"
+        )
+    trust(factory)
 
 
 def _in(folder: Path, *, shipped: bool) -> list[Known]:

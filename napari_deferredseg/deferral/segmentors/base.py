@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import silent
 
 if TYPE_CHECKING:
@@ -53,3 +54,19 @@ class Segmentor(Protocol):
             The volume has another number of channels than the segmentor learned from.
         """
         ...
+
+
+def require_channels(volume: Volume, wanted: int) -> None:
+    """Check that a volume has as many channels as a segmentor learned from.
+
+    Raises
+    ------
+    InputError
+        It has more or fewer.
+    """
+    count = len(volume.array) if volume.array.ndim == 4 else 1
+    if count != wanted:
+        raise InputError(
+            f"{volume.source}: has {count} channels, the segmentor learned from {wanted}; give the same images that it "
+            "learned from"
+        )

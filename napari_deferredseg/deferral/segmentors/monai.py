@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.deferral.inference import over_volume
 from napari_deferredseg.deferral.prepared import prepared_image
+from napari_deferredseg.deferral.segmentors.base import require_channels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +30,9 @@ class MonaiSegmentor:
 
     network: nn.Module
     data: DataConfig
+    channels: int
 
     def segment(self, volume: Volume, device: torch.device, progress: Progress = silent) -> NDArray[np.float32]:
         """Logits (C, z, y, x) on the model's grid."""
+        require_channels(volume, self.channels)
         return over_volume(self.network, prepared_image(volume, self.data), self.data, device, progress)

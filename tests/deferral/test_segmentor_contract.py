@@ -1,0 +1,147 @@
+"""What every segmentor promises; a new adapter joins by one line in `SEGMENTORS`."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.geometry import Geometry
+from napari_deferredseg.core.volume import Volume
+from napari_deferredseg.deferral.config import DataConfig, ModuleConfig, NetworkConfig, View
+from napari_deferredseg.deferral.grids import model_geometry
+from napari_deferredseg.deferral.networks import build_network
+from napari_deferredseg.deferral.segmentors.module import ModuleSegmentor
+from napari_deferredseg.deferral.segmentors.monai import MonaiSegmentor
+
+if TYPE_CHECKING:
+    from napari_deferredseg.deferral.segmentors.base import Segmentor
+
+CPU = torch.device("cpu")
+CLASSES = 3
+SMALL = {"channels": [4, 8], "strides": [2], "num_res_units": 0}
+COARSE = (2.0, 3.0, 2.5)
+MiB = 2**20
+
+
+class Foreign(nn.Module):
+    """Somebody's network: several outputs, its classes in another order than the table's."""
+
+    def __init__(self, dims: int) -> None:
+        super().__init__()
+        convolution = nn.Conv2d if dims == 2 else nn.Conv3d
+        self.first = convolution(1, 4, 3, padding=1)
+        self.last = convolution(4, CLASSES, 1)
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found = self.last(self.first(image).relu())
+        return found, found * 0
+
+
+def monai(dims: int, spacing) -> MonaiSegmentor:
+    data = DataConfig(spatial_dims=dims, patch=(16,) * dims, spacing_mm=spacing)
+    return MonaiSegmentor(build_network(NetworkConfig(arguments=SMALL), dims, 1, CLASSES).eval(), data, 1)
+
+
+def module(dims: int, spacing) -> ModuleSegmentor:
+    config = ModuleConfig(
+        kind="module",
+        factory="a:b",
+        labels=("spleen", "liver"),
+        view=View(spatial_dims=dims, patch=(16,) * dims, spacing_mm=(1.5, 1.5, 1.5)),
+    )
+    return ModuleSegmentor(Foreign(dims).eval(), config, (2, 1), spacing)
+
+
+SEGMENTORS = {"monai": monai, "module": module}
+
+
+@pytest.fixture(params=[(name, dims) for name in SEGMENTORS for dims in (2, 3)], ids=lambda x: f"{x[0]}-{x[1]}d")
+def make(request):
+    name, dims = request.param
+
+    def made(spacing=None) -> Segmentor:
+        torch.manual_seed(0)
+        return SEGMENTORS[name](dims, spacing)
+
+    return made
+
+
+def scan(shape=(7, 30, 22), seed=0, spacing=(1.0, 1.5, 2.0)) -> Volume:
+    array = np.random.default_rng(seed).normal(40, 20, shape).astype(np.float32)
+    return Volume(array, Geometry(shape=shape, spacing=spacing), "made")
+
+
+@pytest.mark.parametrize("spacing", [None, COARSE])
+def test_one_finite_map_a_class_on_the_model_s_grid(make, spacing):
+    volume = scan()
+    found = make(spacing).segment(volume, CPU)
+    assert found.shape == (CLASSES, *model_geometry(volume.geometry, spacing).shape)
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+
+
+def test_the_volume_is_not_changed(make):
+    volume = scan()
+    before = volume.array.copy()
+    make().segment(volume, CPU)
+    np.testing.assert_array_equal(volume.array, before)
+
+
+def test_the_same_volume_gets_the_same_logits_whatever_ran_before(make):
+    segmentor = make()
+    first = segmentor.segment(scan(), CPU)
+    segmentor.segment(scan((3, 40, 17), seed=5), CPU)
+    np.testing.assert_array_equal(segmentor.segment(scan(), CPU), first)
+
+
+def test_a_single_slice_and_a_thin_volume_can_be_segmented(make):
+    for shape in ((1, 20, 20), (2, 9, 40)):
+        assert make().segment(scan(shape), CPU).shape == (CLASSES, *shape)
+
+
+def test_batches_do_not_mix_what_lies_in_them(make, monkeypatch):
+    """However many windows go through the network at once, the logits are the same but for rounding."""
+    from napari_deferredseg.deferral import inference
+
+    volume = scan((9, 40, 33))
+    many = make().segment(volume, CPU)
+    monkeypatch.setattr(inference, "WINDOWS", 1)
+    monkeypatch.setattr(inference, "SLICES", 2)
+    np.testing.assert_allclose(make().segment(volume, CPU), many, atol=1e-4)
+
+
+def test_a_wrong_number_of_channels_is_a_line(make):
+    two = Volume(
+        np.zeros((2, 4, 20, 20), np.float32), Geometry(shape=(4, 20, 20), spacing=(1, 1, 1)), "two", ("a", "b")
+    )
+    with pytest.raises(InputError, match="has 2 channels"):
+        make().segment(two, CPU)
+
+
+def test_every_weight_is_in_the_network_and_moves_with_it(make):
+    segmentor = make()
+    whole = segmentor.segment(scan(), CPU)
+    for weight in segmentor.network.parameters():
+        weight.data.mul_(2)
+    assert not np.array_equal(segmentor.segment(scan(), CPU), whole)
+    segmentor.network.to("meta")
+    assert {p.device.type for p in segmentor.network.parameters()} == {"meta"}
+
+
+def test_memory_grows_no_faster_than_the_logits(make):
+    volume = scan((24, 96, 96), spacing=(1.0, 1.0, 1.0))
+    segmentor = make()
+    segmentor.segment(scan(), CPU)
+    tracemalloc.start()
+    try:
+        found = segmentor.segment(volume, CPU)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * found.nbytes + 4 * MiB
