@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import minimize
-from scipy.special import expit, log_softmax, logsumexp
+from scipy.special import expit, log_softmax
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,16 +22,25 @@ SHARPNESS, GROWTH = (0.02, 20.0), (0.0, 20.0)
 
 
 class Scaling(BaseModel):
-    """Platt scaling of a logit: sigmoid(slope * logit + offset)."""
+    """Platt scaling (Platt 1999) of an agent's logit whose slope and offset depend on the AI's doubt.
+
+    sigmoid((slope + slope_in_doubt * d) * logit + offset + offset_in_doubt * d), where d is the entropy of the AI's
+    probabilities, 0 to 1: nearly all voxels are easy, and a scaling that is right for them need not be right where
+    somebody is asked.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     slope: float = 1.0
     offset: float = 0.0
+    slope_in_doubt: float = 0.0
+    offset_in_doubt: float = 0.0
 
-    def __call__(self, logits: Array) -> NDArray[np.float32]:
-        """Calibrated probabilities of logits of any shape."""
-        return np.asarray(expit(self.slope * logits.astype(np.float32) + self.offset), np.float32)
+    def __call__(self, logits: Array, doubt: Array) -> NDArray[np.float32]:
+        """Calibrated probabilities of logits, and the AI's doubt at the same voxels, of any shape."""
+        x, d = logits.astype(np.float32), doubt.astype(np.float32)
+        z = (self.slope + self.slope_in_doubt * d) * x + self.offset + self.offset_in_doubt * d
+        return np.asarray(expit(z), np.float32)
 
 
 class Temperature(BaseModel):
@@ -91,21 +100,22 @@ def fit_temperature(samples: Iterable[tuple[Array, Array]]) -> Temperature:
     return Temperature(sharpness=float(found[0]), growth=float(found[1]))
 
 
-def fit_scaling(logits: Array, right: Array) -> Scaling:
-    """Platt scaling (Platt 1999) of logits (n,) towards `right` (n,) bool; shrunk towards leaving them as they are."""
+def fit_scaling(logits: Array, doubt: Array, right: Array) -> Scaling:
+    """Scale logits (n,), with the AI's doubt (n,) 0..1, towards `right` (n,) bool; few are left nearly as they are."""
     if not len(logits):
         return Scaling()
-    x, u = logits.astype(np.float64), right.astype(np.float64)
+    x, d, u = (v.astype(np.float64) for v in (logits, doubt, right))
+    terms, start = np.stack([x, np.ones_like(x), d * x, d]), np.array([1.0, 0.0, 0.0, 0.0])
 
     def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        z = w[0] * x + w[1]
+        z = w @ terms
         error = (expit(z) - u) / len(x)
-        drift = np.array([w[0] - 1.0, w[1]]) / len(x)
-        value = float((logsumexp([np.zeros_like(z), z], axis=0) - u * z).mean() + 0.5 * len(x) * drift @ drift)
-        return value, np.array([error @ x, error.sum()]) + drift
+        drift = (w - start) / len(x)
+        value = float((np.logaddexp(0, z) - u * z).mean() + 0.5 * len(x) * drift @ drift)
+        return value, terms @ error + drift
 
-    slope, offset = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B").x
-    return Scaling(slope=float(slope), offset=float(offset))
+    slope, offset, slope_in_doubt, offset_in_doubt = minimize(loss, start, jac=True, method="L-BFGS-B").x.tolist()
+    return Scaling(slope=slope, offset=offset, slope_in_doubt=slope_in_doubt, offset_in_doubt=offset_in_doubt)
 
 
 def voxels_of_each(cases: int) -> int:

@@ -10,7 +10,7 @@ from monai.inferers import sliding_window_inference
 from scipy.special import expit, softmax
 
 from napari_deferredseg.core.progress import silent
-from napari_deferredseg.deferral.maps import Maps
+from napari_deferredseg.deferral.maps import Maps, entropy_of
 from napari_deferredseg.deferral.networks import Routing
 
 if TYPE_CHECKING:
@@ -87,10 +87,12 @@ def routed_maps(
     scaled = spec.temperature(logits)
     scores, competence, defer = route_volume(router, image, scaled, spec.config.data, device, progress)
     agents = len(spec.experts) + 1
+    probability = softmax(scaled, axis=0)
+    doubt = entropy_of(probability)
     return Maps(
         raw_probability=softmax(logits.astype(np.float32), axis=0),
-        probability=softmax(scaled, axis=0),
-        competence=np.stack([spec.competence[a](competence[0, a].numpy()) for a in range(agents)]),
+        probability=probability,
+        competence=np.stack([spec.competence[a](competence[0, a].numpy(), doubt) for a in range(agents)]),
         shares=softmax(scores[0].numpy(), axis=0),
         learned_defer=defer[0, 0].sigmoid().numpy(),
     )

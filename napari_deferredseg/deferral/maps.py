@@ -11,6 +11,8 @@ from scipy.special import entr
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_deferredseg.core.volume import Array
+
 
 @dataclass(frozen=True)
 class Maps:
@@ -37,5 +39,10 @@ class Maps:
     @property
     def entropy(self) -> NDArray[np.float32]:
         """Entropy of the calibrated probabilities, divided by that of C equal classes: (z, y, x), 0 to 1."""
-        total = entr(self.probability).sum(axis=0) / np.log(len(self.probability))
-        return np.asarray(np.clip(total, 0, 1), np.float32)
+        return entropy_of(self.probability)
+
+
+def entropy_of(probability: Array) -> NDArray[np.float32]:
+    """Entropy of probabilities (C, z, y, x), divided by that of C equal classes: (z, y, x), 0 to 1."""
+    total = entr(probability).sum(axis=0) / np.log(len(probability))
+    return np.asarray(np.clip(total, 0, 1), np.float32)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lightning.pytorch import seed_everything
+from scipy.special import softmax
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, silent
@@ -26,6 +27,7 @@ from napari_deferredseg.deferral.card import write_card
 from napari_deferredseg.deferral.fitting import Bench
 from napari_deferredseg.deferral.inference import over_volume, route_volume
 from napari_deferredseg.deferral.judging import keep_logits
+from napari_deferredseg.deferral.maps import entropy_of
 from napari_deferredseg.deferral.model import (
     CARD,
     CONFIG,
@@ -317,12 +319,12 @@ class _Run:
     def _competence(self, router: Router) -> tuple[Scaling, ...]:
         """Scaling of each agent's one-versus-all logits on validation cases, half of the voxels where the AI doubts."""
         agents, count = len(self.prepared.experts) + 1, voxels_of_each(len(self._validation))
-        logits: list[list[Array]] = [[] for _ in range(agents)]
-        right: list[list[Array]] = [[] for _ in range(agents)]
+        seen: list[list[tuple[Array, Array, Array]]] = [[] for _ in range(agents)]
         for case in self._validation:
             image, scaled = case.load("image"), case.load("scaled")
             own = route_volume(router, image, scaled, self.config.data, self.bench.device).competence
             doubtful = margin_of(scaled.astype(np.float32)) < DOUBT
+            doubt = entropy_of(softmax(scaled.astype(np.float32), axis=0)).ravel()
             for agent, (is_right, valid) in enumerate(_agents(case)):
                 index = np.concatenate(
                     [
@@ -330,9 +332,8 @@ class _Run:
                         sample_voxels(valid & doubtful, self.seed, count // 2),
                     ]
                 )
-                logits[agent].append(own[0, agent].numpy().ravel()[index])
-                right[agent].append(is_right.ravel()[index])
-        return tuple(fit_scaling(np.concatenate(x), np.concatenate(u)) for x, u in zip(logits, right, strict=True))
+                seen[agent].append((own[0, agent].numpy().ravel()[index], doubt[index], is_right.ravel()[index]))
+        return tuple(fit_scaling(*map(np.concatenate, zip(*parts, strict=True))) for parts in seen)
 
     def _spec(self, temperature: Temperature, competence: tuple[Scaling, ...]) -> ModelSpec:
         return ModelSpec(

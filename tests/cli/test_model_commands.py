@@ -55,6 +55,30 @@ def test_a_model_is_added_listed_shown_and_refused_twice(type_in, unread, tiny_m
     assert "tiny" not in type_in("model", "list", "-p", unread.folder).out
 
 
+def test_code_of_others_is_allowed_by_its_full_name(type_in, tmp_path, monkeypatch):
+    from napari_deferredseg.deferral.trust import trusted
+
+    for name in ("XDG_CONFIG_HOME", "HOME", "APPDATA", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path))
+    assert type_in("model", "trust", "nets.good:Net").code == 0
+    assert type_in("model", "trust", "nets.other:make").code == 0
+    said = type_in("model", "trust", "nets.bad")
+    assert (said.code, len(said.err.splitlines())) == (1, 1)
+    assert trusted() == ("nets.good:Net", "nets.other:make")
+
+
+def test_a_budget_of_many_volumes_needs_a_model_that_fixed_it(run, type_in, readers):
+    said = run("--budget", "7%", "--mode", "fixed_threshold")
+    assert said.code == 1
+    assert "2 % of predicted foreground" in said.err
+    files = readers.files
+    masks = ("--labels", files.labels[0], "--labels", files.labels[1], "--mode", "fixed_threshold")
+    said = type_in("run", files.volume, "-p", readers.folder, *masks)
+    assert (said.code, len(said.err.splitlines())) == (1, 1)
+    assert "fixed no thresholds" in said.err
+    assert regions_of(readers) == []
+
+
 def test_without_a_mapping_nothing_learned_is_used(run, readers):
     said = run("--budget", "4", "--unit", "regions")
     assert said.code == 0, said.err

@@ -59,18 +59,19 @@ def test_scaling_the_logits_scales_the_temperature(scale, seed):
 def test_no_voxels_leave_everything_as_it_is():
     assert fit_temperature([]) == Temperature(sharpness=1, growth=0)
     assert fit_temperature([(np.zeros((0, 2)), np.zeros(0))]) == Temperature()
-    assert fit_scaling(np.zeros(0), np.zeros(0)) == Scaling(slope=1, offset=0)
+    assert fit_scaling(np.zeros(0), np.zeros(0), np.zeros(0)) == Scaling()
+    assert Scaling()(np.array([0.7]), np.array([0.3]))[0] == pytest.approx(expit(0.7))
 
 
 @settings(deadline=None, max_examples=15)
-@given(slope=st.floats(0.1, 3), offset=st.floats(-2, 2), seed=st.integers(0, 1000))
-def test_finds_the_slope_and_offset_that_were_there(slope, offset, seed):
+@given(slope=st.floats(0.1, 3), offset=st.floats(-2, 2), in_doubt=st.floats(-1, 1), seed=st.integers(0, 1000))
+def test_finds_the_slope_and_offset_that_were_there(slope, offset, in_doubt, seed):
     rng = np.random.default_rng(seed)
-    logits = rng.normal(0, 2, N)
-    right = rng.random(N) < expit(slope * logits + offset)
-    found = fit_scaling(logits, right)
-    assert found.slope == pytest.approx(slope, rel=0.1, abs=0.05)
-    assert found.offset == pytest.approx(offset, abs=0.12)
+    logits, doubt = rng.normal(0, 2, N), rng.random(N)
+    true = Scaling(slope=slope, offset=offset, slope_in_doubt=in_doubt, offset_in_doubt=-in_doubt)
+    found = fit_scaling(logits, doubt, rng.random(N) < true(logits, doubt))
+    x, d = np.meshgrid(np.linspace(-3, 3, 13), np.linspace(0, 1, 5))
+    assert found(x, d) == pytest.approx(true(x, d), abs=0.05)
 
 
 @settings(deadline=None)
@@ -80,23 +81,24 @@ def test_finds_the_slope_and_offset_that_were_there(slope, offset, seed):
 )
 def test_scaled_probabilities_have_the_mean_of_the_outcomes_and_their_order(logits, draw):
     x = np.array(logits)
+    d = np.full(len(x), 0.5)
     right = np.array([draw.random() < 0.6 for _ in logits])
-    found = fit_scaling(x, right)
-    p = found(x)
+    found = fit_scaling(x, d, right)
+    p = found(x, d)
     assert p.dtype == np.float32
     assert ((p >= 0) & (p <= 1)).all()
     # The optimum's gradient in the offset: the shrinkage pulls by no more than the offset itself.
     assert abs((p - right).sum()) == pytest.approx(abs(found.offset), abs=0.05)
-    if found.slope > 0:
+    if found.slope + 0.5 * found.slope_in_doubt > 0:
         order = np.argsort(x)
         assert (np.diff(p[order]) >= 0).all()
 
 
 def test_few_readings_move_the_scale_little_and_one_sided_ones_stay_finite():
-    few = fit_scaling(np.array([2.0, 3.0]), np.array([True, True]))
+    few = fit_scaling(np.array([2.0, 3.0]), np.zeros(2), np.array([True, True]))
     assert few.slope == pytest.approx(1, abs=0.3)
-    many = fit_scaling(np.full(5000, 2.0), np.ones(5000, np.bool_))
-    assert 0.99 < many(np.array([2.0]))[0] < 1
+    many = fit_scaling(np.full(5000, 2.0), np.zeros(5000), np.ones(5000, np.bool_))
+    assert 0.99 < many(np.array([2.0]), np.zeros(1))[0] < 1
 
 
 @given(size=st.integers(0, 500), share=st.floats(0, 1), count=st.integers(1, 100), seed=st.integers(0, 99))
