@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.records import State
 from napari_deferredseg.usecases.defer import ROUTER, Target, defer_drawn, defer_region
 from napari_deferredseg.widgets.case_layers import reader_colors
 from napari_deferredseg.widgets.panel import Choice, NoteField, Panel, listen, swatch
@@ -22,6 +25,13 @@ if TYPE_CHECKING:
     from napari_deferredseg.widgets.stage import Stage
 
 DRAWN = "New region"
+STANDING = {
+    State.OPEN: ", not started yet",
+    State.CLAIMED: ", who has started on it",
+    State.SKIPPED: ", who put it off",
+    State.SUBMITTED: ", done",
+    State.SETTLED: ", done",
+}
 PICK_WHILE_READING = "To pick a region, first click the layer <b>Regions by reader</b> in napari's list. Or draw one."
 
 
@@ -38,6 +48,9 @@ class DeferPanel(Panel):
         self.to = Choice()
         self.note = NoteField("Note: look at what? (no patient names)")
         self.send = QPushButton("Defer to expert")
+        self.declined = QLabel()
+        self.declined.setWordWrap(True)
+        self.declined.setTextFormat(Qt.TextFormat.RichText)
         row = QHBoxLayout()
         row.addWidget(QLabel("To"))
         row.addWidget(self.to, 1)
@@ -46,8 +59,10 @@ class DeferPanel(Panel):
         self.body.addLayout(row)
         self.body.addWidget(self.note)
         self.body.addWidget(self.send)
+        self.body.addWidget(self.declined)
         self.finish_layout()
         self._drawn: Labels | None = None
+        self._names: dict[str, str] = {}
         self.draw.toggled.connect(self._toggle_drawing)
         self.send.clicked.connect(lambda: self.stage.attempt(self.defer))
         listen(self, stage.events.picked, self._show)
@@ -55,8 +70,11 @@ class DeferPanel(Panel):
         listen(self, stage.session.events.case, self._forget_drawing)
         listen(self, stage.session.events.reading, lambda: self._show(self.stage.picked))
         listen(self, stage.viewer.layers.events.removed, self._on_removed)
+        listen(self, stage.events.lists, self._on_lists)
+        self.declined.linkActivated.connect(self._look_at)
         self._list_targets()
         self._show(stage.picked)
+        self._on_lists()
 
     def defer(self) -> None:
         """Send the region to whom was chosen. InputError when there is none, or somebody is reading it."""
@@ -76,7 +94,8 @@ class DeferPanel(Panel):
             number = self.stage.picked.region.number
         self.note.clear()
         self.session.events.worklist.emit()
-        self.stage.events.message.emit(f"Region {number} now waits for {held.reader or 'group ' + str(held.group)}.")
+        who = self._names.get(held.reader or "", held.reader or f"group {held.group}")
+        self.stage.events.message.emit(f"Region {number} now waits for {who}.")
 
     def _show(self, item: WorkItem | None) -> None:
         if self._drawn is not None:
@@ -85,16 +104,39 @@ class DeferPanel(Panel):
             reading = self.session.reading is not None
             self.what.setText(PICK_WHILE_READING if reading else "Click a region in the picture, or draw one.")
         else:
-            names = ", ".join(self._need_case().prediction.table.name(v) for v in item.region.labels)
-            holder = item.assignment.reader or f"group {item.assignment.group}"
-            state = item.assignment.state.value
-            self.what.setText(f"<b>Region {item.region.number}</b>: {names}. Now with {holder}, {state}.")
+            about = ", ".join(self._need_case().prediction.table.name(v) for v in item.region.labels)
+            self.what.setText(f"<b>Region {item.region.number}</b>: {escape(about)}. {escape(self._standing(item))}")
+
+    def _standing(self, item: WorkItem) -> str:
+        """Who has a region, in a sentence."""
+        held = item.assignment
+        who = self._names.get(held.reader or held.holder or "", held.reader or f"group {held.group}")
+        if held.state is State.DECLINED:
+            return f"Declined by {who} ({held.reason}): with nobody until you send it to somebody."
+        return f"With {who}{STANDING.get(held.state, '')}."
+
+    def _on_lists(self) -> None:
+        """Say how the picked region stands now, and which ones were declined."""
+        picked = self.stage.picked
+        now = None if picked is None else next((x for x in self.stage.items if x.region.id == picked.region.id), None)
+        if now is not None and now != picked:
+            self.stage.pick(now)
+        waiting = [x for x in self.stage.items if x.assignment.state is State.DECLINED]
+        links = [f'<a href="{escape(x.region.id)}">region {x.region.number}</a>' for x in waiting]
+        self.declined.setText(f"Declined, so with nobody: {', '.join(links)}." if links else "")
+        self.declined.setVisible(bool(links))
+
+    def _look_at(self, region_id: str) -> None:
+        item = next((x for x in self.stage.items if x.region.id == region_id), None)
+        if item is not None:
+            self.stage.look_at(item)
 
     def _list_targets(self) -> None:
         self.to.clear()
         project = self.session.project
         self.to.addItem("whoever has room and knows it", ROUTER)
         readers = project.store.readers() if project is not None else []
+        self._names = {reader.login: reader.name for reader in readers}
         colors = reader_colors(readers)
         for reader in readers:
             self.to.addItem(swatch(colors[reader.login]), reader.name, Target(reader=reader.login))

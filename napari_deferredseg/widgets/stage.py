@@ -335,6 +335,12 @@ class Stage:
             self.layers.outlines.pick(item)
         self.events.picked.emit(item)
 
+    def look_at(self, item: WorkItem) -> None:
+        """Pick a region and bring it into view; while another one is being read the picture stays."""
+        self.pick(item)
+        if self.session.reading is None:
+            self._jump(item)
+
     def _finish_with(self, action: Callable[[], Any], said: str) -> None:
         reading = self.session.reading
         if reading is None:

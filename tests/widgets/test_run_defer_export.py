@@ -94,3 +94,27 @@ def test_deferring_while_drawing_or_reading(desk):
     assert [x.assignment.group for x in new] == ["abdomen"]
     assert "New region" not in desk.viewer.layers
     assert desk.number == 1
+
+
+def test_what_was_declined_is_found_and_sent_to_somebody_else(desk):
+    desk.sit_down()
+    defer = desk.panels["defer"]
+    assert not defer.declined.isVisible()
+    desk.open_row(2)
+    desk.stage.decline("no contrast phase")
+    desk.settle()
+    assert "region 2" in defer.declined.text()
+    item = next(x for x in desk.stage.items if x.region.number == 2)
+    desk.session.leave()
+    defer.declined.linkActivated.emit(item.region.id)
+    assert desk.stage.picked == item
+    said = defer.what.text()
+    assert "Region 2" in said
+    assert "Declined by Ada" in said
+    assert "no contrast phase" in said
+    defer.to.setCurrentIndex(defer.to.findText("Ben Okafor"))
+    desk.click(defer.send)
+    desk.settle()
+    assert "now waits for Ben Okafor" in defer.notice.text()
+    assert "With Ben Okafor, not started yet" in defer.what.text()
+    assert not defer.declined.text()
