@@ -71,13 +71,23 @@ def add(
 
 @app.command("trust")
 def trust(
-    factory: Annotated[str, typer.Argument(help="What makes the network, as package.module:name.", metavar="FACTORY")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Model folder; without one, what is allowed is listed.", parser=given_path, metavar="FOLDER"
+        ),
+    ] = None,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Allow it no longer.")] = False,
 ) -> None:
-    """Allow models to run a network of another package on this computer, where you know what it does."""
-    from napari_deferredseg.usecases.models import trust_factory
+    """Allow a model to make its network by code of another package on this computer, where you know what that does."""
+    from napari_deferredseg.usecases.models import trust_model, trusted_calls
 
-    trust_factory(factory)
-    out.print(f"Models may run {factory} on this computer from now on.")
+    if folder is None:
+        for call in trusted_calls():
+            typer.echo(call)
+        return
+    call = trust_model(folder, withdraw=withdraw)
+    out.print(f"{'No longer allowed' if withdraw else 'Allowed'} on this computer: {call}", markup=False)
 
 
 @app.command("show")

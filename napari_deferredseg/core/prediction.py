@@ -18,14 +18,19 @@ class OverThreshold:
 
     Attributes
     ----------
-    budget, share : float
-        Shares, in the same unit, of the validation cases and of this volume.
+    budget : float
+        Share of the validation cases.
     unit : str
-        What they are a share of.
+        What it is a share of.
+    threshold : float
+        Of the deferral map; infinite where nothing was to be deferred.
+    share : float
+        Share of all voxels of this volume, whatever the unit.
     """
 
     budget: float
     unit: Literal["predicted-foreground", "voxels"]
+    threshold: float
     share: float
 
 

@@ -18,29 +18,31 @@ if TYPE_CHECKING:
 
 VOXELS_PER_CASE = 20_000
 VOXELS = 2_000_000
+SLOPE = (0.0, None)
 SHARPNESS, GROWTH = (0.02, 20.0), (0.0, 20.0)
 
 
 class Scaling(BaseModel):
-    """Platt scaling (Platt 1999) of an agent's logit whose slope and offset depend on the AI's doubt.
+    """Platt scaling (Platt 1999) of an agent's logit, one where the AI is sure and another where it doubts.
 
-    sigmoid((slope + slope_in_doubt * d) * logit + offset + offset_in_doubt * d), where d is the entropy of the AI's
-    probabilities, 0 to 1: nearly all voxels are easy, and a scaling that is right for them need not be right where
-    somebody is asked.
+    sigmoid(a * logit + b), where a and b go in a straight line from `slope` and `offset` at no doubt to
+    `slope_in_doubt` and `offset_in_doubt` at full doubt: nearly all voxels are easy, and what is right for them need
+    not be right where somebody is asked. Doubt is the entropy of the AI's probabilities, 0 to 1. Slopes below 0 would
+    turn round what was learned.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    slope: float = 1.0
+    slope: float = Field(default=1.0, ge=0)
     offset: float = 0.0
-    slope_in_doubt: float = 0.0
+    slope_in_doubt: float = Field(default=1.0, ge=0)
     offset_in_doubt: float = 0.0
 
     def __call__(self, logits: Array, doubt: Array) -> NDArray[np.float32]:
         """Calibrated probabilities of logits, and the AI's doubt at the same voxels, of any shape."""
         x, d = logits.astype(np.float32), doubt.astype(np.float32)
-        z = (self.slope + self.slope_in_doubt * d) * x + self.offset + self.offset_in_doubt * d
-        return np.asarray(expit(z), np.float32)
+        sure = self.slope * x + self.offset
+        return np.asarray(expit(sure + d * (self.slope_in_doubt * x + self.offset_in_doubt - sure)), np.float32)
 
 
 class Temperature(BaseModel):
@@ -105,7 +107,8 @@ def fit_scaling(logits: Array, doubt: Array, right: Array) -> Scaling:
     if not len(logits):
         return Scaling()
     x, d, u = (v.astype(np.float64) for v in (logits, doubt, right))
-    terms, start = np.stack([x, np.ones_like(x), d * x, d]), np.array([1.0, 0.0, 0.0, 0.0])
+    sure = 1 - d
+    terms, start = np.stack([sure * x, sure, d * x, d]), np.array([1.0, 0.0, 1.0, 0.0])
 
     def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         z = w @ terms
@@ -114,7 +117,8 @@ def fit_scaling(logits: Array, doubt: Array, right: Array) -> Scaling:
         value = float((np.logaddexp(0, z) - u * z).mean() + 0.5 * len(x) * drift @ drift)
         return value, terms @ error + drift
 
-    slope, offset, slope_in_doubt, offset_in_doubt = minimize(loss, start, jac=True, method="L-BFGS-B").x.tolist()
+    found = minimize(loss, start, jac=True, bounds=2 * (SLOPE, (None, None)), method="L-BFGS-B").x.tolist()
+    slope, offset, slope_in_doubt, offset_in_doubt = found
     return Scaling(slope=slope, offset=offset, slope_in_doubt=slope_in_doubt, offset_in_doubt=offset_in_doubt)
 
 

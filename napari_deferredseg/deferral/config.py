@@ -95,11 +95,14 @@ class ModuleConfig(Section):
 
     @model_validator(mode="after")
     def _labels_fit(self) -> Self:
-        if len(set(self.labels)) < len(self.labels):
+        if len({name.casefold() for name in self.labels}) < len(self.labels):
             raise ValueError("labels has a name twice")
         if self.output == "foreground-logit" and len(self.labels) > 1:
             raise ValueError("labels names several, one foreground-logit has one")
         return self
+
+
+KINDS: dict[str, type[Section]] = {"monai": TrainedSegmentor, "module": ModuleConfig}
 
 
 class LossWeights(Section):
@@ -199,7 +202,11 @@ def _from_here(config: TrainConfig, folder: Path) -> TrainConfig:
 
 def _field_and_values(error: ValidationError) -> str:
     first = error.errors()[0]
-    where = ".".join(str(x) for x in first["loc"]) or "the file"
+    where = ".".join(str(x) for x in first["loc"] if x not in KINDS) or "the file"
+    if first["type"].startswith("union_tag"):
+        return f"{where}.kind is missing or unknown: write one of {', '.join(KINDS)}"
+    if first["type"] == "missing":
+        return f"{where} is missing: it has no default"
     if first["type"] == "extra_forbidden":
         return f"{where} is no setting; settings there: {', '.join(_settings(first['loc'][:-1]))}"
     return f"{where} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
@@ -208,5 +215,6 @@ def _field_and_values(error: ValidationError) -> str:
 def _settings(place: tuple[int | str, ...]) -> list[str]:
     section: Any = TrainConfig
     for name in place:
-        section = section.model_fields[str(name)].annotation
+        if name != "segmentor":  # its kind comes next
+            section = KINDS.get(str(name)) or section.model_fields[str(name)].annotation
     return sorted(section.model_fields)

@@ -79,22 +79,16 @@ def _prediction(maps: Maps, volume: Volume, spec: ModelSpec, mark: str) -> Predi
         },
         experts=spec.experts,
         gain=np.stack([resampled(g, shape).astype(np.float16) for g in gain]),
-        over_thresholds=over_thresholds(maps, defer, spec, grid),
+        over_thresholds=over_thresholds(defer, spec, grid),
     )
 
 
-def over_thresholds(
-    maps: Maps, defer: NDArray[np.float32], spec: ModelSpec, geometry: Geometry
-) -> tuple[OverThreshold, ...]:
+def over_thresholds(defer: NDArray[np.float32], spec: ModelSpec, geometry: Geometry) -> tuple[OverThreshold, ...]:
     """How much of a volume the thresholds of the policy defer, smoothed as it was for validation."""
     policy = spec.config.policy
     smoothed = smooth(defer, geometry.spacing_zyx, policy.smoothing_mm)
-    foreground = np.count_nonzero(maps.probability.argmax(axis=0))
-    count = foreground if policy.unit == "predicted-foreground" else defer.size
     return tuple(
-        OverThreshold(
-            budget=b.budget, unit=policy.unit, share=np.count_nonzero(smoothed >= b.threshold) / max(count, 1)
-        )
+        OverThreshold(b.budget, policy.unit, b.threshold, np.count_nonzero(smoothed >= b.threshold) / smoothed.size)
         for b in spec.policy.budgets
     )
 

@@ -116,10 +116,15 @@ def save_model(model: DeferralModel, folder: Path, card: str) -> None:
     tensors: dict[str, Tensor] = {}
     for part, module in (("segmentor", model.segmentor.network), ("router", model.router)):
         if module is not None:
-            tensors |= {f"{part}.{k}": v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+            tensors |= {f"{part}.{k}": v for k, v in weights_of(module).items()}
     save_file(tensors, folder / WEIGHTS)
     (folder / CONFIG).write_text(model.spec.model_dump_json(indent=1), encoding="utf-8")
     (folder / CARD).write_text(card, encoding="utf-8")
+
+
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    """Copy of all weights; those that two layers share are there twice, since safetensors knows no sharing."""
+    return {k: v.detach().cpu().contiguous().clone() for k, v in network.state_dict().items()}
 
 
 def read_spec(folder: Path) -> ModelSpec:
@@ -165,7 +170,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def load_model(folder: Path) -> DeferralModel:
-    """Read a model folder. Weights are safetensors: nothing in the folder is ever executed.
+    """Read a model folder. Weights are safetensors; code that it names runs only where somebody allowed that here.
 
     Raises
     ------
@@ -174,7 +179,7 @@ def load_model(folder: Path) -> DeferralModel:
     """
     spec = read_spec(folder)
     if spec.config.segmentor.kind == "module":
-        require_trusted(spec.config.segmentor.factory, f"{folder}: the model")
+        require_trusted(spec.config.segmentor, folder)
     network, router = new_networks(spec.config, spec.channels, spec.classes, len(spec.experts))
     path = folder / WEIGHTS
     try:

@@ -43,7 +43,7 @@ def build_network(config: NetworkConfig, spatial_dims: int, in_channels: int, ou
     try:
         network: nn.Module = kind(**given, **config.arguments)
     except Exception as error:
-        raise InputError(f"network.arguments of {config.name}: {_first_line(error)}") from None
+        raise InputError(f"network.arguments of {config.name}: {first_line(error)}") from None
     return network
 
 
@@ -59,7 +59,7 @@ def try_network(network: nn.Module, name: str, in_channels: int, out_channels: i
         with torch.inference_mode():
             found = network.eval()(torch.zeros(1, in_channels, *patch))
     except Exception as error:
-        raise InputError(f"network {name} cannot take a patch of {list(patch)} voxels: {_first_line(error)}") from None
+        raise InputError(f"network {name} cannot take a patch of {list(patch)} voxels: {first_line(error)}") from None
     finally:
         network.train()
     shape = getattr(found, "shape", None)
@@ -71,7 +71,8 @@ def try_network(network: nn.Module, name: str, in_channels: int, out_channels: i
         )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """First line of what an error says, or its kind."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 

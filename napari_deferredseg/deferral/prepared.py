@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ class PreparedCase:
 
     def volume(self) -> Volume:
         """Read the image as it is stored, on its own grid."""
-        return read_volume(self.files[0]) if len(self.files) == 1 else read_channels(self.files)
+        return _read_image(self.files)
 
     def load(self, name: str) -> Array:
         """Return an array, mapped from disk.
@@ -64,8 +65,14 @@ class PreparedCase:
         return (self.folder / f"{name}.npy").exists()
 
     def save(self, name: str, array: Array) -> None:
-        """Keep an array."""
-        np.save(self.folder / f"{name}.npy", array, allow_pickle=False)
+        """Keep an array, whole or not at all."""
+        unfinished = self.folder / f"{name}.part.npy"
+        np.save(unfinished, array, allow_pickle=False)
+        unfinished.replace(self.folder / f"{name}.npy")
+
+    def forget(self, name: str) -> None:
+        """Keep an array no longer."""
+        (self.folder / f"{name}.npy").unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -117,7 +124,7 @@ def prepare(
     digest = hashlib.blake2b(digest_size=16)
     for done, (split, number, case) in enumerate(listed):
         progress(done / len(listed), f"reading case {done + 1} of {len(listed)}")
-        volume = _read_image(case)
+        volume = _read_image(case.image)
         count = volume.array.shape[0] if volume.array.ndim == 4 else 1
         if channels not in (0, count):
             raise InputError(f"{case.image[0]}: has {count} channels, {channels} were expected; give all images alike")
@@ -132,7 +139,7 @@ def prepare(
         found.append(prepared)
     for split in (s for s in SPLITS if s not in splits):
         for case in datalist.split(split):
-            seen.add(_read_image(case), split, case)
+            seen.add(_read_image(case.image), split, case)
     return Prepared(tuple(found), experts, table, channels, digest.hexdigest())
 
 
@@ -175,8 +182,8 @@ def _table(datalist: Datalist, cases: Sequence[DataCase]) -> LabelTable:
     return table.completed(())
 
 
-def _read_image(case: DataCase) -> Volume:
-    return read_volume(case.image[0]) if len(case.image) == 1 else read_channels(case.image)
+def _read_image(files: Sequence[Path]) -> Volume:
+    return read_volume(files[0]) if len(files) == 1 else read_channels(files)
 
 
 def _write(
@@ -201,7 +208,9 @@ def _write(
     digest.update(reference.data)
     stamp = json.dumps([digest.hexdigest(), config.model_dump(mode="json"), table.model_dump(mode="json")])
     if not _is_written(prepared.folder, stamp):
-        prepared.folder.mkdir(parents=True, exist_ok=True)
+        if prepared.folder.exists():
+            shutil.rmtree(prepared.folder)  # with what was said of another case
+        prepared.folder.mkdir(parents=True)
         arrays: dict[str, Array] = {
             "reference": reference,
             "known": known,

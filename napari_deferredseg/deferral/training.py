@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lightning.pytorch import seed_everything
+from safetensors.torch import save
 from scipy.special import softmax
 
 from napari_deferredseg.core.errors import InputError
@@ -37,17 +38,18 @@ from napari_deferredseg.deferral.model import (
     new_networks,
     save_model,
     segmentor_of,
+    weights_of,
 )
 from napari_deferredseg.deferral.networks import try_network
 from napari_deferredseg.deferral.policy import Policy
 from napari_deferredseg.deferral.prepared import prepare
-from napari_deferredseg.deferral.segmentors.module import load_checkpoint
+from napari_deferredseg.deferral.segmentors.module import ModuleSegmentor, load_checkpoint
 from napari_deferredseg.deferral.selection import choose_policy
 from napari_deferredseg.deferral.stages import JointStage, RouterStage, SegmentorStage
 from napari_deferredseg.deferral.track_record import track_records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import torch
@@ -146,22 +148,8 @@ def _workplace(out: Path, config: TrainConfig, seed: int) -> Path:
     """Folder of the unfinished run; another run's is refused."""
     work = out / WORK
     work.mkdir(parents=True, exist_ok=True)
-    content = {"config": config.model_dump(mode="json"), "seed": seed, "checkpoint": _digest_of(config)}
-    if not _same_run(work / RUN, content, "settings"):
-        shutil.rmtree(work / CASES, ignore_errors=True)  # what another segmentor said of them
+    _same_run(work / RUN, {"config": config.model_dump(mode="json"), "seed": seed}, "settings")
     return work
-
-
-def _digest_of(config: TrainConfig) -> str:
-    """Digest of the weights that a segmentor was trained to elsewhere, or nothing."""
-    path = getattr(config.segmentor, "checkpoint", None)
-    if path is None:
-        return ""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); correct segmentor.checkpoint") from None
 
 
 def _data_of(prepared: Prepared) -> dict[str, Any]:
@@ -171,18 +159,15 @@ def _data_of(prepared: Prepared) -> dict[str, Any]:
     return {"digest": prepared.digest, "experts": prepared.experts, "cases": cases}
 
 
-def _same_run(stamp: Path, content: dict[str, Any], what: str) -> bool:
-    """Keep what a run was started with, and say whether it is the same again.
-
-    Another one is refused once something has been fitted.
-    """
+def _same_run(stamp: Path, content: dict[str, Any], what: str, start_anew: Callable[[], None] = lambda: None) -> None:
+    """Keep what a run was started with. Another one starts anew, and is refused once something has been fitted."""
     text = json.dumps(content, sort_keys=True)
-    same = stamp.exists() and stamp.read_text(encoding="utf-8") == text
-    begun = any(stamp.parent.glob("*.safetensors")) or any(stamp.parent.glob("*/*.ckpt"))
-    if begun and not same:
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == text:
+        return
+    if any(stamp.parent.glob("*.safetensors")) or any(stamp.parent.glob("*/*.ckpt")):
         raise InputError(f"{stamp.parent} holds an unfinished run with other {what}: delete it, or give them again")
+    start_anew()
     stamp.write_text(text, encoding="utf-8")
-    return same
 
 
 def _part(progress: Progress, start: float, stop: float) -> Progress:
@@ -203,7 +188,10 @@ class _Run:
         segmentor, router = self._networks()
         config, agents, channels = self.config, len(self.prepared.experts) + 1, self.prepared.channels
         patch, out = config.data.patch, self._classes + (agents if router is None else 0)
-        if config.segmentor.kind == "monai":
+        known = self._over(segmentor)
+        if isinstance(known, ModuleSegmentor):
+            known.try_out()
+        else:
             try_network(segmentor, config.network.name, channels, out, patch)
         if router is not None:
             seen = channels + self._classes + 2
@@ -239,16 +227,26 @@ class _Run:
 
     def _on_frozen(self, network: nn.Module, router: Router, progress: Progress) -> DeferralModel:
         """Fit a router on what a segmentor that was trained elsewhere says."""
-        checkpoint = getattr(self.config.segmentor, "checkpoint", None)
-        if checkpoint is not None:
-            load_checkpoint(network, checkpoint)
         segmentor = self._over(network.to(self.bench.device))
+        ranks.first_then_others(lambda: self._forget_other_logits(network))
         cases = ranks.own_part(self.prepared.cases)
         keep_logits(segmentor, cases, self.bench.device, _part(progress, 0.1, 0.7))
         ranks.wait()
         temperature = self._temperature(self._validation)
         self._scale(self.prepared.cases, temperature)
         return self._routed(segmentor, router, temperature, progress)
+
+    def _forget_other_logits(self, network: nn.Module) -> None:
+        """What another segmentor said of the cases is not mixed with what this one says."""
+
+        def forget() -> None:
+            for case in self.prepared.cases:
+                case.forget("logits")
+
+        settings = self.config.without_paths().segmentor.model_dump(mode="json")
+        weights = hashlib.blake2b(save(weights_of(network)), digest_size=16).hexdigest()
+        said_by = {"settings": settings, "weights": weights}
+        _same_run(self.bench.folder / "segmentor.json", said_by, "weights of the segmentor", forget)
 
     def _routed(
         self, segmentor: Segmentor, router: Router, temperature: Temperature, progress: Progress
@@ -273,7 +271,12 @@ class _Run:
     def _networks(self) -> tuple[nn.Module, Router | None]:
         seed_everything(self.seed, verbose=False)
         config, channels = self.config, self.prepared.channels
-        return new_networks(config, channels, self._classes, len(self.prepared.experts))
+        network, router = new_networks(config, channels, self._classes, len(self.prepared.experts))
+        if config.segmentor.kind == "module":
+            if config.segmentor.checkpoint is None:
+                raise InputError("segmentor.checkpoint is missing: name the file with the network's weights")
+            load_checkpoint(network, config.segmentor.checkpoint)
+        return network, router
 
     def _over(self, network: nn.Module) -> Segmentor:
         return segmentor_of(self.config, network, self.prepared.table, self.prepared.channels)

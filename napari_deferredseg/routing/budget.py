@@ -14,7 +14,7 @@ from napari_deferredseg.core.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_deferredseg.core.prediction import Prediction
+    from napari_deferredseg.core.prediction import OverThreshold, Prediction
 
 Unit = Literal["predicted-foreground", "voxels", "minutes", "regions"]
 
@@ -113,25 +113,43 @@ def most_voxels(prediction: Prediction, budget: Budget) -> int | None:
     Raises
     ------
     InputError
-        It is a share of the predicted foreground and the AI's mask is empty, or the model fixed no threshold for it.
+        As `fixed_for`; or the budget is a share of the predicted foreground and the AI's mask is empty.
     """
     if budget.unit not in SHARES:
         return None
+    if budget.mode == "fixed_threshold":
+        return round(fixed_for(prediction, budget).share * prediction.labels.size)
     voxels = whole(prediction, budget.unit)
     if voxels == 0 and prediction.defer.any():
         raise InputError("the AI's mask is empty: give the budget in regions, minutes or as a share of voxels")
-    if budget.mode == "per_volume_share":
-        return int(budget.amount * voxels + 1e-6)
-    for fixed in prediction.over_thresholds:
-        if fixed.unit == budget.unit and math.isclose(fixed.budget, budget.amount):
-            return int(fixed.share * voxels + 1e-6)
-    raise no_threshold(budget, [(x.budget, x.unit) for x in prediction.over_thresholds])
+    return int(budget.amount * voxels + 1e-6)
 
 
-def no_threshold(budget: Budget, fixed: Sequence[tuple[float, str]]) -> InputError:
-    """Say that a model fixed no threshold for a budget, and for which it did."""
+def fixed_for(prediction: Prediction, budget: Budget) -> OverThreshold:
+    """Find what a model fixed for a budget on its validation cases.
+
+    Raises
+    ------
+    InputError
+        It fixed nothing for this one.
+    """
+    known = [(x.budget, x.unit) for x in prediction.over_thresholds]
+    return prediction.over_thresholds[number_of(budget, known)]
+
+
+def number_of(budget: Budget, fixed: Sequence[tuple[float, str]]) -> int:
+    """Which of the shares, with their units, that a model fixed a threshold for a budget means.
+
+    Raises
+    ------
+    InputError
+        None of them.
+    """
+    for number, (amount, unit) in enumerate(fixed):
+        if unit == budget.unit and math.isclose(amount, budget.amount):
+            return number
     known = ", ".join(f"{amount * 100:g} % of {unit.replace('-', ' ')}" for amount, unit in fixed)
-    return InputError(
+    raise InputError(
         f"no threshold was fixed on validation cases for {budget.amount * 100:g} % of {budget.unit.replace('-', ' ')} "
         f"(there is one for: {known or 'nothing'}); choose one of these, or the share of this volume"
     )

@@ -11,7 +11,7 @@ import numpy as np
 from napari_deferredseg.core.boxes import Box, bounding_box, slices
 from napari_deferredseg.core.records import Region
 from napari_deferredseg.masks.components import Components, components, counted, deepest_index, without_specks
-from napari_deferredseg.routing.budget import Budget, most_voxels
+from napari_deferredseg.routing.budget import Budget, fixed_for, most_voxels
 from napari_deferredseg.routing.cut import cut, smooth_map
 from napari_deferredseg.routing.effort import estimated_minutes
 
@@ -63,7 +63,8 @@ def make_regions(
     sigma_mm : float
         Standard deviation of the smoothing, mm; at most a quarter of the radius of the label's structures.
     floor : float
-        Smoothed values below it are never read, whatever the budget has left.
+        Smoothed values below it are never read, whatever the budget has left; a lower threshold that validation fixed
+        takes its place.
     min_volume_mm3 : float, optional
         Smallest region worth a reader's visit. By default a ball (on a single slice, a disc) as large as the smoothing
         makes of a point: its radius is the Gaussian's full width at half maximum.
@@ -82,6 +83,8 @@ def make_regions(
     """
     geometry = prediction.geometry
     limit = most_voxels(prediction, budget)
+    if budget.mode == "fixed_threshold":
+        floor = min(floor, fixed_for(prediction, budget).threshold)
     smoothed = smooth_map(prediction, sigma_mm, floor)
     chosen = cut(smoothed.values, limit, floor, geometry.spacing_zyx, sigma_mm)
     box = bounding_box(chosen)

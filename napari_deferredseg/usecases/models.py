@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -11,9 +10,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.deferral.config import FACTORY
-from napari_deferredseg.deferral.trust import trust
+from napari_deferredseg.deferral.config import ModuleConfig
+from napari_deferredseg.deferral.trust import call_of, distrust, trust, trusted
 
 if TYPE_CHECKING:
     from napari_deferredseg.usecases.project import Project
@@ -127,19 +128,30 @@ def add_model(project: Project, folder: Path) -> Known:
     return describe_model(target)
 
 
-def trust_factory(factory: str) -> None:
-    """Allow models to run this factory of networks, "package.module:name", on this computer.
+def trusted_calls() -> tuple[str, ...]:
+    """What models may run of other packages on this computer. InputError when the list of it is damaged."""
+    return trusted()
+
+
+def trust_model(folder: Path, *, withdraw: bool = False) -> str:
+    """Allow what a model folder runs of another package on this computer, or no longer; returns the call.
 
     Raises
     ------
     InputError
-        It is no such name, or the settings of this user cannot be written.
+        It is no model folder, it runs no code of another package, or the settings of this user cannot be written.
     """
-    if not re.fullmatch(FACTORY, factory):
+    describe_model(folder)
+    content = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
+    try:
+        segmentor = ModuleConfig.model_validate(content["config"]["segmentor"])
+    except (KeyError, ValidationError):
         raise InputError(
-            f"{factory!r} names no factory of networks; write package.module:name, as the model's line does"
-        )
-    trust(factory)
+            f"{folder}: this model runs no code of another package, so there is nothing to allow"
+        ) from None
+    call = call_of(segmentor)
+    (distrust if withdraw else trust)(call)
+    return call
 
 
 def _in(folder: Path, *, shipped: bool) -> list[Known]:

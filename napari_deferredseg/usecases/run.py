@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.progress import Progress, silent
-from napari_deferredseg.routing.budget import no_threshold
+from napari_deferredseg.routing.budget import number_of
 from napari_deferredseg.routing.jobs import regions
 from napari_deferredseg.routing.regions import make_regions
 from napari_deferredseg.usecases.models import describe_model
@@ -73,8 +73,8 @@ def run_model(
     model = describe_model(files.model)  # what is wrong is said before the long work, not only after it
     if channels is not None:
         columns_of(project, channels, model.experts)
-    if budget.mode == "fixed_threshold" and (budget.amount, budget.unit) not in model.thresholds:
-        raise no_threshold(budget, model.thresholds)
+    if budget.mode == "fixed_threshold":
+        number_of(budget, model.thresholds)
     volume, prediction = predict_with_model(files, engine, lambda share, doing: progress(share * 0.7, doing))
     return triage(
         project,

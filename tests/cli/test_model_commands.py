@@ -55,16 +55,22 @@ def test_a_model_is_added_listed_shown_and_refused_twice(type_in, unread, tiny_m
     assert "tiny" not in type_in("model", "list", "-p", unread.folder).out
 
 
-def test_code_of_others_is_allowed_by_its_full_name(type_in, tmp_path, monkeypatch):
-    from napari_deferredseg.deferral.trust import trusted
-
+def test_code_of_others_is_allowed_listed_and_withdrawn(type_in, tmp_path, tiny_model, monkeypatch):
     for name in ("XDG_CONFIG_HOME", "HOME", "APPDATA", "LOCALAPPDATA"):
-        monkeypatch.setenv(name, str(tmp_path))
-    assert type_in("model", "trust", "nets.good:Net").code == 0
-    assert type_in("model", "trust", "nets.other:make").code == 0
-    said = type_in("model", "trust", "nets.bad")
+        monkeypatch.setenv(name, str(tmp_path / "settings"))
+    said = type_in("model", "trust", tiny_model)
     assert (said.code, len(said.err.splitlines())) == (1, 1)
-    assert trusted() == ("nets.good:Net", "nets.other:make")
+    assert "nothing to allow" in said.err
+    content = json.loads((tiny_model / "model.json").read_text("utf-8"))
+    foreign = {"kind": "module", "factory": "nets.good:Net", "arguments": {"width": 4}, "labels": ["liver", "spleen"]}
+    content["config"]["segmentor"] = foreign
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "model.json").write_text(json.dumps(content), "utf-8")
+    call = 'nets.good:Net {"width": 4}'
+    assert call in type_in("model", "trust", tmp_path / "other").out
+    assert type_in("model", "trust").out.strip() == call
+    assert type_in("model", "trust", tmp_path / "other", "--withdraw").code == 0
+    assert type_in("model", "trust").out == ""
 
 
 def test_a_budget_of_many_volumes_needs_a_model_that_fixed_it(run, type_in, readers):
@@ -91,18 +97,22 @@ def test_without_a_mapping_nothing_learned_is_used(run, readers):
         assert not any(key.startswith("channel") for key in record.settings)
 
 
-def test_mapped_regions_go_to_whom_the_model_thinks_better(run, readers):
+@pytest.mark.parametrize(("record", "better"), [((0.9, 0.99), "vic"), ((0.99, 0.9), "uma")])
+def test_mapped_regions_go_to_whom_the_model_thinks_better(run, readers, tiny_model, tmp_path, record, better):
+    model = shutil.copytree(tiny_model, tmp_path / "tiny")
+    content = json.loads((model / "model.json").read_text("utf-8"))
+    content["policy"] |= {"who_weight": 0.0, "record": record}
+    (model / "model.json").write_text(json.dumps(content), "utf-8")
     who = {"north": "uma", "south": "vic"}
     words = [word for channel, login in who.items() for word in ("--map", f"{channel}={login}")]
-    said = run("--budget", "6", "--unit", "regions", *words, "--purpose", "fewer misses at night")
+    said = run("--budget", "6", "--unit", "regions", *words, "--purpose", "fewer misses at night", model=model)
     assert said.code == 0, said.err
     items = regions_of(readers)
     assert items
     for item in items:
         north, south = item.region.scores
-        if abs(north - south) > 0.02:
-            assert item.assignment.reader == ("uma" if north > south else "vic")
-    assert any(abs(x.region.scores[0] - x.region.scores[1]) > 0.02 for x in items)
+        assert north - south == pytest.approx(record[0] - record[1], abs=0.01)
+        assert item.assignment.reader == better
     with readers.open() as project:
         settings = project.store.prediction(items[0].case.key).settings
     assert settings["channels_for"] == "fewer misses at night"

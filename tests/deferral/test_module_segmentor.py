@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import sys
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import Geometry
@@ -19,7 +21,7 @@ from napari_deferredseg.deferral.config import ModuleConfig, TrainConfig, read_c
 from napari_deferredseg.deferral.jobs import predict
 from napari_deferredseg.deferral.model import load_model
 from napari_deferredseg.deferral.segmentors.module import classes_of, in_table_order, load_checkpoint, make_network
-from napari_deferredseg.deferral.trust import trust
+from napari_deferredseg.deferral.trust import call_of, distrust, trust, trusted
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.images import read_volume
 
@@ -95,7 +97,7 @@ def test_a_router_learns_on_a_network_of_somebody_else(place, cases, lab):
     assert str(place) not in (folder / "model.json").read_text("utf-8")
     assert "trained elsewhere" in (folder / "CARD.md").read_text("utf-8")
     (place / "weights.pth").unlink()
-    trust("far_away:Bright")
+    trust(call_of(read_config(place / "train.toml").segmentor))
     case = read_datalist(cases).test[0]
     said = predict({}, silent, folder, read_volume(case.image[0]), "cpu")
     image = read_volume(case.image[0]).array
@@ -107,33 +109,137 @@ def test_a_router_learns_on_a_network_of_somebody_else(place, cases, lab):
 
 def test_no_code_runs_that_nobody_allowed(place, cases, lab):
     folder = trained(place, cases, lab)
+    call = call_of(read_config(place / "train.toml").segmentor)
+    trust(call)
+    load_model(folder)
+    content = json.loads((folder / "model.json").read_text("utf-8"))
+    content["config"]["segmentor"]["arguments"]["width"] = 1
+    (place / "other").mkdir()
+    (place / "other" / "model.json").write_text(json.dumps(content))
+    (place / "other" / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    distrust(call)
     del sys.modules["far_away"]
     (place / "far_away.py").write_text("raise SystemExit('code from data ran')")
-    with pytest.raises(InputError, match=r"deferredseg model trust far_away:Bright") as refused:
+    with pytest.raises(InputError, match="deferredseg model trust") as refused:
         load_model(folder)
+    assert call in str(refused.value)
     assert "\n" not in str(refused.value)
+    trust(call)
+    with pytest.raises(InputError, match='"width": 1'):  # other arguments are another call
+        load_model(place / "other")
     assert "far_away" not in sys.modules
 
 
-def test_another_checkpoint_is_another_run(place, cases, lab):
-    config = read_config(place / "train.toml")
+def test_a_damaged_list_of_what_is_allowed_is_not_written_over(place):
+    trust("a:b {}")
+    (file,) = (place / "settings").rglob("trusted.json")
+    file.write_text('["a:b {}", ')
+    for action in (trusted, lambda: trust("c:d {}")):
+        with pytest.raises(InputError, match="damaged"):
+            action()
+    assert file.read_text() == '["a:b {}", '
 
-    def stopped(share, doing):
-        if share > 0.75:
+
+def stopped_at(share):
+    def stop(done, doing):
+        if done > share:
             raise KeyboardInterrupt
 
+    return stop
+
+
+@pytest.mark.parametrize("change", ["weights", "cases"])
+def test_logits_of_another_segmentor_or_case_are_not_mixed_in(place, cases, lab, change):
+    """A run is cut off while it segments, and started again with something else."""
+    data = shutil.copytree(cases.parent, place / "data") / cases.name
     with pytest.raises(KeyboardInterrupt):
-        lab.train(cases, place / "model", config, progress=stopped)
-    for path in (place / "model" / "work").rglob("*.ckpt"):
-        path.unlink()
+        lab.train(data, place / "model", read_config(place / "train.toml"), progress=stopped_at(0.5))
+    assert list((place / "model").rglob("logits.npy"))
+    if change == "weights":
+        state = torch.load(place / "weights.pth", weights_only=True)["state_dict"]
+        torch.save({k: v * -1 for k, v in state.items()}, place / "weights.pth")
+    else:
+        content = json.loads(data.read_text("utf-8"))
+        del content["training"][0]
+        data.write_text(json.dumps(content), "utf-8")
+    config = read_config(place / "train.toml")
+    again, fresh = (lab.train(data, place / name, config) for name in ("model", "fresh"))
+    assert_same_weights(load_file(again / "model.safetensors"), load_file(fresh / "model.safetensors"))
+
+
+def test_half_written_logits_are_made_again(place, cases, lab, monkeypatch):
+    config = read_config(place / "train.toml")
+
+    def full(path, array, **more):
+        if "logits" in str(path):
+            path.write_bytes(b"\x93NUMPY")
+            raise OSError(28, "No space left on device")
+        return plain(path, array, **more)
+
+    plain = np.save
+    with monkeypatch.context() as disk:
+        disk.setattr(np, "save", full)
+        with pytest.raises(OSError, match="No space"):
+            lab.train(cases, place / "model", config)
+    folder, fresh = (lab.train(cases, place / name, config) for name in ("model", "fresh"))
+    assert_same_weights(load_file(folder / "model.safetensors"), load_file(fresh / "model.safetensors"))
+
+
+def assert_same_weights(a, b):
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_weights_that_layers_share_are_saved(place, cases, lab):
+    (place / "far_away.py").write_text(
+        CODE.replace("        self.deep =", "        self.twin = self.head\n        self.deep =")
+    )
     state = torch.load(place / "weights.pth", weights_only=True)["state_dict"]
-    save_file({k.removeprefix("module."): v * -1 for k, v in state.items()}, place / "weights.safetensors")
-    again = config.segmentor.model_copy(update={"checkpoint": place / "weights.safetensors"})
-    folder = lab.train(cases, place / "model", config.model_copy(update={"segmentor": again}))
-    fresh = lab.train(cases, place / "fresh", config.model_copy(update={"segmentor": again}))
-    assert load_file(folder / "model.safetensors").keys() == load_file(fresh / "model.safetensors").keys()
-    ours, theirs = (json.loads((x / "model.json").read_text("utf-8"))["temperature"] for x in (folder, fresh))
-    assert ours == theirs
+    state |= {k.replace("head", "twin"): v for k, v in state.items() if "head" in k}
+    torch.save(state, place / "weights.pth")
+    folder = trained(place, cases, lab)
+    assert load_file(folder / "model.safetensors")["segmentor.twin.bias"].tolist() == [0.0, -7.0]
+
+
+@pytest.mark.parametrize("prefix", ["model.module.", "model._orig_mod.", "module.", ""])
+def test_what_training_tools_put_before_names_is_taken_off(place, prefix):
+    config = read_config(place / "train.toml").segmentor
+    state = torch.load(place / "weights.pth", weights_only=True)["state_dict"]
+    torch.save({k.replace("module.", prefix): v for k, v in state.items()}, place / "weights.pth")
+    network = make_network(config)
+    load_checkpoint(network, config.checkpoint)
+    assert network.head.bias.tolist() == [0.0, -7.0]
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x02", b"PK\x03\x04 broken"])
+def test_a_damaged_file_is_a_line(place, content):
+    (place / "weights.pth").write_bytes(content)
+    config = read_config(place / "train.toml").segmentor
+    with pytest.raises(InputError, match=r"weights\.pth") as refused:
+        load_checkpoint(make_network(config), config.checkpoint)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("toml", "says"),
+    [
+        (
+            "[segmentor]\nkind = 'module'\nlabels = ['a']\nfactory = 'a:b'\nbogus = 1",
+            "segmentor.bogus is no setting; settings there: arguments, ",
+        ),
+        ("[segmentor]\nfoo = 1", "segmentor.kind is missing or unknown: write one of monai, module"),
+        ("[segmentor]\nkind = 'module'\nlabels = ['a']", "segmentor.factory is missing"),
+        ("[segmentor]\nkind = 'x'", "write one of monai, module"),
+        ("[segmentor]\nkind = 'module'\nlabels = ['a']\nfactory = 'os'", "segmentor.factory = 'os'"),
+        ("[segmentor]\nkind = 'module'\nlabels = ['a', 'A']\nfactory = 'a:b'", "a name twice"),
+    ],
+)
+def test_settings_are_named_as_they_are_written(tmp_path, toml, says):
+    path = tmp_path / "settings.toml"
+    path.write_text(toml)
+    with pytest.raises(InputError, match=re.escape(says)) as refused:
+        read_config(path)
+    assert "\n" not in str(refused.value)
 
 
 class Evil:
@@ -173,9 +279,11 @@ def test_weights_that_are_not_the_network_s_are_refused(place, content, says):
         ({"factory": "nowhere.at.all:Net"}, "install its package"),
         ({"factory": "far_away:number", "arguments": {}}, "makes a int"),
         ({"arguments": {"depth": 3}}, "segmentor.arguments of far_away:Bright"),
-        ({"arguments": {"classes": 3}, "checkpoint": None}, "correct segmentor.labels"),
+        ({"labels": ("organ 1", "other")}, "correct segmentor.labels"),
+        ({"checkpoint": None}, "segmentor.checkpoint is missing"),
+        ({"channels": 3}, "cannot take a patch of 3 channels"),
         ({"labels": ("spleen",)}, "the segmentor knows spleen, but the cases have 'organ 1'"),
-        ({"checkpoint": "none.pth"}, "segmentor.checkpoint"),
+        ({"checkpoint": "none.pth"}, r"none\.pth: cannot be read"),
     ],
 )
 def test_what_does_not_fit_is_said_in_a_line(place, cases, lab, changes, says):

@@ -35,9 +35,8 @@ class Segmentor(Protocol):
     Device
         Who runs the segmentor moves its `network`, and gives `segment` the device that it is on.
     Features
-        A segmentor that was trained before may offer what its decoder knows to a router that is made for it. One that
-        is trained here does not: for cross-fitting it is trained anew for each fold, and the inner channels of two
-        such networks mean different things.
+        None are asked for. For cross-fitting a segmentor that is trained here is trained anew for each fold, and the
+        inner channels of two such networks mean different things: a router cannot learn from them.
     """
 
     @property

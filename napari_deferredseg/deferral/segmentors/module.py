@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from scipy.special import logsumexp
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.deferral.grids import model_geometry, resampled
 from napari_deferredseg.deferral.inference import over_volume
+from napari_deferredseg.deferral.networks import first_line
 from napari_deferredseg.deferral.prepared import prepared_image
 from napari_deferredseg.deferral.segmentors.base import require_channels
 
@@ -55,6 +55,21 @@ class ModuleSegmentor:
         found = over_volume(self._logits, prepared_image(volume, view), view, device, progress)
         shape = model_geometry(volume.geometry, self.spacing_mm).shape
         return resampled(in_table_order(found, self.classes), shape)
+
+    def try_out(self) -> None:
+        """Run the network on an empty patch, before hours are spent on it. InputError when it cannot take one."""
+        view = self.config.view
+        device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
+        try:
+            with torch.inference_mode():
+                self._logits(torch.zeros(1, self.config.channels, *view.patch, device=device))
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"{self.config.factory} cannot take a patch of {self.config.channels} channels and {list(view.patch)} "
+                f"voxels: {first_line(error)}"
+            ) from None
 
     def _logits(self, image: Tensor) -> Tensor:
         found = map_of(self.network(image))
@@ -112,13 +127,14 @@ def make_network(config: ModuleConfig) -> nn.Module:
     name, _, attribute = config.factory.partition(":")
     try:
         factory = getattr(importlib.import_module(name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"segmentor.factory {config.factory}: {error}; install its package, or correct it") from None
+    except Exception as error:  # whatever a package does when it is imported
+        raise InputError(
+            f"segmentor.factory {config.factory}: {first_line(error)}; install its package, or correct it"
+        ) from None
     try:
         network = factory(**config.arguments)
     except Exception as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"segmentor.arguments of {config.factory}: {first}") from None
+        raise InputError(f"segmentor.arguments of {config.factory}: {first_line(error)}") from None
     if not isinstance(network, nn.Module):
         raise InputError(f"segmentor.factory {config.factory} makes a {type(network).__name__}, not a network of torch")
     return network.eval().requires_grad_(False)
@@ -134,9 +150,8 @@ def load_checkpoint(network: nn.Module, path: Path) -> None:
     """
     state = _state_of(path)
     wanted = network.state_dict().keys()
-    for prefix in PREFIXES:
-        if not wanted & state.keys():
-            state = {k.removeprefix(prefix): v for k, v in state.items()}
+    while not wanted & state.keys() and (shorter := _unwrapped(state)) != state.keys():
+        state = dict(zip(shorter, state.values(), strict=True))
     missing, unknown = sorted(wanted - state.keys()), sorted(state.keys() - wanted)
     if missing or unknown:
         what = f"lacks {missing[0]}" if missing else f"holds {unknown[0]}, which the network has not"
@@ -149,17 +164,25 @@ def load_checkpoint(network: nn.Module, path: Path) -> None:
         raise InputError(f"{path}: {str(error).splitlines()[-1].strip()}; give this network's weights") from None
 
 
+def _unwrapped(state: dict[str, Tensor]) -> dict[str, None]:
+    """Names without what a training tool put before all of them."""
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in state):
+            return dict.fromkeys(name.removeprefix(prefix) for name in state)
+    return dict.fromkeys(state)
+
+
 def _state_of(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, EOFError) as error:
-        raise InputError(f"{path}: cannot be read as weights ({str(error).splitlines()[0]}); copy it again") from None
     except pickle.UnpicklingError:
         raise InputError(
             f"{path}: carries more than weights, and code from files is never run; save its state dict"
         ) from None
+    except Exception as error:  # a damaged file fails in many ways
+        raise InputError(f"{path}: cannot be read as weights ({first_line(error)}); copy it again") from None
     for name in WRAPPINGS:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
