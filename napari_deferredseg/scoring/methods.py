@@ -9,6 +9,7 @@ from zlib import crc32
 
 import numpy as np
 
+from napari_deferredseg.core.random_field import smooth_field
 from napari_deferredseg.masks.smoothing import smooth
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 NEVER = np.float32(-np.inf)
 STAYS = -1
 HAIR = np.float32(1e-3)
+PIECE_MM = 10.0  # what one reader gets of work that all would do alike
 
 
 @dataclass(frozen=True)
@@ -130,9 +132,10 @@ class Maps:
 
     @cached_property
     def bids(self) -> NDArray[np.float32]:
-        """Gains with a hair of difference between cases, so that prices can tell equal gains apart."""
-        hair = self._rng("hair").random((len(self.valid), 1), np.float32)
-        return np.asarray(self.gain + HAIR * hair)
+        """Gains with a hair of difference from place to place, so that prices can divide what all would do alike."""
+        shape, rng = self.case.truth.shape, self._rng("hair")
+        hair = [smooth_field((shape[0], shape[1], shape[2]), self.case.spacing_zyx, PIECE_MM, rng) for _ in self.valid]
+        return np.asarray(self.gain + HAIR * np.stack([h.ravel() for h in hair]))
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:

@@ -107,11 +107,15 @@ def test_shares_sum_to_one_and_prices_even_them(judged: Judgement) -> None:
         assert np.isinf(rows["entropy+best", budget])
 
 
-def test_readers_with_equal_gains_share_the_cases(cases) -> None:
-    flat = {k: [replace(c, gain=np.full_like(c.gain, 0.1)) for c in v] for k, v in cases.items()}
+@pytest.mark.parametrize("lead", [0.0, 0.2])
+def test_readers_whose_gains_differ_nowhere_share_the_work_in_pieces(cases, few, lead: float) -> None:
+    """A baseline that knows of a reader's record alone: prices settled on few cases hold on many."""
+    record = (np.array([0.1, 0.1 + lead, 0.1 - lead], np.float32)).reshape(3, 1, 1, 1)
+    flat = {k: [replace(c, gain=np.broadcast_to(record, c.gain.shape)) for c in v] for k, v in cases.items()}
+    flat["validation"] = flat["validation"][: len(few["validation"])]
     rows = _by_name(_judged(flat, budgets=(0.1,)), 0.1)
-    assert rows.loc["entropy+router+prices", "max_min_share"] < 2.5
-    assert rows.loc["entropy+router+prices", "errands"] == rows.loc["entropy+router", "errands"]
+    assert rows.loc["entropy+router+prices", "max_min_share"] < 1.6
+    assert rows.loc["entropy+router+prices", "errands"] < rows.loc["entropy+equal-share", "errands"] / 3
 
 
 def test_prices_of_the_model_take_precedence(few) -> None:
