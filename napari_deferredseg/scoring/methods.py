@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NEVER = np.float32(-np.inf)
 STAYS = -1
 HAIR = np.float32(1e-3)
-PIECE_MM = 10.0  # what one reader gets of work that all would do alike
+PIECE_MM = 5.0  # what one reader gets of work that all would do alike
 
 
 @dataclass(frozen=True)

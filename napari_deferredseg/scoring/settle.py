@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.scoring.methods import NEVER, Choice, Deferral, Maps, Method, highest
+from napari_deferredseg.scoring.methods import HAIR, NEVER, Choice, Deferral, Maps, Method, highest
 from napari_deferredseg.scoring.prices import even_prices
 from napari_deferredseg.scoring.system import Scorer
 
@@ -173,7 +173,7 @@ class _Gathered:
             self._better[key].append(np.array([_improvement(maps, scorer, index, j) for j in range(self._readers)]))
         if "priced" in self._used[key[0]] and index.size:
             step = -(-index.size // GAINS_PER_CASE)
-            self._gains[key].append((maps.bids[:, index[::step]], index.size))
+            self._gains[key].append((maps.gain[:, index[::step]], index.size))
 
     def choice(self, key: Key, rules: Rules) -> Choice:
         order: tuple[int, ...] = ()
@@ -191,10 +191,12 @@ class _Gathered:
             return np.zeros(self._readers)
         gains = np.concatenate([g for g, _ in found], axis=1)
         weight = np.concatenate([np.full(g.shape[1], n / g.shape[1]) for g, n in found])
+        rng = np.random.default_rng(rules.seed)
         if gains.shape[1] > GAINS or np.ptp(weight) > 0:
-            rng = np.random.default_rng(rules.seed)
             gains = gains[:, np.sort(rng.choice(gains.shape[1], GAINS, p=weight / weight.sum()))]
-        return even_prices(gains, ratio=rules.even)
+        # As in `Maps.bids`, but of its own at every voxel: prices shall not learn where the pieces of these cases fell.
+        hair = HAIR * rng.standard_normal(gains.shape, np.float32)
+        return even_prices(gains + hair, ratio=rules.even)
 
 
 def _improvement(maps: Maps, scorer: Scorer, index: NDArray[np.intp], reader: int) -> float:
