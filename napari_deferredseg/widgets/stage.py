@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qtpy.QtCore import QTimer
@@ -398,6 +399,10 @@ class Stage:
         return layers
 
     def _remove(self, layers: CaseLayers | None) -> None:
-        for layer in layers.all if layers is not None else ():
-            if layer in self.viewer.layers:
-                self.viewer.layers.remove(layer)
+        gc.freeze()  # napari collects garbage anew for each layer, a quarter of a second in a session with much in it
+        try:
+            for layer in layers.all if layers is not None else ():
+                if layer in self.viewer.layers:
+                    self.viewer.layers.remove(layer)
+        finally:
+            gc.unfreeze()
