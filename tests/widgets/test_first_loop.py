@@ -173,7 +173,7 @@ def test_a_lead_sends_a_region_to_somebody_else(open_stage, mouse, qtbot, projec
     qtbot.mouseClick(defer.send, Qt.MouseButton.LeftButton)
     held = next(x.assignment for x in store.items() if x.region.id == item.region.id)
     assert (held.reader, held.state) == ("ada", State.OPEN)
-    assert "ada" in defer.notice.text()
+    assert "Ada" in defer.notice.text()
 
 
 def test_a_drawn_region_goes_to_whom_the_router_chooses(open_stage, mouse, qtbot, project, data):
