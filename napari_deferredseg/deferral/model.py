@@ -91,10 +91,11 @@ def new_networks(config: TrainConfig, channels: int, classes: int, experts: int)
     dims = config.data.spatial_dims
     if config.mode == "joint":
         return build_network(config.network, dims, channels, classes + experts + 1), None
-    router = Router(config.router.network, dims, channels, classes, experts)
     if config.segmentor.kind == "module":
-        return make_network(config.segmentor), router
-    return build_network(config.network, dims, channels, classes), router
+        segmentor = make_network(config.segmentor)
+    else:
+        segmentor = build_network(config.network, dims, channels, classes)
+    return segmentor, Router(config.router.network, dims, channels, classes, experts)
 
 
 def segmentor_of(config: TrainConfig, network: nn.Module, table: LabelTable, channels: int) -> Segmentor:
