@@ -80,13 +80,13 @@ def trust(
     withdraw: Annotated[bool, typer.Option("--withdraw", help="Allow it no longer.")] = False,
 ) -> None:
     """Allow a model to make its network by code of another package on this computer, where you know what that does."""
-    from napari_deferredseg.usecases.models import trust_model, trusted_calls
+    from napari_deferredseg.usecases import models
 
     if folder is None:
-        for call in trusted_calls():
+        for call in models.allowed_calls():
             typer.echo(call)
         return
-    call = trust_model(folder, withdraw=withdraw)
+    call = models.withdraw(folder) if withdraw else models.allow(folder)
     out.print(f"{'No longer allowed' if withdraw else 'Allowed'} on this computer: {call}", markup=False)
 
 

@@ -79,11 +79,11 @@ def _prediction(maps: Maps, volume: Volume, spec: ModelSpec, mark: str) -> Predi
         },
         experts=spec.experts,
         gain=np.stack([resampled(g, shape).astype(np.float16) for g in gain]),
-        over_thresholds=over_thresholds(defer, spec, grid),
+        over_thresholds=_over_thresholds(defer, spec, grid),
     )
 
 
-def over_thresholds(defer: NDArray[np.float32], spec: ModelSpec, geometry: Geometry) -> tuple[OverThreshold, ...]:
+def _over_thresholds(defer: NDArray[np.float32], spec: ModelSpec, geometry: Geometry) -> tuple[OverThreshold, ...]:
     """How much of a volume the thresholds of the policy defer, smoothed as it was for validation."""
     policy = spec.config.policy
     smoothed = smooth(defer, geometry.spacing_zyx, policy.smoothing_mm)

@@ -128,30 +128,39 @@ def add_model(project: Project, folder: Path) -> Known:
     return describe_model(target)
 
 
-def trusted_calls() -> tuple[str, ...]:
+def allowed_calls() -> tuple[str, ...]:
     """What models may run of other packages on this computer. InputError when the list of it is damaged."""
     return trusted()
 
 
-def trust_model(folder: Path, *, withdraw: bool = False) -> str:
-    """Allow what a model folder runs of another package on this computer, or no longer; returns the call.
+def allow(folder: Path) -> str:
+    """Allow what a model runs of another package on this computer; returns the call.
 
     Raises
     ------
     InputError
-        It is no model folder, it runs no code of another package, or the settings of this user cannot be written.
+        As `_foreign_call`, or the settings of this user cannot be written.
     """
+    trust(call := _foreign_call(folder))
+    return call
+
+
+def withdraw(folder: Path) -> str:
+    """Allow it no longer; as `allow`."""
+    distrust(call := _foreign_call(folder))
+    return call
+
+
+def _foreign_call(folder: Path) -> str:
+    """Call by which a model makes its network. InputError when it is no model folder, or runs nothing of others."""
     describe_model(folder)
     content = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
     try:
-        segmentor = ModuleConfig.model_validate(content["config"]["segmentor"])
+        return call_of(ModuleConfig.model_validate(content["config"]["segmentor"]))
     except (KeyError, ValidationError):
         raise InputError(
             f"{folder}: this model runs no code of another package, so there is nothing to allow"
         ) from None
-    call = call_of(segmentor)
-    (distrust if withdraw else trust)(call)
-    return call
 
 
 def _in(folder: Path, *, shipped: bool) -> list[Known]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,16 @@ class CaseLayers:
     def all(self) -> tuple[Layer, ...]:
         """Every layer of the case."""
         return (*self.images, *self.overlays)
+
+    def leave(self, viewer: ViewerModel) -> None:
+        """Take the layers out of the viewer, as far as nobody has done so."""
+        gc.freeze()  # napari collects garbage anew for each layer, a quarter of a second in a session with much in it
+        try:
+            for layer in self.all:
+                if layer in viewer.layers:
+                    viewer.layers.remove(layer)
+        finally:
+            gc.unfreeze()
 
     def center(self, item: WorkItem) -> tuple[int, int, int]:
         """Index of the layers' voxel in the middle of a region."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import TYPE_CHECKING, Any, Protocol
 
 from qtpy.QtCore import QTimer
@@ -256,7 +255,8 @@ class Stage:
 
     # session -> viewer
     def _on_case(self) -> None:
-        self._remove(self._forget_layers())
+        if (shown := self._forget_layers()) is not None:
+            shown.leave(self.viewer)
         session = self.session
         if session.case is None or session.work is None or session.project is None:
             return
@@ -375,7 +375,7 @@ class Stage:
         self.session.set_case(None)
         self.events.message.emit("The case was closed. What you painted is kept: open the region again.")
         # napari is still busy with its list of layers
-        QTimer.singleShot(0, lambda: self._remove(layers))
+        QTimer.singleShot(0, lambda: layers.leave(self.viewer))
 
     def _amend(self) -> None:
         self.attempt(self.session.amend_last)
@@ -397,12 +397,3 @@ class Stage:
             layers.correction.events.paint.disconnect(self._on_edit)
             layers.correction.events.set_data.disconnect(self._on_edit)
         return layers
-
-    def _remove(self, layers: CaseLayers | None) -> None:
-        gc.freeze()  # napari collects garbage anew for each layer, a quarter of a second in a session with much in it
-        try:
-            for layer in layers.all if layers is not None else ():
-                if layer in self.viewer.layers:
-                    self.viewer.layers.remove(layer)
-        finally:
-            gc.unfreeze()
