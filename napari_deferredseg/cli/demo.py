@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from napari_deferredseg.cli.console import given_path, out, progress_bar
 from napari_deferredseg.core.errors import InputError
 
 QT = ("PySide6", "PyQt6")
+SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 
 
 def demo(
@@ -45,6 +47,8 @@ def demo(
     refuse_used(folder)
     if not any(find_spec(binding) for binding in QT):
         raise InputError("there is no Qt here for napari's window; install it: pip install 'napari-deferredseg[all]'")
+    if sys.platform.startswith("linux") and not any(os.environ.get(name) for name in SCREENS):
+        raise InputError("there is no screen here to open napari on; log in with one, or give --no-viewer")
     # A process of its own: the command line pulls no Qt in. The window opens while the abdomen is made.
     command = [sys.executable, "-m", "napari_deferredseg.widgets.demo", str(folder), "--seed", str(seed)]
     done = subprocess.run(command + (["--screenshot", str(screenshot)] if screenshot else []), check=False)

@@ -90,7 +90,6 @@ def routed_maps(
     probability = softmax(scaled, axis=0)
     doubt = entropy_of(probability)
     return Maps(
-        raw_probability=softmax(logits.astype(np.float32), axis=0),
         probability=probability,
         competence=np.stack([spec.competence[a](competence[0, a].numpy(), doubt) for a in range(agents)]),
         shares=softmax(scores[0].numpy(), axis=0),
@@ -109,8 +108,7 @@ def joint_maps(spec: ModelSpec, channels: Array) -> Maps:
     else:
         strength = _with_best_class(expit(np.concatenate([logits, scores[1:]])), spec.classes)
     probability = np.asarray(softmax(spec.temperature(logits), axis=0), np.float32)
-    raw = np.asarray(softmax(logits, axis=0), np.float32)
-    return Maps(raw, probability, strength, strength, np.asarray(1 - strength[0], np.float32))
+    return Maps(probability, strength, strength, np.asarray(1 - strength[0], np.float32))
 
 
 def _with_best_class(channels: Array, classes: int) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import softmax
 
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.deferral.inference import maps_of
@@ -45,6 +46,8 @@ def keep_maps(
         maps = maps_of(model, case.load("image"), case.load("logits"), device)
         for name in NAMES:
             case.save(f"maps_{name}", getattr(maps, name))
+        logits = np.asarray(case.load("logits")[: model.spec.classes], np.float32)
+        case.save("raw_probability", softmax(logits, axis=0))
 
 
 def kept_maps(case: PreparedCase) -> Maps:
@@ -56,7 +59,8 @@ def judged_case(case: PreparedCase, policy: Policy) -> JudgedCase:
     """Make a case ready to be judged. Voxels without a reference are left to the AI and count as right."""
     maps = kept_maps(case)
     gain = policy.gain(maps)
-    labels = np.asarray(maps.raw_probability).argmax(axis=0).astype(np.uint8)
+    raw = np.asarray(case.load("raw_probability"))
+    labels = raw.argmax(axis=0).astype(np.uint8)
     truth, known = case.load("reference"), case.load("known")
     return JudgedCase(
         key=case.key,
@@ -64,7 +68,7 @@ def judged_case(case: PreparedCase, policy: Policy) -> JudgedCase:
         truth=np.where(known, truth, labels),
         labels=labels,
         probability=np.asarray(maps.probability),
-        raw_probability=np.asarray(maps.raw_probability),
+        raw_probability=raw,
         experts=np.asarray(case.load("experts")),
         valid=np.asarray(case.load("valid")),
         defer=policy.defer(maps, gain),

@@ -20,8 +20,8 @@ class Maps:
 
     Attributes
     ----------
-    raw_probability, probability : (C, z, y, x)
-        Of the segmentor, before and after temperature scaling.
+    probability : (C, z, y, x)
+        Of the segmentor, after temperature scaling.
     competence : (A, z, y, x)
         Calibrated P(agent right).
     shares : (A, z, y, x)
@@ -30,7 +30,6 @@ class Maps:
         P(defer) of the aggregated predictor.
     """
 
-    raw_probability: NDArray[np.float32]
     probability: NDArray[np.float32]
     competence: NDArray[np.float32]
     shares: NDArray[np.float32]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import bootstrap
 
-from napari_deferredseg.deferral.judging import kept_maps
 from napari_deferredseg.scoring.metrics import confusion, dice_of
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def track_records(prepared: Prepared, cases: Sequence[PreparedCase], seed: int) 
 
 def _dices(case: PreparedCase, experts: Sequence[str], classes: int) -> Iterator[tuple[str, NDArray[np.float64]]]:
     known = case.load("known")
-    yield "AI", _dice(case, np.asarray(kept_maps(case).raw_probability).argmax(axis=0), known, classes)
+    yield "AI", _dice(case, np.asarray(case.load("raw_probability")).argmax(axis=0), known, classes)
     for name, mask, valid in zip(experts, case.load("experts"), case.load("valid"), strict=True):
         if valid.any():
             yield name, _dice(case, mask, valid, classes)

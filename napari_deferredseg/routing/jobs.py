@@ -17,4 +17,4 @@ def regions(
     warm: Warm, progress: Progress, prediction: Prediction, case_key: str, prediction_id: str, budget: Budget
 ) -> list[Region]:
     """Do what `make_regions` does."""
-    return make_regions(prediction, case_key, prediction_id, budget)
+    return make_regions(prediction, case_key, prediction_id, budget, progress)

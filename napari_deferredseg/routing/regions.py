@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_deferredseg.core.boxes import Box, bounding_box, slices
+from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.records import Region
 from napari_deferredseg.masks.components import Components, components, counted, deepest_index, without_specks
 from napari_deferredseg.routing.budget import Budget, fixed_for, most_voxels
@@ -39,6 +40,7 @@ def make_regions(
     case_key: str,
     prediction_id: str,
     budget: Budget,
+    progress: Progress = silent,
     *,
     sigma_mm: float = SIGMA_MM,
     floor: float = FLOOR,
@@ -85,7 +87,9 @@ def make_regions(
     limit = most_voxels(prediction, budget)
     if budget.mode == "fixed_threshold":
         floor = min(floor, fixed_for(prediction, budget).threshold)
+    progress(0.0, "smoothing the deferral map")
     smoothed = smooth_map(prediction, sigma_mm, floor)
+    progress(0.4, "cutting it at the budget")
     chosen = cut(smoothed.values, limit, floor, geometry.spacing_zyx, sigma_mm)
     box = bounding_box(chosen)
     if box is None:
@@ -94,6 +98,7 @@ def make_regions(
     about = smoothed.subject[slices(box)].astype(np.min_scalar_type(int(smoothed.subject.max()) + 1))
     about += 1
     about *= chosen[slices(box)]
+    progress(0.7, "making regions")
     parts, values = _halved(about, geometry, max_minutes)
     if min_volume_mm3 is None:
         volume = _point_volume([smoothed.sigma_mm[v] for v in values], geometry)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.progress import Progress, silent
@@ -15,6 +14,8 @@ from napari_deferredseg.usecases.route import columns_of
 from napari_deferredseg.usecases.triage import DEFAULT_BUDGET, RunReport, require_readers, triage
 
 if TYPE_CHECKING:
+    from napari_deferredseg.core.prediction import Prediction
+    from napari_deferredseg.core.records import Region
     from napari_deferredseg.engine import Engine
     from napari_deferredseg.routing.budget import Budget
     from napari_deferredseg.usecases.project import Project
@@ -90,4 +91,10 @@ def run_model(
 
 def regions_in(engine: Engine) -> RegionMaker:
     """Make regions in the engine's process, so that a window beside it stays fluent."""
-    return partial(engine.run, regions)
+
+    def make(
+        prediction: Prediction, case_key: str, prediction_id: str, budget: Budget, progress: Progress
+    ) -> list[Region]:
+        return engine.run(regions, prediction, case_key, prediction_id, budget, progress=progress)
+
+    return make

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.usecases.predict import ExternalInput, ModelInput
     from napari_deferredseg.usecases.project import Project
 
-    RegionMaker = Callable[[Prediction, str, str, Budget], list[Region]]
+    RegionMaker = Callable[[Prediction, str, str, Budget, Progress], list[Region]]
 
 DEFAULT_BUDGET = Budget(amount=0.10, unit="predicted-foreground")
 
@@ -94,8 +94,7 @@ def triage(
     case = identify(project, volume, files.volume, files.series)
     require_same_meaning(project, case, prediction)
     record = _prediction_record(case, prediction, budget, channels, _present_run(project, case))
-    progress(0.0, "making regions")
-    regions = make(prediction, case.key, record.id, budget)
+    regions = make(prediction, case.key, record.id, budget, lambda share, doing: progress(share * 0.6, doing))
     progress(0.6, "assigning readers")
     assignments = route(project, regions, prediction.table, columns, replaced_case=case.key)
     progress(0.8, "saving")

@@ -56,21 +56,35 @@ class RegionOutlines:
         items: Sequence[WorkItem],
         options: Mapping[str, Any],
     ) -> None:
-        self._owners = owners
         self._table = table
-        self._colors = list(dict.fromkeys((*owners.values(), WHITE)))
-        self._codes = 2 * len(self._colors) + 1
-        self._shown: dict[str, int] = {}
-        most = max((item.region.number for item in items), default=0) + ROOM
-        self._values = np.zeros(shape, np.min_scalar_type((most + 1) * self._codes))
-        colormap = CyclicLabelColormap(colors=self._color_table())
+        self._frame = frame
+        self._begin(shape, owners, items)
         self.layer = viewer.add_labels(
-            frame.view(self._values), name=NAME, colormap=colormap, opacity=0.95, **dict(options)
+            frame.view(self._values), name=NAME, colormap=self._colormap(), opacity=0.95, **dict(options)
         )
         self.layer.contour = 1
         self.layer.editable = False
         self.show(items)
         self.describe(items)
+
+    def restart(self, items: Sequence[WorkItem], table: LabelTable, owners: Mapping[str, str]) -> None:
+        """Show the regions of a later run, with labels and readers that may be others, in the layer that is there."""
+        self._table = table
+        before = self._color_table()
+        self._begin(self._values.shape, owners, items)
+        self.layer.data = self._frame.view(self._values)
+        if self._color_table() != before:
+            self.layer.colormap = self._colormap()
+        self.show(items)
+        self.describe(items)
+
+    def _begin(self, shape: Shape, owners: Mapping[str, str], items: Sequence[WorkItem]) -> None:
+        self._owners = owners
+        self._colors = list(dict.fromkeys((*owners.values(), WHITE)))
+        self._codes = 2 * len(self._colors) + 1
+        self._shown: dict[str, int] = {}
+        most = max((item.region.number for item in items), default=0) + ROOM
+        self._values = np.zeros(shape, np.min_scalar_type((most + 1) * self._codes))
 
     def show(self, items: Sequence[WorkItem], reading: str | None = None) -> None:
         """Show who holds each region now; `reading` is the id of one."""
@@ -110,6 +124,9 @@ class RegionOutlines:
         if item.region.id == reading:
             code = self._codes - 1
         return item.region.number * self._codes + code + 1
+
+    def _colormap(self) -> CyclicLabelColormap:
+        return CyclicLabelColormap(colors=self._color_table())
 
     def _color_table(self) -> list[tuple[float, ...]]:
         rgb = [tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)) for color in self._colors]

@@ -255,18 +255,22 @@ class Stage:
 
     # session -> viewer
     def _on_case(self) -> None:
-        if (shown := self._forget_layers()) is not None:
+        shown, session = self._forget_layers(), self.session
+        if shown is not None and (session.case is None or not shown.fit(self.viewer, session.case)):
             shown.leave(self.viewer)
-        session = self.session
+            shown = None
         if session.case is None or session.work is None or session.project is None:
             return
-        items = session.project.store.items(case_key=session.case.record.key)
+        self.items = items = session.project.store.items(case_key=session.case.record.key)
         colors = reader_colors(session.project.store.readers())
-        self.layers = CaseLayers(self.viewer, session.case, session.work, items, colors)
-        self.items = items
+        if shown is None:
+            self.layers = CaseLayers(self.viewer, session.case, session.work, items, colors)
+            show_plane(self.viewer, Plane.AXIAL)
+        else:
+            self.layers = shown
+            shown.take(session.case, session.work, items, colors)
         self.layers.correction.events.paint.connect(self._on_edit)
         self.layers.correction.events.set_data.connect(self._on_edit)
-        show_plane(self.viewer, Plane.AXIAL)
         if items:
             self.viewer.dims.point = tuple(self.layers.frame.world(self.layers.center(items[0])))
         self.viewer.layers.selection.active = self.layers.regions

@@ -108,6 +108,16 @@ def test_version(type_in):
     assert type_in("--version") == (0, f"deferredseg {__version__}\n", "")
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems always have a screen")
+def test_the_demo_without_a_screen_says_so(type_in, monkeypatch, tmp_path):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    done = type_in("demo", "-p", tmp_path / "new")
+    assert done.code != 0
+    assert "no screen" in done.err
+    assert not (tmp_path / "new").exists()
+
+
 def test_the_project_may_come_from_the_environment(type_in, scene, monkeypatch):
     monkeypatch.setenv("DEFERREDSEG_PROJECT", str(scene.folder))
     assert "ada" in type_in("reader", "list").out

@@ -19,7 +19,6 @@ def maps_of(seed, classes=3, experts=3):
     raw = softmax(rng.normal(0, 2, (classes, *GRID)), axis=0).astype(np.float32)
     agents = (experts + 1, *GRID)
     return Maps(
-        raw_probability=raw,
         probability=raw,
         competence=rng.random(agents).astype(np.float32),
         shares=softmax(rng.normal(size=agents), axis=0).astype(np.float32),

@@ -74,7 +74,7 @@ def test_the_router_does_not_touch_the_segmentor(lab, cases, model, tmp_path):
     assert all(torch.equal(mine[k], theirs[k]) for k in own)
     assert not all(torch.equal(mine[k], theirs[k]) for k in mine)
     a, b = (said_of(folder, np.random.default_rng(0).normal(size=(1, 2, 24, 24))) for folder in (model, other))
-    assert np.array_equal(a.raw_probability, b.raw_probability)
+    assert np.array_equal(a.probability, b.probability)
     assert not np.array_equal(a.shares, b.shares)
 
 

@@ -7,12 +7,16 @@ import itertools
 import time
 from dataclasses import replace
 
+import numpy as np
 import psutil
 import pytest
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QLabel
 
-from napari_deferredseg.usecases.models import add_model
+from napari_deferredseg.core.boxes import slices
+from napari_deferredseg.usecases.models import EXTERNAL, add_model
+from napari_deferredseg.widgets.orientation import Plane, show_plane
+from napari_deferredseg.widgets.volume_layers import info_of, label_colormap
 
 WAIT = 120_000
 GONE_WITHIN = 5.0
@@ -178,6 +182,48 @@ def test_a_run_in_a_living_window_then_a_warm_one_then_nothing_is_left(hand, qtb
     hand.viewer.close()
     qtbot.waitUntil(lambda: not workers(), timeout=10_000)
     assert not worker.is_running()
+
+
+def test_a_run_on_the_case_on_the_screen_keeps_its_layers(hand, mouse, qtbot):
+    panel, stage = hand.panel, hand.panel.stage
+    model = hand.form.model.value
+    hand.form.model.value = EXTERNAL
+    hand.form.first.value, hand.form.second.value = hand.scene.first, hand.scene.second
+    hand.click(panel.run_button)
+    qtbot.waitUntil(lambda: panel.session.case is not None, timeout=WAIT)
+    hand.form.model.value = model
+    before, layers = panel.session.case, list(hand.viewer.layers)
+    mine = hand.viewer.add_points([(1, 2, 3)])
+    show_plane(hand.viewer, Plane.CORONAL)
+    stage.layers.defer.visible = True
+    hand.click(panel.run_button)
+    qtbot.waitUntil(lambda: panel.session.case is not before, timeout=WAIT)
+    case, shown = panel.session.case, stage.layers
+    assert list(hand.viewer.layers) == [*layers, mine]
+    assert hand.viewer.dims.order == (1, 0, 2)
+    assert shown.defer.visible
+    frame = shown.frame
+    for layer, array in ((shown.ai, case.labels), (shown.defer, case.defer), (shown.correction, panel.session.work)):
+        np.testing.assert_array_equal(layer.data, frame.view(array))
+        assert info_of(layer).table == case.prediction.table
+    assert shown.ai.colormap.map(1).tolist() == label_colormap(case.prediction.table).map(1).tolist()
+    drawn = np.zeros(case.labels.shape, bool)
+    for item in stage.items:
+        drawn[slices(item.region.box)] |= item.region.mask
+    np.testing.assert_array_equal(shown.regions.data != 0, frame.view(drawn))
+
+    item = stage.items[0]
+    panel.session.choose_reader(item.assignment.reader)
+    panel.session.begin(item)
+    stage.pick_tool(1)
+    center = shown.center(item)
+    panel.session.work[slices(item.region.box)] = 0
+    mouse.click(hand.viewer, shown.correction, center)
+    assert shown.correction.data[center] == 1
+    journal = panel.session.project.journal
+    qtbot.waitUntil(lambda: bool(journal.drafts(item.assignment.reader)), timeout=WAIT)
+    (draft,) = journal.drafts(item.assignment.reader)
+    np.testing.assert_array_equal(draft.after, panel.session.work[slices(draft.box)])
 
 
 def test_cancel_and_kill_leave_nothing_behind_and_the_next_run_is_well(hand, qtbot):
