@@ -23,6 +23,7 @@ METHODS = (
     "router",
     "entropy+router",
     "router+prices",
+    "router+batch",
 )
 BOUNDS = ("entropy+oracle-reader", "oracle")
 RESAMPLES = 2000
@@ -87,7 +88,7 @@ def print_table(table: pd.DataFrame) -> None:
         + " |\n|---|"
         + "---|" * len(budgets)
     )
-    for method in ("router", "entropy+router", "router+prices"):
+    for method in ("router", "entropy+router", "router+prices", "router+batch"):
         gaps = [(dice.loc[(method, b)] - dice.loc[("entropy+best", b)]).to_numpy() for b in budgets]
         print(f"| {method} | " + " | ".join(interval(g) for g in gaps) + " |")
     captured = [
@@ -97,12 +98,10 @@ def print_table(table: pd.DataFrame) -> None:
     ]
     print("| headroom, router | " + " | ".join(f"{c:.2f}" for c in captured) + " |")
     readers = [c for c in table.columns if c.startswith("voxels:")]
-    rows = table[table["method"] == "router+prices"].groupby("budget")[readers].sum()
-    print(
-        "| largest over smallest share, router+prices | "
-        + " | ".join(f"{r.max() / max(r.min(), 1):.2f}" for _, r in rows.iterrows())
-        + " |"
-    )
+    for method in ("router+prices", "router+batch"):
+        rows = table[table["method"] == method].groupby("budget")[readers].sum()
+        ratios = " | ".join(f"{r.max() / max(r.min(), 1):.2f}" for _, r in rows.iterrows())
+        print(f"| largest over smallest share, {method} | {ratios} |")
     regions = table[table["method"].isin(["router", "entropy+best"])].groupby(["method", "budget"])["regions"].mean()
     for method in ("entropy+best", "router"):
         print(f"| regions, {method} | " + " | ".join(f"{regions.loc[(method, b)]:.1f}" for b in budgets) + " |")

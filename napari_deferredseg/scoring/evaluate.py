@@ -13,7 +13,7 @@ from napari_deferredseg.scoring.calibration import BAND, Doubt, Reliability
 from napari_deferredseg.scoring.judgement import GROUP, VOXELS, Judgement
 from napari_deferredseg.scoring.methods import METHODS, Choice
 from napari_deferredseg.scoring.prices import EVEN
-from napari_deferredseg.scoring.settle import Rules, settle
+from napari_deferredseg.scoring.settle import Rules, price_batch, settle
 from napari_deferredseg.scoring.system import Scorer
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def judge(
 ) -> Judgement:
     """Judge every method at every budget.
 
-    The cases are gone through one at a time, the validation cases twice, the test cases once.
+    The cases are gone through one at a time, both parts twice.
 
     Parameters
     ----------
@@ -80,6 +80,7 @@ def judge(
     names = tuple(experts)
     rules = Rules(tuple(dict.fromkeys(float(b) for b in budgets)), unit, mode, sigma_mm, seed, even)
     settled = settle(lambda: _checked(validation(), names), methods, rules)
+    price_batch(lambda: _checked(test(), names), methods, settled)
     rows: list[dict[str, Any]] = []
     trust = _Trust(names)
     for case in _checked(test(), names):

@@ -28,6 +28,7 @@ STYLES: dict[str, tuple[str, str, float]] = {
     "entropy+router": ("#d1495b", "-", 2.0),
     "router": ("#e08e0b", "-", 2.0),
     "router+prices": ("#e08e0b", ":", 2.0),
+    "router+batch": ("#e08e0b", "-.", 1.5),
     "entropy+router+prices": ("#d1495b", ":", 2.0),
     "entropy+oracle-reader": ("#2e86ab", "--", 1.4),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -52,6 +52,7 @@ METHODS: tuple[Method, ...] = (
     Method("entropy+router", "entropy", "gain", "Entropy; the reader of the largest learned gain."),
     Method("router+prices", "router", "priced", "The learned where; the largest gain less the reader's price."),
     Method("entropy+router+prices", "entropy", "priced", "Entropy; the largest gain less the reader's price."),
+    Method("router+batch", "router", "batch", "The learned where; prices that fit the gains of the judged cases."),
     ORACLE_READER,
     Method("oracle", "oracle", "right", "Voxels where the AI is wrong and a reader right, to that reader. A bound."),
 )
@@ -89,10 +90,14 @@ class Choice:
         Readers from the best single one to the worst.
     prices : (K,) float64
         What is subtracted from the gains.
+    batch_prices : (K,) float64
+        The same, from the gains of the cases that are judged: as when a batch of cases is routed together. Their truth
+        is not looked at.
     """
 
     order: tuple[int, ...]
     prices: NDArray[np.float64]
+    batch_prices: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
 class Maps:
@@ -170,6 +175,8 @@ class Maps:
         if who == "priced":
             prices = self.case.prices if self.case.prices is not None else choice.prices
             return np.asarray((self.bids[:, index] - prices[:, None]).argmax(axis=0))
+        if who == "batch":
+            return np.asarray((self.bids[:, index] - choice.batch_prices[:, None]).argmax(axis=0))
         raise ValueError(f"no rule {who!r} picks a reader")
 
     def _raw(self, name: str) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -105,6 +105,20 @@ def settle(cases: Callable[[], Iterable[JudgedCase]], methods: Sequence[Method],
     return settled
 
 
+def price_batch(cases: Callable[[], Iterable[JudgedCase]], methods: Sequence[Method], settled: Settled) -> None:
+    """Set the batch prices of what was settled, from the gains of the cases that are to be judged."""
+    rules = settled.rules
+    keys = [(m.where, budget) for m in methods if m.who == "batch" for budget in rules.budgets]
+    gains = {key: _Gains() for key in keys}
+    for case in cases() if keys else ():
+        maps = rules.maps(case)
+        for key, found in gains.items():
+            found.add(maps.bids, settled.deferred(maps, *key))
+    for key, found in gains.items():
+        prices = even_prices(found.drawn(rules.seed), ratio=rules.even)
+        settled.choices[key] = replace(settled.choices[key], batch_prices=prices)
+
+
 def thresholds(
     cases: Callable[[], Iterable[JudgedCase]], maps: Sequence[str], rules: Rules
 ) -> tuple[frozenset[str], dict[Key, float]]:
@@ -158,6 +172,31 @@ def _threshold(kept: Sequence[tuple[NDArray[np.float32], float]], budget: float)
     return float(ranked[last[at]])
 
 
+class _Gains:
+    """Some of the gains at the deferred voxels of cases, as many of each case as it has a share of them."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[NDArray[np.float32], int]] = []
+
+    def add(self, gain: NDArray[np.float32], index: NDArray[np.intp]) -> None:
+        if index.size:
+            step = -(-index.size // GAINS_PER_CASE)
+            self._found.append((gain[:, index[::step]], index.size))
+        elif not self._found:
+            self._found.append((gain[:, :0], 0))
+
+    def drawn(self, seed: int) -> NDArray[np.float32]:
+        """Gains (K, n), n at most `GAINS`; (0, 0) where there was no case."""
+        if not self._found:
+            return np.zeros((0, 0), np.float32)
+        gains = np.concatenate([g for g, _ in self._found], axis=1)
+        weight = np.concatenate([np.full(g.shape[1], n / max(g.shape[1], 1)) for g, n in self._found])
+        if gains.shape[1] > GAINS or (weight.size and np.ptp(weight) > 0):
+            rng = np.random.default_rng(seed)
+            gains = gains[:, np.sort(rng.choice(gains.shape[1], GAINS, p=weight / weight.sum()))]
+        return gains
+
+
 class _Gathered:
     """What the validation cases say of each reader and of the gains, for each score map and budget."""
 
@@ -165,15 +204,14 @@ class _Gathered:
         self._used = used
         self._readers = 0
         self._better: dict[Key, list[NDArray[np.float64]]] = defaultdict(list)
-        self._gains: dict[Key, list[tuple[NDArray[np.float32], int]]] = defaultdict(list)
+        self._gains: dict[Key, _Gains] = defaultdict(_Gains)
 
     def add(self, maps: Maps, scorer: Scorer, key: Key, index: NDArray[np.intp]) -> None:
         self._readers = len(maps.valid)
         if "best" in self._used[key[0]]:
             self._better[key].append(np.array([_improvement(maps, scorer, index, j) for j in range(self._readers)]))
-        if "priced" in self._used[key[0]] and index.size:
-            step = -(-index.size // GAINS_PER_CASE)
-            self._gains[key].append((maps.gain[:, index[::step]], index.size))
+        if "priced" in self._used[key[0]]:
+            self._gains[key].add(maps.gain, index)
 
     def choice(self, key: Key, rules: Rules) -> Choice:
         order: tuple[int, ...] = ()
@@ -186,14 +224,10 @@ class _Gathered:
         return Choice(order, self._prices(key, rules))
 
     def _prices(self, key: Key, rules: Rules) -> NDArray[np.float64]:
-        found = self._gains[key]
-        if not found:
+        if key not in self._gains:
             return np.zeros(self._readers)
-        gains = np.concatenate([g for g, _ in found], axis=1)
-        weight = np.concatenate([np.full(g.shape[1], n / g.shape[1]) for g, n in found])
+        gains = self._gains[key].drawn(rules.seed)
         rng = np.random.default_rng(rules.seed)
-        if gains.shape[1] > GAINS or np.ptp(weight) > 0:
-            gains = gains[:, np.sort(rng.choice(gains.shape[1], GAINS, p=weight / weight.sum()))]
         # As in `Maps.bids`, but of its own at every voxel: prices shall not learn where the pieces of these cases fell.
         hair = HAIR * rng.standard_normal(gains.shape, np.float32)
         return even_prices(gains + hair, ratio=rules.even)

@@ -102,6 +102,7 @@ def test_shares_sum_to_one_and_prices_even_them(judged: Judgement) -> None:
     for budget in BUDGETS:
         assert rows["entropy+router+prices", budget] <= 1.3
         assert rows["router+prices", budget] <= 1.3
+        assert rows["router+batch", budget] <= 1.15
         assert rows["entropy+router", budget] > 1.5
         assert rows["entropy+equal-share", budget] <= 1.05
         assert np.isinf(rows["entropy+best", budget])
@@ -115,7 +116,15 @@ def test_readers_whose_gains_differ_nowhere_share_the_work_in_pieces(cases, few,
     flat["validation"] = flat["validation"][: len(few["validation"])]
     rows = _by_name(_judged(flat, budgets=(0.1,)), 0.1)
     assert rows.loc["entropy+router+prices", "max_min_share"] < 1.6
+    assert rows.loc["router+batch", "max_min_share"] < 1.15
     assert rows.loc["entropy+router+prices", "errands"] < rows.loc["entropy+equal-share", "errands"] / 3
+
+
+def test_prices_of_a_batch_do_not_look_at_the_truth(few) -> None:
+    hidden = few | {"test": [replace(c, truth=np.zeros_like(c.truth)) for c in few["test"]]}
+    tables = [_judged(cases, budgets=(0.1,)).table for cases in (few, hidden)]
+    given = [t[t["method"] == "router+batch"].filter(like="voxels:").to_numpy() for t in tables]
+    np.testing.assert_array_equal(*given)
 
 
 def test_prices_of_the_model_take_precedence(few) -> None:

@@ -12,7 +12,7 @@ from napari_deferredseg.scoring.calibration import brier
 from napari_deferredseg.scoring.methods import METHODS, Choice, Deferral, Maps, composed, dealt, highest
 from napari_deferredseg.scoring.system import Scorer
 
-CHOICE = Choice((1, 0, 2), np.array([0.05, 0.0, 0.1]))
+CHOICE = Choice((1, 0, 2), np.array([0.05, 0.0, 0.1]), np.array([0.1, 0.05, 0.0]))
 NUMBERS = st.integers(0, 500)
 
 
