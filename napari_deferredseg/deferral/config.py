@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.deferral.segmentors.settings import (
+    KINDS,
+    ModuleConfig,
+    NetworkConfig,
+    Section,
+    TrainedSegmentor,
+    View,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RouterLoss = Literal["excess-utility", "collaboration", "picce", "one-versus-all", "deferredseg"]
 JointLoss = Literal["script-as-written", "dense-softmax", "joint-one-versus-all"]
-FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 BudgetUnit = Literal["voxels", "predicted-foreground"]
-
-
-class Section(BaseModel):
-    """Part of a configuration: unknown fields are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class NetworkConfig(Section):
-    """A network of `monai.networks.nets` by name. Its channels in and out follow from the data."""
-
-    name: str = "UNet"
-    arguments: dict[str, Any] = Field(
-        default_factory=lambda: {"channels": [16, 32, 64, 64], "strides": [2, 2, 2], "num_res_units": 1}
-    )
 
 
 class FitConfig(Section):
@@ -42,26 +36,6 @@ class FitConfig(Section):
     patience: int = Field(default=10, ge=1, description="validations without a better one before it stops")
 
 
-class View(Section):
-    """How an image reaches a network."""
-
-    spatial_dims: Literal[2, 3] = 3
-    patch: tuple[int, ...] = (48, 96, 96)
-    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = Field(
-        default=None, description="voxels (z, y, x) that images are resampled to; as they are when missing"
-    )
-    intensity: Literal["z-score", "window"] = "z-score"
-    window: tuple[float, float] = (-160.0, 240.0)
-
-    @model_validator(mode="after")
-    def _patch_fits(self) -> Self:
-        if len(self.patch) != self.spatial_dims or min(self.patch, default=0) < 8:
-            raise ValueError(f"patch {list(self.patch)} must give {self.spatial_dims} sizes of 8 voxels or more")
-        if self.window[0] >= self.window[1]:
-            raise ValueError(f"window {list(self.window)} must rise")
-        return self
-
-
 class DataConfig(View):
     """How voxels reach the networks that are trained."""
 
@@ -69,40 +43,6 @@ class DataConfig(View):
     flip_axes: tuple[Literal[0, 1, 2], ...] = Field(default=(), description="axes (z 0, y 1, x 2) mirrored at random")
     consensus: Literal["majority", "staple", "leave-one-out"] = "majority"
     workers: int = Field(default=0, ge=0)
-
-
-class TrainedSegmentor(Section):
-    """A network of MONAI that is trained here: `network` and `fit` say how."""
-
-    kind: Literal["monai"] = "monai"
-
-
-class ModuleConfig(Section):
-    """Any `nn.Module` that was trained elsewhere and stays as it is; only a router is trained on it.
-
-    `factory` makes it when called with `arguments`. What it returns is a map of the patch, or the first of several:
-    "logits" of background and `labels`, or one "foreground-logit".
-    """
-
-    kind: Literal["module"]
-    factory: str = Field(pattern=FACTORY, description="package.module:name")
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    checkpoint: Path | None = Field(default=None, description="weights: safetensors, or a state dict without code")
-    labels: tuple[str, ...] = Field(min_length=1, description="names of its classes after the background")
-    channels: int = Field(default=1, ge=1)
-    output: Literal["logits", "foreground-logit"] = "logits"
-    view: View = View()
-
-    @model_validator(mode="after")
-    def _labels_fit(self) -> Self:
-        if len({name.casefold() for name in self.labels}) < len(self.labels):
-            raise ValueError("labels has a name twice")
-        if self.output == "foreground-logit" and len(self.labels) > 1:
-            raise ValueError("labels names several, one foreground-logit has one")
-        return self
-
-
-KINDS: dict[str, type[Section]] = {"monai": TrainedSegmentor, "module": ModuleConfig}
 
 
 class LossWeights(Section):
@@ -166,9 +106,7 @@ class TrainConfig(Section):
 
     def without_paths(self) -> TrainConfig:
         """Copy for a model folder, which has its weights itself and shall not tell where a computer keeps files."""
-        if self.segmentor.kind == "monai":
-            return self
-        return self.model_copy(update={"segmentor": self.segmentor.model_copy(update={"checkpoint": None})})
+        return self.model_copy(update={"segmentor": self.segmentor.without_files()})
 
 
 def read_config(path: Path | None) -> TrainConfig:
@@ -193,11 +131,7 @@ def read_config(path: Path | None) -> TrainConfig:
 
 def _from_here(config: TrainConfig, folder: Path) -> TrainConfig:
     """Configuration whose paths are no longer relative to its file."""
-    segmentor = config.segmentor
-    if segmentor.kind == "monai" or segmentor.checkpoint is None:
-        return config
-    found = segmentor.model_copy(update={"checkpoint": (folder / segmentor.checkpoint).resolve()})
-    return config.model_copy(update={"segmentor": found})
+    return config.model_copy(update={"segmentor": config.segmentor.located(folder)})
 
 
 def _field_and_values(error: ValidationError) -> str:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.volume import Array
-    from napari_deferredseg.deferral.config import View
     from napari_deferredseg.deferral.model import DeferralModel, ModelSpec
+    from napari_deferredseg.deferral.segmentors.settings import View
 
 OVERLAP = 0.25
 WINDOWS = 4

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.geometry import Geometry, Shape
     from napari_deferredseg.core.progress import Progress, Warm
+    from napari_deferredseg.core.scan import Scan
     from napari_deferredseg.core.volume import Array, Volume
     from napari_deferredseg.deferral.maps import Maps
     from napari_deferredseg.deferral.model import DeferralModel, ModelSpec
 
 
-def predict(warm: Warm, progress: Progress, folder: Path, volume: Volume, device: str = "auto") -> Prediction:
+def predict(warm: Warm, progress: Progress, folder: Path, scan: Scan, device: str = "auto") -> Prediction:
     """Run a model folder on a volume.
 
     Raises
@@ -39,8 +40,8 @@ def predict(warm: Warm, progress: Progress, folder: Path, volume: Volume, device
     chosen = pick(device)
     mark = fingerprint(folder)
     model = _warm_model(warm, folder, mark, chosen)
-    spec = model.spec
-    logits = model.segmentor.segment(volume, chosen, lambda s, d: progress(0.05 + s * 0.45, d))
+    spec, volume = model.spec, scan.volume
+    logits = model.segmentor.segment(scan, chosen, lambda s, d: progress(0.05 + s * 0.45, d))
     image = prepared_image(volume, spec.config.data)
     maps = maps_of(model, image, logits, chosen, lambda s, d: progress(0.5 + s * 0.4, d))
     progress(0.9, "weighing what the readers would add")

@@ -34,7 +34,7 @@ def keep_logits(
     for number, case in enumerate(cases):
         progress(number / max(len(cases), 1), f"segmenting case {number + 1} of {len(cases)}")
         if not case.has("logits"):
-            case.save("logits", segmentor.segment(case.volume(), device))
+            case.save("logits", segmentor.segment(case.scan(), device))
 
 
 def keep_maps(

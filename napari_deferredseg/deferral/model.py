@@ -17,7 +17,7 @@ from napari_deferredseg.deferral.calibration import Scaling, Temperature
 from napari_deferredseg.deferral.config import TrainConfig
 from napari_deferredseg.deferral.networks import Router, build_network
 from napari_deferredseg.deferral.policy import Policy
-from napari_deferredseg.deferral.segmentors.module import ModuleSegmentor, classes_of, make_network
+from napari_deferredseg.deferral.segmentors.adapters import adapter_of
 from napari_deferredseg.deferral.segmentors.monai import MonaiSegmentor
 from napari_deferredseg.deferral.trust import require_trusted
 
@@ -91,25 +91,25 @@ def new_networks(config: TrainConfig, channels: int, classes: int, experts: int)
     dims = config.data.spatial_dims
     if config.mode == "joint":
         return build_network(config.network, dims, channels, classes + experts + 1), None
-    if config.segmentor.kind == "module":
-        segmentor = make_network(config.segmentor)
-    else:
+    if config.segmentor.kind == "monai":
         segmentor = build_network(config.network, dims, channels, classes)
+    else:
+        segmentor = adapter_of(config.segmentor.kind).make_network(config.segmentor)
     return segmentor, Router(config.router.network, dims, channels, classes, experts)
 
 
-def segmentor_of(config: TrainConfig, network: nn.Module, table: LabelTable, channels: int) -> Segmentor:
-    """Segmentor that runs a network.
+def segmentor_of(config: TrainConfig, network: nn.Module, table: LabelTable, channels: int, experts: int) -> Segmentor:
+    """Segmentor that runs a network; that of a joint mode has its agents' channels too.
 
     Raises
     ------
     InputError
         It knows other labels than the table's.
     """
-    if config.segmentor.kind == "module":
-        classes = classes_of(config.segmentor, table)
-        return ModuleSegmentor(network, config.segmentor, classes, config.data.spacing_mm)
-    return MonaiSegmentor(network, config.data, channels)
+    if config.segmentor.kind == "monai":
+        outputs = len(table.labels) + 1 + (experts + 1 if config.mode == "joint" else 0)
+        return MonaiSegmentor(network, config.data, channels, outputs)
+    return adapter_of(config.segmentor.kind).segmentor_over(network, config.segmentor, table, config.data.spacing_mm)
 
 
 def save_model(model: DeferralModel, folder: Path, card: str) -> None:
@@ -198,4 +198,5 @@ def load_model(folder: Path) -> DeferralModel:
                 f"{path}: the weights are not of this {part}: {str(error).splitlines()[-1].strip()}"
             ) from None
         module.eval()
-    return DeferralModel(spec, segmentor_of(spec.config, network, spec.table, spec.channels), router)
+    segmentor = segmentor_of(spec.config, network, spec.table, spec.channels, len(spec.experts))
+    return DeferralModel(spec, segmentor, router)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from napari_deferredseg.core.errors import InputError
 
 if TYPE_CHECKING:
-    from napari_deferredseg.deferral.config import NetworkConfig
+    from napari_deferredseg.deferral.segmentors.settings import NetworkConfig
 
 LOGIT_LIMIT = 8.0
 
@@ -47,7 +47,7 @@ def build_network(config: NetworkConfig, spatial_dims: int, in_channels: int, ou
     return network
 
 
-def try_network(network: nn.Module, name: str, in_channels: int, out_channels: int, patch: tuple[int, ...]) -> None:
+def try_network(network: nn.Module, in_channels: int, out_channels: int, patch: tuple[int, ...]) -> None:
     """Run an untrained network on an empty patch, before hours are spent on it.
 
     Raises
@@ -55,6 +55,7 @@ def try_network(network: nn.Module, name: str, in_channels: int, out_channels: i
     InputError
         It cannot take such a patch, or what it returns is no map of the patch.
     """
+    name = type(network).__name__
     try:
         with torch.inference_mode():
             found = network.eval()(torch.zeros(1, in_channels, *patch))

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_deferredseg.core.datalist import SPLITS
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.scan import Scan
 from napari_deferredseg.core.volume import LabelTable, labels_present
 from napari_deferredseg.deferral.grids import model_geometry, resampled
 from napari_deferredseg.deferral.intensity import normalised
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.volume import Array, Volume
-    from napari_deferredseg.deferral.config import DataConfig, View
+    from napari_deferredseg.deferral.config import DataConfig
+    from napari_deferredseg.deferral.segmentors.settings import View
 
 
 MOST_LABELS = 255
@@ -46,9 +48,9 @@ class PreparedCase:
     groups: dict[str, str]
     files: tuple[Path, ...]
 
-    def volume(self) -> Volume:
+    def scan(self) -> Scan:
         """Read the image as it is stored, on its own grid."""
-        return _read_image(self.files)
+        return Scan(_read_image(self.files))
 
     def load(self, name: str) -> Array:
         """Return an array, mapped from disk.

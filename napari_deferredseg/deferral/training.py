@@ -43,7 +43,7 @@ from napari_deferredseg.deferral.model import (
 from napari_deferredseg.deferral.networks import try_network
 from napari_deferredseg.deferral.policy import Policy
 from napari_deferredseg.deferral.prepared import prepare
-from napari_deferredseg.deferral.segmentors.module import ModuleSegmentor, load_checkpoint
+from napari_deferredseg.deferral.segmentors.adapters import adapter_of
 from napari_deferredseg.deferral.selection import choose_policy
 from napari_deferredseg.deferral.stages import JointStage, RouterStage, SegmentorStage
 from napari_deferredseg.deferral.track_record import track_records
@@ -94,6 +94,9 @@ def train(
     """
     device = ranks.own_device(device)
     told = progress if ranks.is_first() else silent
+    if config.segmentor.kind != "monai":
+        foreign = adapter_of(config.segmentor.kind).completed(config.segmentor)
+        config = config.model_copy(update={"segmentor": foreign})
     with ranks.together(device):
         work, prepared = ranks.first_then_others(lambda: _prepared(datalist, out, config, seed, told))
         run = _Run(prepared, Bench(work, config, seed, device), config, seed)
@@ -186,16 +189,10 @@ class _Run:
     def try_networks(self) -> None:
         """Find out before anything is fitted whether the networks take these patches."""
         segmentor, router = self._networks()
-        config, agents, channels = self.config, len(self.prepared.experts) + 1, self.prepared.channels
-        patch, out = config.data.patch, self._classes + (agents if router is None else 0)
-        known = self._over(segmentor)
-        if isinstance(known, ModuleSegmentor):
-            known.try_out()
-        else:
-            try_network(segmentor, config.network.name, channels, out, patch)
+        self._over(segmentor).try_out()
         if router is not None:
-            seen = channels + self._classes + 2
-            try_network(router.network, config.router.network.name, seen, 2 * agents + 1, patch)
+            agents, seen = len(self.prepared.experts) + 1, self.prepared.channels + self._classes + 2
+            try_network(router.network, seen, 2 * agents + 1, self.config.data.patch)
 
     def joint(self, progress: Progress) -> DeferralModel:
         """Fit one network for both."""
@@ -272,14 +269,13 @@ class _Run:
         seed_everything(self.seed, verbose=False)
         config, channels = self.config, self.prepared.channels
         network, router = new_networks(config, channels, self._classes, len(self.prepared.experts))
-        if config.segmentor.kind == "module":
-            if config.segmentor.checkpoint is None:
-                raise InputError("segmentor.checkpoint is missing: name the file with the network's weights")
-            load_checkpoint(network, config.segmentor.checkpoint)
+        if config.segmentor.kind != "monai":
+            adapter_of(config.segmentor.kind).load_weights(network, config.segmentor)
         return network, router
 
     def _over(self, network: nn.Module) -> Segmentor:
-        return segmentor_of(self.config, network, self.prepared.table, self.prepared.channels)
+        made = self.prepared
+        return segmentor_of(self.config, network, made.table, made.channels, len(made.experts))
 
     def _fit(self, name: str, stage: Stage, arrays: Sequence[str], progress: Progress) -> None:
         self.bench.fit(name, stage, arrays, self._training, self._validation, progress)

@@ -12,7 +12,7 @@ from napari_deferredseg.core.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_deferredseg.deferral.config import ModuleConfig
+    from napari_deferredseg.deferral.segmentors.settings import ModuleConfig
 
 
 def call_of(segmentor: ModuleConfig) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.deferral.config import ModuleConfig
+from napari_deferredseg.deferral.segmentors.settings import ModuleConfig
 from napari_deferredseg.deferral.trust import call_of, distrust, trust, trusted
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, silent
+from napari_deferredseg.core.scan import Scan
 from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities
 from napari_deferredseg.io.images import (
     as_channels,
@@ -102,7 +103,7 @@ def predict_with_model(files: ModelInput, engine: Engine, progress: Progress = s
     prediction: Prediction = engine.run(
         "napari_deferredseg.deferral.jobs:predict",
         files.model.resolve(),
-        channels,
+        Scan(channels),
         files.device,
         progress=lambda share, doing: progress(0.1 + share * 0.9, doing),
     )

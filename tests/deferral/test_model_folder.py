@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import silent
+from napari_deferredseg.core.scan import Scan
 from napari_deferredseg.deferral.inference import maps_of
 from napari_deferredseg.deferral.jobs import predict
 from napari_deferredseg.deferral.model import load_model, read_spec
@@ -56,7 +57,7 @@ def same(a, b):
 
 
 def test_a_model_says_the_same_wherever_it_is_copied(model, copy, volume):
-    here, there = (predict({}, silent, folder, volume, "cpu") for folder in (model, copy))
+    here, there = (predict({}, silent, folder, Scan(volume), "cpu") for folder in (model, copy))
     assert same(here, there)
     assert here.table.name(1) == "organ 1"
     assert here.experts == ("Ada", "Ben", "Cleo")
@@ -66,11 +67,11 @@ def test_a_model_says_the_same_wherever_it_is_copied(model, copy, volume):
 
 def test_what_is_said_of_a_volume_is_what_was_judged(model, volume):
     """A run makes of the networks' maps what evaluation makes of them."""
-    found, loaded = predict({}, silent, model, volume, "cpu"), load_model(model)
+    found, loaded = predict({}, silent, model, Scan(volume), "cpu"), load_model(model)
     policy, data = loaded.spec.policy, loaded.spec.config.data
     assert data.spacing_mm is None
     cpu = torch.device("cpu")
-    maps = maps_of(loaded, prepared_image(volume, data), loaded.segmentor.segment(volume, cpu), cpu)
+    maps = maps_of(loaded, prepared_image(volume, data), loaded.segmentor.segment(Scan(volume), cpu), cpu)
     gain = policy.gain(maps)
     np.testing.assert_allclose(found.defer, policy.defer(maps, gain), atol=1e-6)
     np.testing.assert_allclose(found.gain, gain, atol=1e-3)
@@ -82,11 +83,11 @@ def test_what_is_said_of_a_volume_is_what_was_judged(model, volume):
 
 def test_a_warm_model_is_read_anew_when_its_weights_change(copy, volume):
     warm = {}
-    first = predict(warm, silent, copy, volume, "cpu")
-    assert same(first, predict(warm, silent, copy, volume, "cpu"))
+    first = predict(warm, silent, copy, Scan(volume), "cpu")
+    assert same(first, predict(warm, silent, copy, Scan(volume), "cpu"))
     weights = load_file(copy / "model.safetensors")
     save_file({k: v * -1 for k, v in weights.items()}, copy / "model.safetensors")
-    assert not same(first, predict(warm, silent, copy, volume, "cpu"))
+    assert not same(first, predict(warm, silent, copy, Scan(volume), "cpu"))
 
 
 def test_missing_parts(copy, tmp_path):

@@ -16,11 +16,13 @@ from safetensors.torch import load_file
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.progress import silent
+from napari_deferredseg.core.scan import Scan
 from napari_deferredseg.core.volume import Volume, table_from_names
-from napari_deferredseg.deferral.config import ModuleConfig, TrainConfig, read_config
+from napari_deferredseg.deferral.config import TrainConfig, read_config
 from napari_deferredseg.deferral.jobs import predict
 from napari_deferredseg.deferral.model import load_model
 from napari_deferredseg.deferral.segmentors.module import classes_of, in_table_order, load_checkpoint, make_network
+from napari_deferredseg.deferral.segmentors.settings import ModuleConfig
 from napari_deferredseg.deferral.trust import call_of, distrust, trust, trusted
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.images import read_volume
@@ -99,7 +101,7 @@ def test_a_router_learns_on_a_network_of_somebody_else(place, cases, lab):
     (place / "weights.pth").unlink()
     trust(call_of(read_config(place / "train.toml").segmentor))
     case = read_datalist(cases).test[0]
-    said = predict({}, silent, folder, read_volume(case.image[0]), "cpu")
+    said = predict({}, silent, folder, Scan(read_volume(case.image[0])), "cpu")
     image = read_volume(case.image[0]).array
     by_hand = 6 * (image - image.mean()) / image.std() - 7 > 0
     np.testing.assert_array_equal(said.labels > 0, by_hand)
@@ -296,7 +298,7 @@ def test_what_does_not_fit_is_said_in_a_line(place, cases, lab, changes, says):
 
 def test_classes_come_in_the_order_of_the_table():
     config = ModuleConfig(kind="module", factory="a:b", labels=("liver", "spleen", "aorta"))
-    classes = classes_of(config, table_from_names({3: "Aorta", 7: "liver"}))
+    classes = classes_of(config.labels, table_from_names({3: "Aorta", 7: "liver"}))
     assert sorted(classes) == [1, 3]
     logits = np.random.default_rng(0).normal(size=(4, 2, 3, 3)).astype(np.float32)
     found = in_table_order(logits, (3, 1))
@@ -323,4 +325,4 @@ def test_the_number_of_channels_is_checked(place):
     segmentor = ModuleSegmentor(make_network(config), config, (1,), None)
     volume = Volume(np.zeros((2, 1, 16, 16)), Geometry(shape=(1, 16, 16), spacing=(1, 1, 1)), "two", ("a", "b"))
     with pytest.raises(InputError, match="has 2 channels, the segmentor learned from 1"):
-        segmentor.segment(volume, torch.device("cpu"))
+        segmentor.segment(Scan(volume), torch.device("cpu"))

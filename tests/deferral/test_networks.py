@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.deferral.config import DataConfig, NetworkConfig
+from napari_deferredseg.deferral.config import DataConfig
 from napari_deferredseg.deferral.inference import over_volume
 from napari_deferredseg.deferral.networks import Router, Routing, build_network, entropy, router_features, try_network
+from napari_deferredseg.deferral.segmentors.settings import NetworkConfig
 
 CPU = torch.device("cpu")
 SMALL = {"channels": [4, 8], "strides": [2], "num_res_units": 0, "norm": "batch"}
@@ -40,7 +41,7 @@ def image(*shape, seed=0):
 )
 def test_networks_of_monai_map_a_patch(dims, name, arguments):
     network = build_network(NetworkConfig(name=name, arguments=arguments), dims, 2, 5)
-    try_network(network, name, 2, 5, (16,) * dims)
+    try_network(network, 2, 5, (16,) * dims)
     assert network.training
 
 
@@ -72,14 +73,14 @@ def test_arguments_that_do_not_fit_are_said_in_one_line(name, arguments, says):
 def test_a_patch_that_does_not_fit_and_a_classifier_are_found_before_training():
     network = build_network(NetworkConfig(arguments=SMALL), 2, 1, 2)
     with pytest.raises(InputError, match=r"UNet makes shape .* of a patch of \[15, 16\] voxels, .* strides"):
-        try_network(network, "UNet", 1, 2, (15, 16))
+        try_network(network, 1, 2, (15, 16))
     deeper = {"channels": [4, 8, 8], "strides": [2, 2]}
     network = build_network(NetworkConfig(arguments=deeper), 2, 1, 2)
     with pytest.raises(InputError, match=r"UNet cannot take a patch of \[18, 16\] voxels"):
-        try_network(network, "UNet", 1, 2, (18, 16))
+        try_network(network, 1, 2, (18, 16))
     classifier = build_network(NetworkConfig(name="DenseNet121", arguments={}), 2, 1, 2)
     with pytest.raises(InputError, match="not a map of the patch"):
-        try_network(classifier, "DenseNet121", 1, 2, (64, 64))
+        try_network(classifier, 1, 2, (64, 64))
 
 
 def test_where_one_window_is_enough_it_is_the_network_itself(flat, deep):

@@ -12,12 +12,14 @@ from torch import nn
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import Geometry
+from napari_deferredseg.core.scan import Scan
 from napari_deferredseg.core.volume import Volume
-from napari_deferredseg.deferral.config import DataConfig, ModuleConfig, NetworkConfig, View
+from napari_deferredseg.deferral.config import DataConfig
 from napari_deferredseg.deferral.grids import model_geometry
 from napari_deferredseg.deferral.networks import build_network
 from napari_deferredseg.deferral.segmentors.module import ModuleSegmentor
 from napari_deferredseg.deferral.segmentors.monai import MonaiSegmentor
+from napari_deferredseg.deferral.segmentors.settings import ModuleConfig, NetworkConfig, View
 
 if TYPE_CHECKING:
     from napari_deferredseg.deferral.segmentors.base import Segmentor
@@ -45,7 +47,7 @@ class Foreign(nn.Module):
 
 def monai(dims: int, spacing) -> MonaiSegmentor:
     data = DataConfig(spatial_dims=dims, patch=(16,) * dims, spacing_mm=spacing)
-    return MonaiSegmentor(build_network(NetworkConfig(arguments=SMALL), dims, 1, CLASSES).eval(), data, 1)
+    return MonaiSegmentor(build_network(NetworkConfig(arguments=SMALL), dims, 1, CLASSES).eval(), data, 1, CLASSES)
 
 
 def module(dims: int, spacing) -> ModuleSegmentor:
@@ -72,25 +74,25 @@ def make(request):
     return made
 
 
-def scan(shape=(7, 30, 22), seed=0, spacing=(1.0, 1.5, 2.0)) -> Volume:
+def scan(shape=(7, 30, 22), seed=0, spacing=(1.0, 1.5, 2.0)) -> Scan:
     array = np.random.default_rng(seed).normal(40, 20, shape).astype(np.float32)
-    return Volume(array, Geometry(shape=shape, spacing=spacing), "made")
+    return Scan(Volume(array, Geometry(shape=shape, spacing=spacing), "made"))
 
 
 @pytest.mark.parametrize("spacing", [None, COARSE])
 def test_one_finite_map_a_class_on_the_model_s_grid(make, spacing):
-    volume = scan()
-    found = make(spacing).segment(volume, CPU)
-    assert found.shape == (CLASSES, *model_geometry(volume.geometry, spacing).shape)
+    made = scan()
+    found = make(spacing).segment(made, CPU)
+    assert found.shape == (CLASSES, *model_geometry(made.volume.geometry, spacing).shape)
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
 
 
 def test_the_volume_is_not_changed(make):
-    volume = scan()
-    before = volume.array.copy()
-    make().segment(volume, CPU)
-    np.testing.assert_array_equal(volume.array, before)
+    made = scan()
+    before = made.volume.array.copy()
+    make().segment(made, CPU)
+    np.testing.assert_array_equal(made.volume.array, before)
 
 
 def test_the_same_volume_gets_the_same_logits_whatever_ran_before(make):
@@ -121,7 +123,7 @@ def test_a_wrong_number_of_channels_is_a_line(make):
         np.zeros((2, 4, 20, 20), np.float32), Geometry(shape=(4, 20, 20), spacing=(1, 1, 1)), "two", ("a", "b")
     )
     with pytest.raises(InputError, match="has 2 channels"):
-        make().segment(two, CPU)
+        make().segment(Scan(two), CPU)
 
 
 def test_every_weight_is_in_the_network_and_moves_with_it(make):

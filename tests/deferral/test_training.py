@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import Geometry
+from napari_deferredseg.core.scan import Scan
 from napari_deferredseg.core.volume import Volume
 from napari_deferredseg.deferral.inference import maps_of
 from napari_deferredseg.deferral.jobs import predict
@@ -31,7 +32,7 @@ def same(a, b):
 def said_of(folder, array):
     model = load_model(folder)
     volume = Volume(array.astype(np.float32), Geometry(shape=array.shape[-3:], spacing=(1, 1, 1)), "made", ("one",))
-    logits = model.segmentor.segment(volume, CPU)
+    logits = model.segmentor.segment(Scan(volume), CPU)
     return maps_of(model, prepared_image(volume, model.spec.config.data), logits, CPU)
 
 
@@ -109,7 +110,7 @@ def test_several_classes_and_channels_on_volumes(lab, tmp_path, dims):
     config = lab.settings(data__spatial_dims=dims, data__patch=patch, data__flip_axes=[0, 2])
     folder = lab.train(path, tmp_path / "model", config)
     images = [path.parent / f"0_image{c}.nii.gz" for c in (0, 1)]
-    found = predict({}, lambda share, doing: None, folder, read_channels(images), "cpu")
+    found = predict({}, lambda share, doing: None, folder, Scan(read_channels(images)), "cpu")
     assert found.labels.shape == found.defer.shape == (6, 24, 24)
     assert found.gain.shape == (3, 6, 24, 24)
     assert found.gain.dtype == np.float16
@@ -117,7 +118,7 @@ def test_several_classes_and_channels_on_volumes(lab, tmp_path, dims):
     assert (found.alternative != found.labels).all()
     assert found.table.name(3) == "organ 3"
     with pytest.raises(InputError, match="has 1 channels, the segmentor learned from 2"):
-        predict({}, lambda share, doing: None, folder, read_volume(images[0]), "cpu")
+        predict({}, lambda share, doing: None, folder, Scan(read_volume(images[0])), "cpu")
 
 
 def test_the_log_shows_losses_and_the_schedule_ends(lab, cases, tmp_path):

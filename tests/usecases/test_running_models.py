@@ -40,7 +40,7 @@ def two_channels(tiny_model, tmp_path):
     network, router = new_networks(spec.config, 2, spec.classes, len(spec.experts))
     folder = tmp_path / "two"
     folder.mkdir()
-    save_model(DeferralModel(spec, MonaiSegmentor(network, spec.config.data, 2), router), folder, "# two")
+    save_model(DeferralModel(spec, MonaiSegmentor(network, spec.config.data, 2, spec.classes), router), folder, "# two")
     return folder
 
 

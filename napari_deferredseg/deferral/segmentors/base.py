@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from napari_deferredseg.core.progress import Progress
+    from napari_deferredseg.core.scan import Scan
     from napari_deferredseg.core.volume import Volume
 
 
@@ -22,7 +23,8 @@ class Segmentor(Protocol):
 
     Input
         The volume as it is stored, one channel or several, on its own grid. Scaling of intensities and resampling to
-        the voxels it learned on are the segmentor's own.
+        the voxels it learned on are the segmentor's own. Boxes are on the volume's grid too; who needs none ignores
+        them.
     Grid
         The logits lie on `model_geometry` of the volume's geometry and the `data.spacing_mm` of the model, which is
         the router's grid: the same box, the volume's own voxels where no spacing is set.
@@ -44,14 +46,18 @@ class Segmentor(Protocol):
         """Holds every weight."""
         ...
 
-    def segment(self, volume: Volume, device: torch.device, progress: Progress = silent) -> NDArray[np.float32]:
+    def segment(self, scan: Scan, device: torch.device, progress: Progress = silent) -> NDArray[np.float32]:
         """Logits (C, z, y, x) of a volume.
 
         Raises
         ------
         InputError
-            The volume has another number of channels than the segmentor learned from.
+            The volume has another number of channels than the segmentor learned from, or boxes are missing.
         """
+        ...
+
+    def try_out(self) -> None:
+        """Run the network on an empty patch, before hours are spent on it. InputError when it cannot take one."""
         ...
 
 

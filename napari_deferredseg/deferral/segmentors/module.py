@@ -22,14 +22,16 @@ from napari_deferredseg.deferral.prepared import prepared_image
 from napari_deferredseg.deferral.segmentors.base import require_channels
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_deferredseg.core.geometry import Vector
     from napari_deferredseg.core.progress import Progress
-    from napari_deferredseg.core.volume import Array, LabelTable, Volume
-    from napari_deferredseg.deferral.config import ModuleConfig
+    from napari_deferredseg.core.scan import Scan
+    from napari_deferredseg.core.volume import Array, LabelTable
+    from napari_deferredseg.deferral.segmentors.settings import ModuleConfig
 
 WRAPPINGS = ("state_dict", "model_state_dict", "model", "network_weights", "network", "net")
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")
@@ -48,8 +50,9 @@ class ModuleSegmentor:
     classes: tuple[int, ...]
     spacing_mm: Vector | None
 
-    def segment(self, volume: Volume, device: torch.device, progress: Progress = silent) -> NDArray[np.float32]:
+    def segment(self, scan: Scan, device: torch.device, progress: Progress = silent) -> NDArray[np.float32]:
         """Logits (C, z, y, x) on the model's grid."""
+        volume = scan.volume
         require_channels(volume, self.config.channels)
         view = self.config.view
         found = over_volume(self._logits, prepared_image(volume, view), view, device, progress)
@@ -98,7 +101,27 @@ def in_table_order(logits: Array, classes: tuple[int, ...]) -> NDArray[np.float3
     return np.asarray(np.stack([background, *(logits[c] for c in classes)]), np.float32)
 
 
-def classes_of(config: ModuleConfig, table: LabelTable) -> tuple[int, ...]:
+def completed(config: ModuleConfig) -> ModuleConfig:
+    """Settings as they are: they hold everything. InputError where they name no weights."""
+    if config.checkpoint is None:
+        raise InputError("segmentor.checkpoint is missing: name the file with the network's weights")
+    return config
+
+
+def load_weights(network: nn.Module, config: ModuleConfig) -> None:
+    """Load every weight of a network; InputError as `load_checkpoint`."""
+    assert config.checkpoint is not None
+    load_checkpoint(network, config.checkpoint)
+
+
+def segmentor_over(
+    network: nn.Module, config: ModuleConfig, table: LabelTable, spacing_mm: Vector | None
+) -> ModuleSegmentor:
+    """Segmentor of a network. InputError as `classes_of`."""
+    return ModuleSegmentor(network, config, classes_of(config.labels, table), spacing_mm)
+
+
+def classes_of(labels: Sequence[str], table: LabelTable) -> tuple[int, ...]:
     """Channel of each label of a table.
 
     Raises
@@ -106,11 +129,11 @@ def classes_of(config: ModuleConfig, table: LabelTable) -> tuple[int, ...]:
     InputError
         The segmentor has no such class.
     """
-    known = {name.casefold(): number for number, name in enumerate(config.labels, start=1)}
+    known = {name.casefold(): number for number, name in enumerate(labels, start=1)}
     for label in table.labels:
         if label.name.casefold() not in known:
             raise InputError(
-                f"the segmentor knows {', '.join(config.labels)}, but the cases have {label.name!r}; name the labels "
+                f"the segmentor knows {', '.join(labels)}, but the cases have {label.name!r}; name the labels "
                 "of the cases as the segmentor does, in their list"
             )
     return tuple(known[label.name.casefold()] for label in table.labels)

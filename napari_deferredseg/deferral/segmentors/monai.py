@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.deferral.inference import over_volume
+from napari_deferredseg.deferral.networks import try_network
 from napari_deferredseg.deferral.prepared import prepared_image
 from napari_deferredseg.deferral.segmentors.base import require_channels
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from napari_deferredseg.core.progress import Progress
-    from napari_deferredseg.core.volume import Volume
+    from napari_deferredseg.core.scan import Scan
     from napari_deferredseg.deferral.config import DataConfig
 
 
@@ -31,8 +32,13 @@ class MonaiSegmentor:
     network: nn.Module
     data: DataConfig
     channels: int
+    outputs: int
 
-    def segment(self, volume: Volume, device: torch.device, progress: Progress = silent) -> NDArray[np.float32]:
+    def segment(self, scan: Scan, device: torch.device, progress: Progress = silent) -> NDArray[np.float32]:
         """Logits (C, z, y, x) on the model's grid."""
-        require_channels(volume, self.channels)
-        return over_volume(self.network, prepared_image(volume, self.data), self.data, device, progress)
+        require_channels(scan.volume, self.channels)
+        return over_volume(self.network, prepared_image(scan.volume, self.data), self.data, device, progress)
+
+    def try_out(self) -> None:
+        """Run the network on an empty patch. InputError when it cannot take one."""
+        try_network(self.network, self.channels, self.outputs, self.data.patch)

@@ -1,0 +1,96 @@
+"""What a run is told about its segmentor, as part of a TOML file. No torch is loaded to read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+
+FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+
+
+class Section(BaseModel):
+    """Part of a configuration: unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkConfig(Section):
+    """A network of `monai.networks.nets` by name. Its channels in and out follow from the data."""
+
+    name: str = "UNet"
+    arguments: dict[str, Any] = Field(
+        default_factory=lambda: {"channels": [16, 32, 64, 64], "strides": [2, 2, 2], "num_res_units": 1}
+    )
+
+
+class View(Section):
+    """How an image reaches a network."""
+
+    spatial_dims: Literal[2, 3] = 3
+    patch: tuple[int, ...] = (48, 96, 96)
+    spacing_mm: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = Field(
+        default=None, description="voxels (z, y, x) that images are resampled to; as they are when missing"
+    )
+    intensity: Literal["z-score", "window"] = "z-score"
+    window: tuple[float, float] = (-160.0, 240.0)
+
+    @model_validator(mode="after")
+    def _patch_fits(self) -> Self:
+        if len(self.patch) != self.spatial_dims or min(self.patch, default=0) < 8:
+            raise ValueError(f"patch {list(self.patch)} must give {self.spatial_dims} sizes of 8 voxels or more")
+        if self.window[0] >= self.window[1]:
+            raise ValueError(f"window {list(self.window)} must rise")
+        return self
+
+
+class SegmentorSection(Section):
+    """Settings of a segmentor. `FILES` names those that are paths: a model folder does without them."""
+
+    FILES: ClassVar[tuple[str, ...]] = ()
+
+    def located(self, folder: Path) -> Self:
+        """Copy whose paths are no longer relative to a folder."""
+        paths = {name: getattr(self, name) for name in self.FILES}
+        return self.model_copy(update={k: (folder / v).resolve() for k, v in paths.items() if v is not None})
+
+    def without_files(self) -> Self:
+        """Copy that does not tell where a computer keeps files."""
+        return self.model_copy(update=dict.fromkeys(self.FILES))
+
+
+class TrainedSegmentor(SegmentorSection):
+    """A network of MONAI that is trained here: `network` and `fit` say how."""
+
+    kind: Literal["monai"] = "monai"
+
+
+class ModuleConfig(SegmentorSection):
+    """Any `nn.Module` that was trained elsewhere and stays as it is; only a router is trained on it.
+
+    `factory` makes it when called with `arguments`. What it returns is a map of the patch, or the first of several:
+    "logits" of background and `labels`, or one "foreground-logit".
+    """
+
+    FILES: ClassVar = ("checkpoint",)
+
+    kind: Literal["module"]
+    factory: str = Field(pattern=FACTORY, description="package.module:name")
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    checkpoint: Path | None = Field(default=None, description="weights: safetensors, or a state dict without code")
+    labels: tuple[str, ...] = Field(min_length=1, description="names of its classes after the background")
+    channels: int = Field(default=1, ge=1)
+    output: Literal["logits", "foreground-logit"] = "logits"
+    view: View = View()
+
+    @model_validator(mode="after")
+    def _labels_fit(self) -> Self:
+        if len({name.casefold() for name in self.labels}) < len(self.labels):
+            raise ValueError("labels has a name twice")
+        if self.output == "foreground-logit" and len(self.labels) > 1:
+            raise ValueError("labels names several, one foreground-logit has one")
+        return self
+
+
+KINDS: dict[str, type[SegmentorSection]] = {"monai": TrainedSegmentor, "module": ModuleConfig}
