@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from monai.networks import nets
@@ -31,20 +31,30 @@ def build_network(config: NetworkConfig, spatial_dims: int, in_channels: int, ou
     InputError
         MONAI has no such network, or it does not take these arguments.
     """
-    kind = getattr(nets, config.name, None)
-    if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
-        raise InputError(f"network.name = {config.name!r}: is no network of MONAI; write for example UNet or SegResNet")
     given = {"spatial_dims": spatial_dims, "in_channels": in_channels, "out_channels": out_channels}
-    known = inspect.signature(kind).parameters
+    known = inspect.signature(_kind_of(config.name)).parameters
     if missing := [name for name in given if name not in known]:
         raise InputError(f"network.name = {config.name!r}: takes no {missing[0]}, so it is no segmentation network")
-    if config.arguments.get("pretrained"):  # would be fetched from the network, by a name that came with a file
-        raise InputError(f"network.arguments of {config.name}: pretrained weights are not fetched; leave it out")
+    return named_network(config.name, given | config.arguments)
+
+
+def named_network(name: str, arguments: dict[str, Any]) -> nn.Module:
+    """Build a network of `monai.networks.nets` with all its arguments. InputError as `build_network`."""
+    kind = _kind_of(name)
+    if arguments.get("pretrained"):  # would be fetched from the network, by a name that came with a file
+        raise InputError(f"network.arguments of {name}: pretrained weights are not fetched; leave it out")
     try:
-        network: nn.Module = kind(**given, **config.arguments)
+        network: nn.Module = kind(**arguments)
     except Exception as error:
-        raise InputError(f"network.arguments of {config.name}: {first_line(error)}") from None
+        raise InputError(f"network.arguments of {name}: {first_line(error)}") from None
     return network
+
+
+def _kind_of(name: str) -> type[nn.Module]:
+    kind = getattr(nets, name, None)
+    if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
+        raise InputError(f"network.name = {name!r}: is no network of MONAI; write for example UNet or SegResNet")
+    return kind
 
 
 def try_network(network: nn.Module, in_channels: int, out_channels: int, patch: tuple[int, ...]) -> None:

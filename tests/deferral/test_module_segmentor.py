@@ -21,7 +21,7 @@ from napari_deferredseg.core.volume import Volume, table_from_names
 from napari_deferredseg.deferral.config import TrainConfig, read_config
 from napari_deferredseg.deferral.jobs import predict
 from napari_deferredseg.deferral.model import load_model
-from napari_deferredseg.deferral.segmentors.module import classes_of, in_table_order, load_checkpoint, make_network
+from napari_deferredseg.deferral.segmentors.module import classes_of, in_table_order, load_weights, make_network
 from napari_deferredseg.deferral.segmentors.settings import ModuleConfig
 from napari_deferredseg.deferral.trust import call_of, distrust, trust, trusted
 from napari_deferredseg.io.datalist import read_datalist
@@ -209,7 +209,7 @@ def test_what_training_tools_put_before_names_is_taken_off(place, prefix):
     state = torch.load(place / "weights.pth", weights_only=True)["state_dict"]
     torch.save({k.replace("module.", prefix): v for k, v in state.items()}, place / "weights.pth")
     network = make_network(config)
-    load_checkpoint(network, config.checkpoint)
+    load_weights(network, config)
     assert network.head.bias.tolist() == [0.0, -7.0]
 
 
@@ -218,7 +218,7 @@ def test_a_damaged_file_is_a_line(place, content):
     (place / "weights.pth").write_bytes(content)
     config = read_config(place / "train.toml").segmentor
     with pytest.raises(InputError, match=r"weights\.pth") as refused:
-        load_checkpoint(make_network(config), config.checkpoint)
+        load_weights(make_network(config), config)
     assert "\n" not in str(refused.value)
 
 
@@ -255,6 +255,7 @@ class Evil:
         ({"state_dict": Evil()}, "code from files is never run"),
         ({"head.weight": torch.zeros(2, 1, 1, 1)}, "lacks deep.bias"),
         ({"epoch": 3}, "holds no state dict"),
+        ({"of.another": torch.zeros(1)}, "lacks deep.bias"),
         (
             {
                 "head.weight": torch.zeros(5, 1, 1, 1),
@@ -270,7 +271,7 @@ def test_weights_that_are_not_the_network_s_are_refused(place, content, says):
     torch.save(content, place / "weights.pth")
     config = read_config(place / "train.toml").segmentor
     with pytest.raises(InputError, match=says) as refused:
-        load_checkpoint(make_network(config), config.checkpoint)
+        load_weights(make_network(config), config)
     assert "\n" not in str(refused.value)
 
 

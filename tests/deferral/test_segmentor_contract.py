@@ -17,9 +17,10 @@ from napari_deferredseg.core.volume import Volume
 from napari_deferredseg.deferral.config import DataConfig
 from napari_deferredseg.deferral.grids import model_geometry
 from napari_deferredseg.deferral.networks import build_network
+from napari_deferredseg.deferral.segmentors.bundle import BundleSegmentor
 from napari_deferredseg.deferral.segmentors.module import ModuleSegmentor
 from napari_deferredseg.deferral.segmentors.monai import MonaiSegmentor
-from napari_deferredseg.deferral.segmentors.settings import ModuleConfig, NetworkConfig, View
+from napari_deferredseg.deferral.segmentors.settings import BundleConfig, ModuleConfig, NetworkConfig, View
 
 if TYPE_CHECKING:
     from napari_deferredseg.deferral.segmentors.base import Segmentor
@@ -60,16 +61,30 @@ def module(dims: int, spacing) -> ModuleSegmentor:
     return ModuleSegmentor(Foreign(dims).eval(), config, (2, 1), spacing)
 
 
-SEGMENTORS = {"monai": monai, "module": module}
+def bundle(dims: int, spacing) -> BundleSegmentor:
+    config = BundleConfig(
+        kind="bundle",
+        transforms=({"name": "Orientationd", "axcodes": "RAS"}, {"name": "NormalizeIntensityd"}),
+        patch=(16, 16, 16),
+        labels=("spleen", "liver"),
+        channels=1,
+        output="logits",
+    )
+    return BundleSegmentor(Foreign(dims).eval(), config, (2, 1), spacing)
 
 
-@pytest.fixture(params=[(name, dims) for name in SEGMENTORS for dims in (2, 3)], ids=lambda x: f"{x[0]}-{x[1]}d")
+SEGMENTORS = {"monai": (monai, (2, 3)), "module": (module, (2, 3)), "bundle": (bundle, (3,))}
+
+
+@pytest.fixture(
+    params=[(name, dims) for name, (_, known) in SEGMENTORS.items() for dims in known], ids=lambda x: f"{x[0]}-{x[1]}d"
+)
 def make(request):
     name, dims = request.param
 
     def made(spacing=None) -> Segmentor:
         torch.manual_seed(0)
-        return SEGMENTORS[name](dims, spacing)
+        return SEGMENTORS[name][0](dims, spacing)
 
     return made
 

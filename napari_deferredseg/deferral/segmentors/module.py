@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import pickle
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from scipy.special import logsumexp
 from torch import Tensor, nn
 
@@ -20,10 +18,11 @@ from napari_deferredseg.deferral.inference import over_volume
 from napari_deferredseg.deferral.networks import first_line
 from napari_deferredseg.deferral.prepared import prepared_image
 from napari_deferredseg.deferral.segmentors.base import require_channels
+from napari_deferredseg.deferral.segmentors.weights import fill, read_state
+from napari_deferredseg.deferral.segmentors.windows import class_logits, try_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.scan import Scan
     from napari_deferredseg.core.volume import Array, LabelTable
     from napari_deferredseg.deferral.segmentors.settings import ModuleConfig
-
-WRAPPINGS = ("state_dict", "model_state_dict", "model", "network_weights", "network", "net")
-PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")
 
 
 @dataclass(frozen=True)
@@ -60,38 +56,13 @@ class ModuleSegmentor:
         return resampled(in_table_order(found, self.classes), shape)
 
     def try_out(self) -> None:
-        """Run the network on an empty patch, before hours are spent on it. InputError when it cannot take one."""
-        view = self.config.view
-        device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
-        try:
-            with torch.inference_mode():
-                self._logits(torch.zeros(1, self.config.channels, *view.patch, device=device))
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(
-                f"{self.config.factory} cannot take a patch of {self.config.channels} channels and {list(view.patch)} "
-                f"voxels: {first_line(error)}"
-            ) from None
+        """Run the network on an empty patch. InputError when it cannot take one."""
+        config = self.config
+        try_window(self._logits, self.network, config.channels, config.view.patch, config.factory)
 
     def _logits(self, image: Tensor) -> Tensor:
-        found = map_of(self.network(image))
-        wanted = 1 if self.config.output == "foreground-logit" else len(self.config.labels) + 1
-        if found.shape[:2] != (len(image), wanted) or found.shape[2:] != image.shape[2:]:
-            raise InputError(
-                f"{self.config.factory} makes {list(found.shape)} of a patch {list(image.shape)}, not {wanted} "
-                f"channels of it; correct segmentor.labels or segmentor.output"
-            )
-        return torch.cat([torch.zeros_like(found), found], dim=1) if wanted == 1 else found
-
-
-def map_of(output: Any) -> Tensor:
-    """Map of the patch that a network returned: the output itself, or the first of several."""
-    while isinstance(output, list | tuple | dict) and output:
-        output = next(iter(output.values() if isinstance(output, dict) else output))
-    if not isinstance(output, Tensor):
-        raise InputError(f"the segmentor's network returns a {type(output).__name__}, not a map of the patch")
-    return output
+        config = self.config
+        return class_logits(self.network(image), image, len(config.labels), config.output, config.factory)
 
 
 def in_table_order(logits: Array, classes: tuple[int, ...]) -> NDArray[np.float32]:
@@ -109,9 +80,9 @@ def completed(config: ModuleConfig) -> ModuleConfig:
 
 
 def load_weights(network: nn.Module, config: ModuleConfig) -> None:
-    """Load every weight of a network; InputError as `load_checkpoint`."""
+    """Load every weight of a network; InputError as `read_state` and `fill`."""
     assert config.checkpoint is not None
-    load_checkpoint(network, config.checkpoint)
+    fill(network, read_state(config.checkpoint), config.checkpoint)
 
 
 def segmentor_over(
@@ -161,54 +132,3 @@ def make_network(config: ModuleConfig) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise InputError(f"segmentor.factory {config.factory} makes a {type(network).__name__}, not a network of torch")
     return network.eval().requires_grad_(False)
-
-
-def load_checkpoint(network: nn.Module, path: Path) -> None:
-    """Load every weight of a network; wrappings and prefixes that training tools add are taken off.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, carries code, or holds other weights than the network's.
-    """
-    state = _state_of(path)
-    wanted = network.state_dict().keys()
-    while not wanted & state.keys() and (shorter := _unwrapped(state)) != state.keys():
-        state = dict(zip(shorter, state.values(), strict=True))
-    missing, unknown = sorted(wanted - state.keys()), sorted(state.keys() - wanted)
-    if missing or unknown:
-        what = f"lacks {missing[0]}" if missing else f"holds {unknown[0]}, which the network has not"
-        raise InputError(
-            f"{path}: {what} ({len(missing)} missing, {len(unknown)} unknown); give this network's weights"
-        )
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(f"{path}: {str(error).splitlines()[-1].strip()}; give this network's weights") from None
-
-
-def _unwrapped(state: dict[str, Tensor]) -> dict[str, None]:
-    """Names without what a training tool put before all of them."""
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in state):
-            return dict.fromkeys(name.removeprefix(prefix) for name in state)
-    return dict.fromkeys(state)
-
-
-def _state_of(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise InputError(
-            f"{path}: carries more than weights, and code from files is never run; save its state dict"
-        ) from None
-    except Exception as error:  # a damaged file fails in many ways
-        raise InputError(f"{path}: cannot be read as weights ({first_line(error)}); copy it again") from None
-    for name in WRAPPINGS:
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            content = content[name]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()) or not content:
-        raise InputError(f"{path}: holds no state dict; save the network's state_dict()")
-    return {str(k): v for k, v in content.items()}

@@ -93,4 +93,29 @@ class ModuleConfig(SegmentorSection):
         return self
 
 
-KINDS: dict[str, type[SegmentorSection]] = {"monai": TrainedSegmentor, "module": ModuleConfig}
+class BundleConfig(SegmentorSection):
+    """A MONAI bundle, a folder or a zip. What is left out here is read from it.
+
+    `transforms` and `patch` are in the bundle's own axes, x, y, z. Expressions in the bundle's configuration are never
+    run: a bundle that has some is refused, or with `ignore_expressions` read without them.
+    """
+
+    FILES: ClassVar = ("bundle",)
+
+    kind: Literal["bundle"]
+    bundle: Path | None = None
+    ignore_expressions: bool = False
+    network: NetworkConfig | None = None
+    transforms: tuple[dict[str, Any], ...] | None = Field(default=None, description="name and arguments of each")
+    patch: tuple[int, ...] | None = None
+    overlap: float = Field(default=0.25, ge=0, lt=1)
+    labels: tuple[str, ...] | None = Field(default=None, description="names of its classes after the background")
+    channels: int | None = Field(default=None, ge=1)
+    output: Literal["logits", "foreground-logit"] | None = None
+
+
+KINDS: dict[str, type[SegmentorSection]] = {
+    "monai": TrainedSegmentor,
+    "module": ModuleConfig,
+    "bundle": BundleConfig,
+}

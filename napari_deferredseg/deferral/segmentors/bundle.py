@@ -1,0 +1,190 @@
+"""A MONAI bundle: its network by name, its weights as tensors, its own transforms from a list of known ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from monai import transforms as known_transforms
+from monai.data import MetaTensor
+from monai.inferers import sliding_window_inference
+from monai.transforms import Compose, SpatialResample
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.progress import silent
+from napari_deferredseg.deferral import inference
+from napari_deferredseg.deferral.grids import model_geometry
+from napari_deferredseg.deferral.networks import first_line, named_network
+from napari_deferredseg.deferral.segmentors.base import require_channels
+from napari_deferredseg.deferral.segmentors.bundle_files import (
+    INFERENCE,
+    METADATA,
+    USED,
+    WEIGHTS,
+    BundleFiles,
+    InferenceText,
+    channels_of,
+    labels_of,
+)
+from napari_deferredseg.deferral.segmentors.module import classes_of, in_table_order
+from napari_deferredseg.deferral.segmentors.weights import fill, read_state
+from napari_deferredseg.deferral.segmentors.windows import class_logits, try_window
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from napari_deferredseg.core.geometry import Geometry, Vector
+    from napari_deferredseg.core.progress import Progress
+    from napari_deferredseg.core.scan import Scan
+    from napari_deferredseg.core.volume import LabelTable
+    from napari_deferredseg.deferral.segmentors.settings import BundleConfig
+
+IMAGE, NAME = "image", "the bundle's network"
+RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class BundleSegmentor:
+    """A bundle as a `Segmentor`. `classes` are the numbers of its channels in the order of the model's table."""
+
+    network: nn.Module
+    config: BundleConfig
+    classes: tuple[int, ...]
+    spacing_mm: Vector | None
+
+    def segment(self, scan: Scan, device: torch.device, progress: Progress = silent) -> NDArray[np.float32]:
+        """Logits (C, z, y, x) on the model's grid; between, they are where the bundle's transforms put the image."""
+        volume, config = scan.volume, self.config
+        assert config.channels is not None
+        assert config.patch is not None
+        require_channels(volume, config.channels)
+        progress(0.0, "preparing the image")
+        array = volume.array if volume.array.ndim == 4 else volume.array[np.newaxis]
+        plain = torch.from_numpy(np.array(array.transpose(0, 3, 2, 1), np.float32))
+        placed = MetaTensor(plain, affine=ras_affine(volume.geometry))
+        image = _steps(config)({IMAGE: placed})[IMAGE]
+        progress(0.1, "running the network")
+        with torch.inference_mode():
+            found = sliding_window_inference(
+                image.as_tensor().float()[None].to(device),
+                config.patch,
+                inference.WINDOWS,
+                self._logits,
+                config.overlap,
+                "gaussian",
+            )
+        progress(0.9, "bringing it to the grid of the volume")
+        grid = model_geometry(volume.geometry, self.spacing_mm)
+        to_grid = SpatialResample(mode="bilinear", padding_mode="border", dtype=np.float32)
+        logits = to_grid(
+            MetaTensor(torch.as_tensor(found)[0].cpu(), affine=image.affine),
+            dst_affine=ras_affine(grid),
+            spatial_size=grid.shape[::-1],
+        )
+        return in_table_order(np.ascontiguousarray(logits.numpy().transpose(0, 3, 2, 1)), self.classes)
+
+    def try_out(self) -> None:
+        """Run the network on an empty patch. InputError when it cannot take one."""
+        try_window(self._logits, self.network, self.config.channels or 1, self.config.patch or (), NAME)
+
+    def _logits(self, image: Tensor) -> Tensor:
+        config = self.config
+        return class_logits(self.network(image), image, len(config.labels or ()), config.output or "logits", NAME)
+
+
+def ras_affine(geometry: Geometry) -> Tensor:
+    """Matrix (4, 4) from an index (x, y, z, 1) to an RAS point, mm: what MONAI calls an affine."""
+    turned = geometry.affine()[:, [2, 1, 0, 3]]
+    return torch.from_numpy(RAS @ turned)
+
+
+def completed(config: BundleConfig) -> BundleConfig:
+    """Settings with what the bundle says where they leave something open.
+
+    Raises
+    ------
+    InputError
+        There is no such bundle, it holds code, or it does not say enough.
+    """
+    if config.bundle is None:
+        raise InputError("segmentor.bundle is missing: name the folder or zip of the bundle")
+    files = BundleFiles(config.bundle)
+    metadata = files.document(METADATA)
+    found = config.model_copy(
+        update={
+            "labels": config.labels or labels_of(config.bundle, metadata),
+            "channels": config.channels or channels_of(config.bundle, metadata),
+        }
+    )
+    if found.network is None or found.transforms is None or found.patch is None:
+        found = _inferred(found, InferenceText(config.bundle, files.document(INFERENCE)))
+    found = found.model_copy(update={"output": found.output or "logits"})
+    _steps(found)
+    return found
+
+
+def _inferred(config: BundleConfig, text: InferenceText) -> BundleConfig:
+    """Settings with what a bundle's configuration for inference says."""
+    assert config.labels is not None
+    if not config.ignore_expressions:
+        text.refuse_expressions()
+    patch, overlap = text.patch()
+    if config.patch is None and patch is None:
+        raise InputError(f"{text.path}: {INFERENCE} does not say how large its windows are; write segmentor.patch")
+    output = config.output
+    if output is None and text.has_sigmoid():
+        if len(config.labels) > 1:
+            raise InputError(
+                f"{text.path}: its classes may overlap (sigmoid), which no label map can show; use another"
+            )
+        output = "foreground-logit"
+    return config.model_copy(
+        update={
+            "network": config.network or text.network(),
+            "transforms": text.transforms() if config.transforms is None else config.transforms,
+            "patch": config.patch or patch,
+            "overlap": config.overlap if overlap is None else float(overlap),
+            "output": output,
+        }
+    )
+
+
+def _steps(config: BundleConfig) -> Compose:
+    """Known transforms by name. InputError for one that is not known or does not take its arguments."""
+    steps = []
+    for step in config.transforms or ():
+        name = str(step.get("name"))
+        if name not in USED:
+            known = ", ".join(sorted(USED))
+            raise InputError(f"segmentor.transforms: {name} is not known; write transforms with some of {known}")
+        given = {k: v for k, v in step.items() if k != "name"}
+        try:
+            steps.append(getattr(known_transforms, name)(keys=[IMAGE], **given))
+        except Exception as error:
+            raise InputError(f"segmentor.transforms: {name}: {first_line(error)}") from None
+    return Compose(steps)
+
+
+def make_network(config: BundleConfig) -> nn.Module:
+    """Network of MONAI by its name, without weights. InputError as `named_network`."""
+    if config.network is None:
+        raise InputError("segmentor.network is missing: the model folder is damaged, copy it again")
+    return named_network(config.network.name, config.network.arguments).eval().requires_grad_(False)
+
+
+def load_weights(network: nn.Module, config: BundleConfig) -> None:
+    """Load the bundle's state dict. InputError as `read_state` and `fill`."""
+    assert config.bundle is not None
+    where = config.bundle / WEIGHTS
+    with BundleFiles(config.bundle).opened(WEIGHTS) as file:
+        fill(network, read_state(where, file), where)
+
+
+def segmentor_over(
+    network: nn.Module, config: BundleConfig, table: LabelTable, spacing_mm: Vector | None
+) -> BundleSegmentor:
+    """Segmentor of a network. InputError as `classes_of`."""
+    return BundleSegmentor(network, config, classes_of(config.labels or (), table), spacing_mm)
