@@ -27,6 +27,8 @@ class DataCase(BaseModel):
         Each reader's mask; who is not named has not read this case.
     support : dict of name to Path
         Masks of the voxels a reader answers for; who is not named answers for all of the case.
+    prompt : Path, optional
+        Mask of which each part in a slice gives a box, for segmentors that must be told where to look.
     patient : str, optional
         Key that a split must not tear apart; the image's path when missing.
     """
@@ -37,6 +39,7 @@ class DataCase(BaseModel):
     label: Path | None = None
     experts: dict[str, Path] = Field(default_factory=dict)
     support: dict[str, Path] = Field(default_factory=dict)
+    prompt: Path | None = None
     patient: str | None = None
 
     @field_validator("image", mode="before")
@@ -71,7 +74,8 @@ class DataCase(BaseModel):
 
     def files(self) -> list[Path]:
         """Every file the case names."""
-        return [*self.image, *([self.label] if self.label else []), *self.experts.values(), *self.support.values()]
+        single = [path for path in (self.label, self.prompt) if path]
+        return [*self.image, *single, *self.experts.values(), *self.support.values()]
 
 
 class Datalist(BaseModel):

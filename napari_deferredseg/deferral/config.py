@@ -13,6 +13,7 @@ from napari_deferredseg.deferral.segmentors.settings import (
     BundleConfig,
     ModuleConfig,
     NetworkConfig,
+    SamConfig,
     Section,
     TrainedSegmentor,
     View,
@@ -56,8 +57,13 @@ class LossWeights(Section):
 
 
 class RouterConfig(Section):
-    """The router: its network, its loss, how it is fitted."""
+    """The router: its network, its loss, how it is fitted.
 
+    `kind` "tokens" is for a segmentor of kind sam, and its default: tokens of their own in a second pass of its
+    decoder in place of `network`.
+    """
+
+    kind: Literal["network", "tokens"] | None = None
     network: NetworkConfig = NetworkConfig()
     loss: RouterLoss = "excess-utility"
     weights: LossWeights = LossWeights()
@@ -93,7 +99,9 @@ class TrainConfig(Section):
     folds: int = Field(default=3, ge=2, le=20)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     data: DataConfig = DataConfig()
-    segmentor: TrainedSegmentor | ModuleConfig | BundleConfig = Field(default=TrainedSegmentor(), discriminator="kind")
+    segmentor: TrainedSegmentor | ModuleConfig | BundleConfig | SamConfig = Field(
+        default=TrainedSegmentor(), discriminator="kind"
+    )
     network: NetworkConfig = NetworkConfig()
     fit: FitConfig = FitConfig()
     router: RouterConfig = RouterConfig()
@@ -103,7 +111,20 @@ class TrainConfig(Section):
     def _modes_fit(self) -> Self:
         if self.mode == "joint" and self.segmentor.kind != "monai":
             raise ValueError(f"mode joint trains a network of its own; a segmentor of kind {self.segmentor.kind} stays")
+        if self.router.kind == "tokens" and self.segmentor.kind != "sam":
+            raise ValueError(f"router.kind tokens goes with a segmentor of kind sam, not {self.segmentor.kind}")
         return self
+
+    @model_validator(mode="after")
+    def _tokens_see_voxels(self) -> Self:
+        if self.routes_by_tokens and self.data.spacing_mm is not None:
+            raise ValueError("router.kind tokens sees the image's own voxels: leave data.spacing_mm out")
+        return self
+
+    @property
+    def routes_by_tokens(self) -> bool:
+        """Whether the router is tokens in the segmentor's decoder."""
+        return self.segmentor.kind == "sam" and self.router.kind != "network"
 
     def without_paths(self) -> TrainConfig:
         """Copy for a model folder, which has its weights itself and shall not tell where a computer keeps files."""

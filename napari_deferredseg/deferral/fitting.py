@@ -18,16 +18,15 @@ from safetensors.torch import load_file, save_file
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.deferral import ranks
 from napari_deferredseg.deferral.devices import autocast_dtype
-from napari_deferredseg.deferral.patches import PatchData
 from napari_deferredseg.deferral.stages import VALIDATION_LOSS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.deferral.config import FitConfig, TrainConfig
-    from napari_deferredseg.deferral.prepared import PreparedCase
+    from napari_deferredseg.deferral.patches import Cases
     from napari_deferredseg.deferral.stages import Stage
 
 
@@ -46,22 +45,14 @@ class Bench:
     seed: int
     device: torch.device
 
-    def fit(
-        self,
-        name: str,
-        stage: Stage,
-        arrays: Sequence[str],
-        training: Sequence[PreparedCase],
-        validation: Sequence[PreparedCase],
-        progress: Progress,
-    ) -> None:
+    def fit(self, name: str, stage: Stage, cases: Cases, progress: Progress) -> None:
         """Fit a stage's network in place and leave the best weights by validation loss in it.
 
         A stage that is finished in the folder is loaded; one that was cut off goes on from its last validation.
         """
         done = self.folder / f"{name}.safetensors"
         if not done.exists():
-            self._fit(name, stage, arrays, training, validation, progress)
+            self._fit(name, stage, cases, progress)
             if ranks.is_first():
                 kept = {k: v.detach().cpu().contiguous() for k, v in stage.network.state_dict().items()}
                 part = done.with_suffix(".part")
@@ -71,18 +62,10 @@ class Bench:
         stage.network.load_state_dict(load_file(done))
         stage.network.to(self.device).eval()
 
-    def _fit(
-        self,
-        name: str,
-        stage: Stage,
-        arrays: Sequence[str],
-        training: Sequence[PreparedCase],
-        validation: Sequence[PreparedCase],
-        progress: Progress,
-    ) -> None:
+    def _fit(self, name: str, stage: Stage, cases: Cases, progress: Progress) -> None:
         fit = stage.fit_config
         every = min(fit.validate_every, fit.steps)
-        data = PatchData(training, validation, arrays, self.config.data, batch=fit.batch, batches=every, seed=self.seed)
+        data = stage.data(cases, self.config.data, every, self.seed)
         best = ModelCheckpoint(
             self.folder / name, filename="best", monitor=VALIDATION_LOSS, save_last=True, enable_version_counter=False
         )

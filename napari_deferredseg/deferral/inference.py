@@ -11,18 +11,19 @@ from scipy.special import expit, softmax
 
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.deferral.maps import Maps, entropy_of
-from napari_deferredseg.deferral.networks import Routing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.volume import Array
     from napari_deferredseg.deferral.model import DeferralModel, ModelSpec
+    from napari_deferredseg.deferral.router import Router, Seen
     from napari_deferredseg.deferral.segmentors.settings import View
+    from napari_deferredseg.deferral.token_router import TokenRouter
 
 OVERLAP = 0.25
 WINDOWS = 4
@@ -56,36 +57,24 @@ def over_volume(
     return np.concatenate(parts, axis=1) if flat else parts[0]
 
 
-def route_volume(
-    router: nn.Module,
-    image: Array,
-    scaled: Array,
-    config: View,
-    device: torch.device,
-    progress: Progress = silent,
-) -> Routing:
-    """Apply a router to a normalised image (c, z, y, x) and calibrated logits (C, z, y, x): a batch of one."""
-    both = np.concatenate([np.asarray(image, np.float32), scaled.astype(np.float32)])
-    split = len(image)
-    channels = over_volume(lambda x: router(x[:, :split], x[:, split:]), both, config, device, progress)
-    return Routing.of(torch.from_numpy(channels).unsqueeze(0))
-
-
-def maps_of(
-    model: DeferralModel, image: Array, logits: Array, device: torch.device, progress: Progress = silent
-) -> Maps:
-    """Say of a volume what its segmentor's logits (C, z, y, x) and its image as networks get it come to."""
+def maps_of(model: DeferralModel, seen: Seen, logits: Array, device: torch.device, progress: Progress = silent) -> Maps:
+    """Say of a case what its segmentor's logits (C, z, y, x) and what its router sees come to."""
     if model.router is None:
         return joint_maps(model.spec, logits)
-    return routed_maps(model.router, model.spec, image, logits, device, progress)
+    return routed_maps(model.router, model.spec, seen, logits, device, progress)
 
 
 def routed_maps(
-    router: nn.Module, spec: ModelSpec, image: Array, logits: Array, device: torch.device, progress: Progress = silent
+    router: Router | TokenRouter,
+    spec: ModelSpec,
+    seen: Seen,
+    logits: Array,
+    device: torch.device,
+    progress: Progress = silent,
 ) -> Maps:
-    """Apply a router to an image and the segmentor's logits."""
+    """Apply a router to a case and the segmentor's logits."""
     scaled = spec.temperature(logits)
-    scores, competence, defer = route_volume(router, image, scaled, spec.config.data, device, progress)
+    scores, competence, defer = router.route(seen, scaled, spec.config.data, device, progress)
     agents = len(spec.experts) + 1
     probability = softmax(scaled, axis=0)
     doubt = entropy_of(probability)

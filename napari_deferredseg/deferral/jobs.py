@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.volume import Array, Volume
     from napari_deferredseg.deferral.maps import Maps
     from napari_deferredseg.deferral.model import DeferralModel, ModelSpec
+    from napari_deferredseg.deferral.segmentors.settings import View
 
 
 def predict(warm: Warm, progress: Progress, folder: Path, scan: Scan, device: str = "auto") -> Prediction:
@@ -42,10 +44,25 @@ def predict(warm: Warm, progress: Progress, folder: Path, scan: Scan, device: st
     model = _warm_model(warm, folder, mark, chosen)
     spec, volume = model.spec, scan.volume
     logits = model.segmentor.segment(scan, chosen, lambda s, d: progress(0.05 + s * 0.45, d))
-    image = prepared_image(volume, spec.config.data)
-    maps = maps_of(model, image, logits, chosen, lambda s, d: progress(0.5 + s * 0.4, d))
+    maps = maps_of(model, Loaded(scan, spec.config.data), logits, chosen, lambda s, d: progress(0.5 + s * 0.4, d))
     progress(0.9, "weighing what the readers would add")
     return _prediction(maps, volume, spec, mark)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A scan in memory, as a router sees it."""
+
+    given: Scan
+    view: View
+
+    def image(self) -> Array:
+        """Image as networks get it."""
+        return prepared_image(self.given.volume, self.view)
+
+    def scan(self) -> Scan:
+        """What was given."""
+        return self.given
 
 
 def _warm_model(warm: Warm, folder: Path, mark: str, device: torch.device) -> DeferralModel:

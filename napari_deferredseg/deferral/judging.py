@@ -43,7 +43,7 @@ def keep_maps(
     """Apply a model to cases whose logits are kept, and keep its maps too: judging goes over them several times."""
     for number, case in enumerate(cases):
         progress(number / max(len(cases), 1), f"case {number + 1} of {len(cases)}")
-        maps = maps_of(model, case.load("image"), case.load("logits"), device)
+        maps = maps_of(model, case, case.load("logits"), device)
         for name in NAMES:
             case.save(f"maps_{name}", getattr(maps, name))
         logits = np.asarray(case.load("logits")[: model.spec.classes], np.float32)

@@ -15,10 +15,13 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.volume import LabelTable
 from napari_deferredseg.deferral.calibration import Scaling, Temperature
 from napari_deferredseg.deferral.config import TrainConfig
-from napari_deferredseg.deferral.networks import Router, build_network
+from napari_deferredseg.deferral.networks import build_network
 from napari_deferredseg.deferral.policy import Policy
+from napari_deferredseg.deferral.router import Router
 from napari_deferredseg.deferral.segmentors.adapters import adapter_of
 from napari_deferredseg.deferral.segmentors.monai import MonaiSegmentor
+from napari_deferredseg.deferral.segmentors.sam import SamSegmentor
+from napari_deferredseg.deferral.token_router import WIDTH, TokenRouter
 from napari_deferredseg.deferral.trust import require_trusted
 
 if TYPE_CHECKING:
@@ -76,7 +79,7 @@ class DeferralModel:
 
     spec: ModelSpec
     segmentor: Segmentor
-    router: Router | None
+    router: Router | TokenRouter | None
 
     def to(self, device: torch.device) -> Self:
         """Move the networks to a device; returns the model itself."""
@@ -86,7 +89,9 @@ class DeferralModel:
         return self
 
 
-def new_networks(config: TrainConfig, channels: int, classes: int, experts: int) -> tuple[nn.Module, Router | None]:
+def new_networks(
+    config: TrainConfig, channels: int, classes: int, experts: int
+) -> tuple[nn.Module, Router | TokenRouter | None]:
     """Untrained networks of a model."""
     dims = config.data.spatial_dims
     if config.mode == "joint":
@@ -95,6 +100,8 @@ def new_networks(config: TrainConfig, channels: int, classes: int, experts: int)
         segmentor = build_network(config.network, dims, channels, classes)
     else:
         segmentor = adapter_of(config.segmentor.kind).make_network(config.segmentor)
+    if config.routes_by_tokens:
+        return segmentor, TokenRouter(experts, WIDTH)
     return segmentor, Router(config.router.network, dims, channels, classes, experts)
 
 
@@ -110,6 +117,14 @@ def segmentor_of(config: TrainConfig, network: nn.Module, table: LabelTable, cha
         outputs = len(table.labels) + 1 + (experts + 1 if config.mode == "joint" else 0)
         return MonaiSegmentor(network, config.data, channels, outputs)
     return adapter_of(config.segmentor.kind).segmentor_over(network, config.segmentor, table, config.data.spacing_mm)
+
+
+def joined(router: Router | TokenRouter | None, segmentor: Segmentor) -> Router | TokenRouter | None:
+    """Router that knows the segmentor whose decoder its tokens go through, where it is one of tokens."""
+    if isinstance(router, TokenRouter):
+        assert isinstance(segmentor, SamSegmentor)
+        return router.over(segmentor)
+    return router
 
 
 def save_model(model: DeferralModel, folder: Path, card: str) -> None:
@@ -199,4 +214,4 @@ def load_model(folder: Path) -> DeferralModel:
             ) from None
         module.eval()
     segmentor = segmentor_of(spec.config, network, spec.table, spec.channels, len(spec.experts))
-    return DeferralModel(spec, segmentor, router)
+    return DeferralModel(spec, segmentor, joined(router, segmentor))

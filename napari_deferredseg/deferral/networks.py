@@ -35,6 +35,8 @@ def build_network(config: NetworkConfig, spatial_dims: int, in_channels: int, ou
     known = inspect.signature(_kind_of(config.name)).parameters
     if missing := [name for name in given if name not in known]:
         raise InputError(f"network.name = {config.name!r}: takes no {missing[0]}, so it is no segmentation network")
+    if twice := sorted(given.keys() & config.arguments.keys()):
+        raise InputError(f"network.arguments of {config.name}: {twice[0]} follows from the data; leave it out")
     return named_network(config.name, given | config.arguments)
 
 
@@ -135,18 +137,3 @@ class Routing(NamedTuple):
         """Take apart (B, 2 A + 1, *spatial)."""
         agents = channels.shape[1] // 2
         return cls(channels[:, :agents], channels[:, agents : 2 * agents], channels[:, 2 * agents :])
-
-
-class Router(nn.Module):
-    """Who should answer, at every voxel, from the image and the segmentor's calibrated logits."""
-
-    def __init__(
-        self, config: NetworkConfig, spatial_dims: int, image_channels: int, classes: int, experts: int
-    ) -> None:
-        super().__init__()
-        self.network = build_network(config, spatial_dims, image_channels + classes + 2, 2 * (experts + 1) + 1)
-
-    def forward(self, image: Tensor, logits: Tensor) -> Tensor:
-        """Return (B, 2 (K + 1) + 1, *spatial), to be taken apart by `Routing.of`."""
-        channels: Tensor = self.network(router_features(image, logits))
-        return channels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import lightning.pytorch as pl
 import numpy as np
@@ -83,13 +83,19 @@ def _cut(array: Array, centre: Sequence[int], patch: Sequence[int]) -> Array:
     return out
 
 
+class Cases(NamedTuple):
+    """Those to learn from, and those that say when to stop."""
+
+    training: Sequence[PreparedCase]
+    validation: Sequence[PreparedCase]
+
+
 class PatchData(pl.LightningDataModule):
     """Training patches, new ones every epoch, and a fixed set of validation patches."""
 
     def __init__(
         self,
-        training: Sequence[PreparedCase],
-        validation: Sequence[PreparedCase],
+        cases: Cases,
         names: Sequence[str],
         config: DataConfig,
         *,
@@ -98,7 +104,7 @@ class PatchData(pl.LightningDataModule):
         seed: int,
     ) -> None:
         super().__init__()
-        self.training, self.validation, self.names = training, validation, names
+        self.training, self.validation, self.names = cases.training, cases.validation, names
         self.config, self.batch, self.batches, self.seed = config, batch, batches, seed
 
     def train_dataloader(self) -> DataLoader[Batch]:

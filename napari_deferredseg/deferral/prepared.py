@@ -18,6 +18,7 @@ from napari_deferredseg.deferral.grids import model_geometry, resampled
 from napari_deferredseg.deferral.intensity import normalised
 from napari_deferredseg.io.images import read_channels, read_labels, read_volume, require_same_grid
 from napari_deferredseg.masks.consensus import leave_one_out, majority, staple
+from napari_deferredseg.masks.prompts import boxes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,10 +48,20 @@ class PreparedCase:
     geometry: Geometry
     groups: dict[str, str]
     files: tuple[Path, ...]
+    prompt: Path | None = None
+
+    def image(self) -> Array:
+        """Return the image (c, z, y, x) as networks get it, mapped from disk."""
+        return self.load("image")
 
     def scan(self) -> Scan:
-        """Read the image as it is stored, on its own grid."""
-        return Scan(_read_image(self.files))
+        """Read the image as it is stored, on its own grid, and the boxes of its prompt."""
+        volume = _read_image(self.files)
+        if self.prompt is None:
+            return Scan(volume)
+        mask = read_labels(self.prompt)
+        require_same_grid(mask, volume)
+        return Scan(volume, boxes_of(mask.array))
 
     def load(self, name: str) -> Array:
         """Return an array, mapped from disk.
@@ -135,7 +146,7 @@ def prepare(
         place = folder / f"{split}{number:05d}"
         geometry = model_geometry(volume.geometry, config.spacing_mm)
         prepared = PreparedCase(
-            place, f"{split}{number:05d}", case.key, split, geometry, case.groups, tuple(case.image)
+            place, f"{split}{number:05d}", case.key, split, geometry, case.groups, tuple(case.image), case.prompt
         )
         digest.update(_write(prepared, case, volume, experts, table, config))
         found.append(prepared)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import lightning.pytorch as pl
 import torch
@@ -11,13 +11,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_deferredseg.deferral import losses
-from napari_deferredseg.deferral.networks import Router, Routing
+from napari_deferredseg.deferral.networks import Routing
+from napari_deferredseg.deferral.patches import PatchData
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from napari_deferredseg.deferral.config import FitConfig, JointLoss, RouterConfig
-    from napari_deferredseg.deferral.patches import Batch
+    from napari_deferredseg.deferral.config import DataConfig, FitConfig, JointLoss, RouterConfig
+    from napari_deferredseg.deferral.patches import Batch, Cases
+    from napari_deferredseg.deferral.router import Router
 
 VALIDATION_LOSS = "validation_loss"
 
@@ -25,25 +27,35 @@ VALIDATION_LOSS = "validation_loss"
 class Stage(pl.LightningModule):
     """A network, how it is fitted, and its loss on a batch."""
 
+    ARRAYS: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, network: nn.Module, fit: FitConfig) -> None:
         super().__init__()
         self.network, self.fit_config = network, fit
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: Any) -> Tensor:
         """Return the scalar loss of a batch."""
         raise NotImplementedError
 
-    def training_step(self, batch: Batch, number: int) -> Tensor:
+    def data(self, cases: Cases, config: DataConfig, batches: int, seed: int) -> pl.LightningDataModule:
+        """Return what it is fitted to: patches of the arrays that it names, `batches` of them in an epoch."""
+        fit = self.fit_config
+        return PatchData(cases, self.ARRAYS, config, batch=fit.batch, batches=batches, seed=seed)
+
+    def size_of(self, batch: Any) -> int:
+        """Number of items in a batch."""
+        return int(batch["image"].shape[0])
+
+    def training_step(self, batch: Any, number: int) -> Tensor:
         """Fit to a batch."""
         loss = self.loss(batch)
         self.log("training_loss", loss)
         self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         return loss
 
-    def validation_step(self, batch: Batch, number: int) -> None:
+    def validation_step(self, batch: Any, number: int) -> None:
         """Judge on a batch that is not learned from."""
-        size = batch["image"].shape[0]
-        self.log(VALIDATION_LOSS, self.loss(batch), on_epoch=True, sync_dist=True, batch_size=size)
+        self.log(VALIDATION_LOSS, self.loss(batch), on_epoch=True, sync_dist=True, batch_size=self.size_of(batch))
 
     def configure_optimizers(self) -> pl.utilities.types.OptimizerLRScheduler:
         """AdamW, warmed up and annealed over all steps."""
@@ -56,7 +68,7 @@ class Stage(pl.LightningModule):
 class SegmentorStage(Stage):
     """Cross-entropy plus soft Dice where the reference is known. Batch: image, reference, known."""
 
-    ARRAYS = ("image", "reference", "known")
+    ARRAYS: ClassVar[tuple[str, ...]] = ("image", "reference", "known")
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the loss of class logits (B, C, *spatial)."""
@@ -66,7 +78,7 @@ class SegmentorStage(Stage):
 class RouterStage(Stage):
     """The router's losses. Batch: image, scaled logits, right, valid, reference, known."""
 
-    ARRAYS = ("image", "scaled", "right", "valid", "reference", "known")
+    ARRAYS: ClassVar[tuple[str, ...]] = ("image", "scaled", "right", "valid", "reference", "known")
 
     def __init__(self, router: Router, config: RouterConfig) -> None:
         super().__init__(router, config.fit)
@@ -76,22 +88,13 @@ class RouterStage(Stage):
         """Return the weighted sum of the chosen routing loss, the other heads' losses and the optional terms."""
         logits = batch["scaled"].float()
         routing = Routing.of(self.network(batch["image"], logits))
-        right, valid = agents_of(logits, batch)
-        weights = self.config.weights
-        total = losses.ROUTER_LOSSES[self.config.loss](routing.scores, right, valid)
-        total = total + weights.one_versus_all * losses.one_versus_all(routing.competence, right, valid)
-        total = total + weights.aggregated * losses.aggregated_deferral(routing.defer, routing.scores, right, valid)
-        if weights.coherence:
-            total = total + weights.coherence * losses.spatial_coherence(routing.scores, valid)
-        if weights.balance:
-            total = total + weights.balance * losses.load_balance(routing.scores, valid)
-        return total
+        return routing_loss(routing, *agents_of(logits, batch), self.config)
 
 
 class JointStage(Stage):
     """One network with class logits and agent scores. Batch as for the router, without logits."""
 
-    ARRAYS = ("image", "right", "valid", "reference", "known")
+    ARRAYS: ClassVar[tuple[str, ...]] = ("image", "right", "valid", "reference", "known")
 
     def __init__(self, network: nn.Module, fit: FitConfig, loss: JointLoss, classes: int) -> None:
         super().__init__(network, fit)
@@ -109,6 +112,22 @@ class JointStage(Stage):
             return losses.script_as_written(foreground, scores, target.unsqueeze(1) > 0, right, valid)
         loss = losses.dense_softmax if self.name == "dense-softmax" else losses.joint_one_versus_all
         return loss(logits, scores[:, 1:], target, right, valid)
+
+
+def routing_loss(routing: Routing, right: Tensor, valid: Tensor, config: RouterConfig) -> Tensor:
+    """Weighted sum of the chosen routing loss, the other heads' losses and the optional terms.
+
+    `right` and `valid` (B, K + 1, *spatial) say where each agent is right and where that is known.
+    """
+    weights = config.weights
+    total = losses.ROUTER_LOSSES[config.loss](routing.scores, right, valid)
+    total = total + weights.one_versus_all * losses.one_versus_all(routing.competence, right, valid)
+    total = total + weights.aggregated * losses.aggregated_deferral(routing.defer, routing.scores, right, valid)
+    if weights.coherence:
+        total = total + weights.coherence * losses.spatial_coherence(routing.scores, valid)
+    if weights.balance:
+        total = total + weights.balance * losses.load_balance(routing.scores, valid)
+    return total
 
 
 def segmentation_loss(logits: Tensor, reference: Tensor, known: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from napari_deferredseg.deferral.calibration import (
 )
 from napari_deferredseg.deferral.card import write_card
 from napari_deferredseg.deferral.fitting import Bench
-from napari_deferredseg.deferral.inference import over_volume, route_volume
+from napari_deferredseg.deferral.inference import over_volume
 from napari_deferredseg.deferral.judging import keep_logits
 from napari_deferredseg.deferral.maps import entropy_of
 from napari_deferredseg.deferral.model import (
@@ -35,17 +35,22 @@ from napari_deferredseg.deferral.model import (
     WEIGHTS,
     DeferralModel,
     ModelSpec,
+    joined,
     new_networks,
     save_model,
     segmentor_of,
     weights_of,
 )
 from napari_deferredseg.deferral.networks import try_network
+from napari_deferredseg.deferral.patches import Cases
 from napari_deferredseg.deferral.policy import Policy
 from napari_deferredseg.deferral.prepared import prepare
+from napari_deferredseg.deferral.router import Router
 from napari_deferredseg.deferral.segmentors.adapters import adapter_of
 from napari_deferredseg.deferral.selection import choose_policy
 from napari_deferredseg.deferral.stages import JointStage, RouterStage, SegmentorStage
+from napari_deferredseg.deferral.token_router import TokenRouter
+from napari_deferredseg.deferral.token_stage import ASKED, TokenStage
 from napari_deferredseg.deferral.track_record import track_records
 
 if TYPE_CHECKING:
@@ -58,8 +63,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.datalist import Datalist
     from napari_deferredseg.core.volume import Array
     from napari_deferredseg.deferral.calibration import Temperature
-    from napari_deferredseg.deferral.config import TrainConfig
-    from napari_deferredseg.deferral.networks import Router
+    from napari_deferredseg.deferral.config import RouterConfig, TrainConfig
     from napari_deferredseg.deferral.prepared import Prepared, PreparedCase
     from napari_deferredseg.deferral.segmentors.base import Segmentor
     from napari_deferredseg.deferral.stages import Stage
@@ -190,7 +194,7 @@ class _Run:
         """Find out before anything is fitted whether the networks take these patches."""
         segmentor, router = self._networks()
         self._over(segmentor).try_out()
-        if router is not None:
+        if isinstance(router, Router):
             agents, seen = len(self.prepared.experts) + 1, self.prepared.channels + self._classes + 2
             try_network(router.network, seen, 2 * agents + 1, self.config.data.patch)
 
@@ -198,7 +202,7 @@ class _Run:
         """Fit one network for both."""
         network, _ = self._networks()
         stage = JointStage(network, self.config.fit, self.config.joint_loss, self._classes)
-        self._fit("joint", stage, JointStage.ARRAYS, _part(progress, 0.1, 0.9))
+        self._fit("joint", stage, _part(progress, 0.1, 0.9))
         self._keep_logits(network, self._validation)
         return DeferralModel(self._spec(self._temperature(self._validation), ()), self._over(network), None)
 
@@ -213,7 +217,6 @@ class _Run:
         self._fit(
             "segmentor",
             SegmentorStage(segmentor, self.config.fit),
-            SegmentorStage.ARRAYS,
             _part(progress, 0.7 - share, 0.7),
         )
         self._keep_logits(segmentor, self._validation)
@@ -222,9 +225,10 @@ class _Run:
         self._scale(self._validation, temperature)
         return self._routed(self._over(segmentor), router, temperature, progress)
 
-    def _on_frozen(self, network: nn.Module, router: Router, progress: Progress) -> DeferralModel:
+    def _on_frozen(self, network: nn.Module, router: Router | TokenRouter, progress: Progress) -> DeferralModel:
         """Fit a router on what a segmentor that was trained elsewhere says."""
         segmentor = self._over(network.to(self.bench.device))
+        joined(router, segmentor)
         ranks.first_then_others(lambda: self._forget_other_logits(network))
         cases = ranks.own_part(self.prepared.cases)
         keep_logits(segmentor, cases, self.bench.device, _part(progress, 0.1, 0.7))
@@ -239,6 +243,7 @@ class _Run:
         def forget() -> None:
             for case in self.prepared.cases:
                 case.forget("logits")
+                case.forget(ASKED)
 
         settings = self.config.without_paths().segmentor.model_dump(mode="json")
         weights = hashlib.blake2b(save(weights_of(network)), digest_size=16).hexdigest()
@@ -246,11 +251,11 @@ class _Run:
         _same_run(self.bench.folder / "segmentor.json", said_by, "weights of the segmentor", forget)
 
     def _routed(
-        self, segmentor: Segmentor, router: Router, temperature: Temperature, progress: Progress
+        self, segmentor: Segmentor, router: Router | TokenRouter, temperature: Temperature, progress: Progress
     ) -> DeferralModel:
         """Fit the router on the scaled logits that are kept."""
-        stage = RouterStage(router, self.config.router)
-        self._fit("router", stage, RouterStage.ARRAYS, _part(progress, 0.7, 0.9))
+        stage = _stage_of(router, self.config.router)
+        self._fit("router", stage, _part(progress, 0.7, 0.9))
         return DeferralModel(self._spec(temperature, self._competence(router)), segmentor, router)
 
     @property
@@ -265,7 +270,7 @@ class _Run:
     def _validation(self) -> list[PreparedCase]:
         return self.prepared.split("validation")
 
-    def _networks(self) -> tuple[nn.Module, Router | None]:
+    def _networks(self) -> tuple[nn.Module, Router | TokenRouter | None]:
         seed_everything(self.seed, verbose=False)
         config, channels = self.config, self.prepared.channels
         network, router = new_networks(config, channels, self._classes, len(self.prepared.experts))
@@ -277,8 +282,8 @@ class _Run:
         made = self.prepared
         return segmentor_of(self.config, network, made.table, made.channels, len(made.experts))
 
-    def _fit(self, name: str, stage: Stage, arrays: Sequence[str], progress: Progress) -> None:
-        self.bench.fit(name, stage, arrays, self._training, self._validation, progress)
+    def _fit(self, name: str, stage: Stage, progress: Progress) -> None:
+        self.bench.fit(name, stage, Cases(self._training, self._validation), progress)
 
     def _keep_logits(self, network: nn.Module, cases: Sequence[PreparedCase]) -> None:
         """Keep what a network says of cases: class logits, and a joint network's agents after them."""
@@ -296,7 +301,7 @@ class _Run:
             held_out = {case.key for case in fold}
             rest = [case for case in self._training if case.key not in held_out]
             stage = SegmentorStage(network, self.config.fit)
-            self.bench.fit(f"fold {number + 1}", stage, SegmentorStage.ARRAYS, rest, self._validation, told)
+            self.bench.fit(f"fold {number + 1}", stage, Cases(rest, self._validation), told)
             self._keep_logits(network, fold)
         return self._temperature(self._training)
 
@@ -315,13 +320,13 @@ class _Run:
             case.save("scaled", temperature(case.load("logits")).clip(*HALF).astype(np.float16))
         ranks.wait()
 
-    def _competence(self, router: Router) -> tuple[Scaling, ...]:
+    def _competence(self, router: Router | TokenRouter) -> tuple[Scaling, ...]:
         """Scaling of each agent's one-versus-all logits on validation cases, half of the voxels where the AI doubts."""
         agents, count = len(self.prepared.experts) + 1, voxels_of_each(len(self._validation))
         seen: list[list[tuple[Array, Array, Array]]] = [[] for _ in range(agents)]
         for case in self._validation:
-            image, scaled = case.load("image"), case.load("scaled")
-            own = route_volume(router, image, scaled, self.config.data, self.bench.device).competence
+            scaled = case.load("scaled")
+            own = router.route(case, scaled, self.config.data, self.bench.device).competence
             doubtful = margin_of(scaled.astype(np.float32)) < DOUBT
             doubt = entropy_of(softmax(scaled.astype(np.float32), axis=0)).ravel()
             for agent, (is_right, valid) in enumerate(_agents(case)):
@@ -359,6 +364,10 @@ def _agents(case: PreparedCase) -> Iterator[tuple[Array, Array]]:
     known = case.load("known")
     yield case.load("logits").argmax(axis=0) == case.load("reference"), known
     yield from zip(case.load("right"), case.load("valid"), strict=True)
+
+
+def _stage_of(router: Router | TokenRouter, config: RouterConfig) -> Stage:
+    return TokenStage(router, config) if isinstance(router, TokenRouter) else RouterStage(router, config)
 
 
 def _folds(cases: Sequence[PreparedCase], count: int, seed: int) -> list[list[PreparedCase]]:

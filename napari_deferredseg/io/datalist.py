@@ -58,6 +58,7 @@ def _absolute(case: DataCase, folder: Path) -> DataCase:
         update={
             "image": tuple(folder / p for p in case.image),
             "label": folder / case.label if case.label else None,
+            "prompt": folder / case.prompt if case.prompt else None,
             "experts": {name: folder / p for name, p in case.experts.items()},
             "support": {name: folder / p for name, p in case.support.items()},
         }

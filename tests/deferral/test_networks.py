@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.deferral.config import DataConfig
 from napari_deferredseg.deferral.inference import over_volume
-from napari_deferredseg.deferral.networks import Router, Routing, build_network, entropy, router_features, try_network
+from napari_deferredseg.deferral.networks import Routing, build_network, entropy, router_features, try_network
+from napari_deferredseg.deferral.router import Router
 from napari_deferredseg.deferral.segmentors.settings import NetworkConfig
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.deferral.config import DataConfig
-from napari_deferredseg.deferral.patches import PatchData, Patches
+from napari_deferredseg.deferral.patches import Cases, PatchData, Patches
 from napari_deferredseg.deferral.prepared import PreparedCase
 
 SHAPE = (5, 20, 26)
@@ -90,7 +90,7 @@ def test_the_wanted_share_is_centred_on_labels(tmp_path):
 
 
 def test_validation_patches_are_the_same_at_any_time_and_never_flipped(numbered):
-    data = PatchData(numbered, numbered, ("image",), config((8, 20, 26), (0, 1, 2)), batch=4, batches=2, seed=7)
+    data = PatchData(Cases(numbered, numbered), ("image",), config((8, 20, 26), (0, 1, 2)), batch=4, batches=2, seed=7)
     first, again = ([b["image"] for b in data.val_dataloader()] for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     plain = Patches(numbered[:1], ("image",), config((8, 20, 26)), 0, 1)[0]["image"]

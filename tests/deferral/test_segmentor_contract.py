@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import tracemalloc
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
+from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import nn
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import Geometry
-from napari_deferredseg.core.scan import Scan
+from napari_deferredseg.core.scan import Scan, SliceBox
 from napari_deferredseg.core.volume import Volume
 from napari_deferredseg.deferral.config import DataConfig
 from napari_deferredseg.deferral.grids import model_geometry
 from napari_deferredseg.deferral.networks import build_network
 from napari_deferredseg.deferral.segmentors.bundle import BundleSegmentor
+from napari_deferredseg.deferral.segmentors.embeddings import EmbeddingCache
 from napari_deferredseg.deferral.segmentors.module import ModuleSegmentor
 from napari_deferredseg.deferral.segmentors.monai import MonaiSegmentor
-from napari_deferredseg.deferral.segmentors.settings import BundleConfig, ModuleConfig, NetworkConfig, View
+from napari_deferredseg.deferral.segmentors.sam import SamSegmentor
+from napari_deferredseg.deferral.segmentors.settings import BundleConfig, ModuleConfig, NetworkConfig, SamConfig, View
 
 if TYPE_CHECKING:
     from napari_deferredseg.deferral.segmentors.base import Segmentor
@@ -73,7 +77,38 @@ def bundle(dims: int, spacing) -> BundleSegmentor:
     return BundleSegmentor(Foreign(dims).eval(), config, (2, 1), spacing)
 
 
-SEGMENTORS = {"monai": (monai, (2, 3)), "module": (module, (2, 3)), "bundle": (bundle, (3,))}
+def tiny_sam() -> Sam:
+    """Segment Anything with every part that the published sizes have, for squares of 128 voxels."""
+    side, patch, width = 128, 16, 256
+    places = (side // patch, side // patch)
+    encoder = ImageEncoderViT(
+        img_size=side,
+        patch_size=patch,
+        embed_dim=32,
+        depth=2,
+        num_heads=2,
+        use_rel_pos=True,
+        window_size=3,
+        global_attn_indexes=(1,),
+        out_chans=width,
+    )
+    prompts = PromptEncoder(width, places, (side, side), mask_in_chans=16)
+    decoder = MaskDecoder(
+        transformer_dim=width, transformer=TwoWayTransformer(depth=2, embedding_dim=width, num_heads=8, mlp_dim=64)
+    )
+    made = Sam(encoder, prompts, decoder, [123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
+    for name, weight in made.named_parameters():
+        if "rel_pos" in name or "pos_embed" in name:
+            nn.init.normal_(weight, std=0.5)
+    return made.eval()
+
+
+def sam(dims: int, spacing) -> SamSegmentor:
+    nowhere = EmbeddingCache(Path(__file__) / "nowhere", 0)
+    return SamSegmentor(tiny_sam(), SamConfig(kind="sam", path="plain"), (1, 2), spacing, nowhere)
+
+
+SEGMENTORS = {"sam": (sam, (2,)), "monai": (monai, (2, 3)), "module": (module, (2, 3)), "bundle": (bundle, (3,))}
 
 
 @pytest.fixture(
@@ -91,7 +126,12 @@ def make(request):
 
 def scan(shape=(7, 30, 22), seed=0, spacing=(1.0, 1.5, 2.0)) -> Scan:
     array = np.random.default_rng(seed).normal(40, 20, shape).astype(np.float32)
-    return Scan(Volume(array, Geometry(shape=shape, spacing=spacing), "made"))
+    boxes = tuple(
+        SliceBox(label, z, (label, shape[1] // 2 + label), (0, shape[2] // label))
+        for z in range(shape[0])
+        for label in (1, 2)
+    )
+    return Scan(Volume(array, Geometry(shape=shape, spacing=spacing), "made"), boxes)
 
 
 @pytest.mark.parametrize("spacing", [None, COARSE])
@@ -125,11 +165,13 @@ def test_a_single_slice_and_a_thin_volume_can_be_segmented(make):
 def test_batches_do_not_mix_what_lies_in_them(make, monkeypatch):
     """However many windows go through the network at once, the logits are the same but for rounding."""
     from napari_deferredseg.deferral import inference
+    from napari_deferredseg.deferral.segmentors import sam_slices
 
     volume = scan((9, 40, 33))
     many = make().segment(volume, CPU)
     monkeypatch.setattr(inference, "WINDOWS", 1)
     monkeypatch.setattr(inference, "SLICES", 2)
+    monkeypatch.setattr(sam_slices, "AHEAD", 2)
     np.testing.assert_allclose(make().segment(volume, CPU), many, atol=1e-4)
 
 

@@ -114,8 +114,26 @@ class BundleConfig(SegmentorSection):
     output: Literal["logits", "foreground-logit"] | None = None
 
 
+class SamConfig(SegmentorSection):
+    """Segment Anything or MedSAM, asked by boxes: one box a structure and slice.
+
+    The classes are those of the cases. `propagate` is how many slices beyond a box its structure is followed.
+    """
+
+    FILES: ClassVar = ("checkpoint",)
+
+    kind: Literal["sam"]
+    size: Literal["vit_b", "vit_l", "vit_h"] = "vit_b"
+    checkpoint: Path | None = Field(default=None, description="weights in the published format")
+    input: Literal["sam", "medsam"] = "sam"
+    window: tuple[float, float] | None = Field(default=None, description="the 0.5 to 99.5 percentiles when missing")
+    path: Literal["fast", "plain"] = "fast"
+    propagate: int = Field(default=0, ge=0)
+
+
 KINDS: dict[str, type[SegmentorSection]] = {
     "monai": TrainedSegmentor,
     "module": ModuleConfig,
     "bundle": BundleConfig,
+    "sam": SamConfig,
 }

@@ -1,0 +1,90 @@
+"""Image embeddings on disk: each slice goes through the encoder once, whoever asks again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from platformdirs import user_cache_path
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_deferredseg.core.volume import Array
+
+FOLDER, LIMIT = "DEFERREDSEG_EMBEDDINGS", "DEFERREDSEG_EMBEDDINGS_GB"
+GB = 10.0
+ROOM = 0.9  # of the limit is left after making room, so that it is not made for every slice
+
+
+@dataclass(frozen=True)
+class EmbeddingCache:
+    """Embeddings by the content of what they were made of. When they get too many, those not used longest go.
+
+    Attributes
+    ----------
+    folder : Path
+    limit : int
+        Bytes that the files may take.
+    """
+
+    folder: Path
+    limit: int
+
+    @classmethod
+    def of_user(cls) -> EmbeddingCache:
+        """Cache of this user on this computer; the environment may say where and how large (GB)."""
+        folder = os.environ.get(FOLDER) or user_cache_path("napari-deferredseg", appauthor=False) / "embeddings"
+        return cls(Path(folder), int(float(os.environ.get(LIMIT) or GB) * 1e9))
+
+    def load(self, key: str) -> NDArray[np.generic] | None:
+        """Embedding of a key; None where it is not kept, or damaged."""
+        path = self._path(key)
+        try:
+            found: NDArray[np.generic] = np.load(path, allow_pickle=False)
+            os.utime(path)
+        except (OSError, ValueError, EOFError):
+            return None
+        return found
+
+    def save(self, key: str, array: Array) -> None:
+        """Keep an embedding, whole or not at all; on a full disk nothing is kept and nobody is stopped."""
+        path = self._path(key)
+        unfinished = path.with_suffix(f".{os.getpid()}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with unfinished.open("wb") as file:
+                np.save(file, array, allow_pickle=False)
+            unfinished.replace(path)
+        except OSError:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+
+    def make_room(self) -> None:
+        """Let go of what was not used longest, as far as the limit asks."""
+        files = sorted(((p.stat(), p) for p in self.folder.glob("*/*.npy")), key=lambda x: x[0].st_mtime)
+        total = sum(stat.st_size for stat, _ in files)
+        if total <= self.limit:
+            return
+        for stat, path in files:
+            if total <= self.limit * ROOM:
+                break
+            path.unlink(missing_ok=True)
+            total -= stat.st_size
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.npy"
+
+
+def content_key(*parts: bytes) -> str:
+    """Name of what was made of these bytes."""
+    digest = hashlib.blake2b(digest_size=20)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()

@@ -1,0 +1,331 @@
+"""Segment Anything below a router: the package's own masks, tokens of their own, embeddings kept on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import segment_anything
+import torch
+from safetensors.torch import load_file
+from segment_anything import SamPredictor
+from torch.utils.flop_counter import FlopCounterMode
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.geometry import Geometry
+from napari_deferredseg.core.progress import silent
+from napari_deferredseg.core.scan import Scan, SliceBox
+from napari_deferredseg.core.volume import Volume, table_from_names
+from napari_deferredseg.deferral.config import TrainConfig, read_config
+from napari_deferredseg.deferral.evaluation import evaluate
+from napari_deferredseg.deferral.jobs import Loaded, predict
+from napari_deferredseg.deferral.model import load_model
+from napari_deferredseg.deferral.segmentors import sam_slices
+from napari_deferredseg.deferral.segmentors.embeddings import FOLDER, EmbeddingCache
+from napari_deferredseg.deferral.segmentors.sam import SamSegmentor, load_weights, make_network, segmentor_over
+from napari_deferredseg.deferral.segmentors.sam_encoder import encode_fast, encode_plain
+from napari_deferredseg.deferral.segmentors.settings import SamConfig
+from napari_deferredseg.deferral.token_router import TokenRouter
+from napari_deferredseg.io.datalist import read_datalist
+from napari_deferredseg.io.images import read_volume
+from napari_deferredseg.masks.prompts import boxes_of
+
+from .test_segmentor_contract import tiny_sam
+
+CPU = torch.device("cpu")
+TABLE = table_from_names({1: "organ 1"})
+TOML = """
+[segmentor]
+kind = "sam"
+checkpoint = "sam.pth"
+path = "plain"
+window = [-1, 2]
+
+[data]
+spatial_dims = 2
+patch = [16, 16]
+
+[router]
+fit = { steps = 4, batch = 2, validate_every = 2, learning_rate = 0.001 }
+
+[policy]
+budgets = [0.05, 0.2]
+unit = "voxels"
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Folder with a checkpoint as published, but of a small Segment Anything, and a configuration."""
+    monkeypatch.setitem(segment_anything.sam_model_registry, "vit_b", lambda checkpoint=None: tiny_sam())
+    monkeypatch.setenv(FOLDER, str(tmp_path / "embeddings"))
+    torch.manual_seed(5)
+    torch.save(tiny_sam().state_dict(), tmp_path / "sam.pth")
+    (tmp_path / "train.toml").write_text(TOML)
+    return tmp_path
+
+
+@pytest.fixture
+def prompted(cases, tmp_path):
+    """The cases, each with the mask of its first reader as a prompt."""
+    content = json.loads(cases.read_text("utf-8"))
+    for split in ("training", "validation", "test"):
+        for case in content[split]:
+            for name in ("image", "label"):
+                case[name] = _absolute(cases, case[name])
+            case["experts"] = {k: _absolute(cases, v) for k, v in case["experts"].items()}
+            case["prompt"] = case["experts"]["Ada"]
+    path = tmp_path / "prompted.json"
+    path.write_text(json.dumps(content), "utf-8")
+    return path
+
+
+def _absolute(cases, name):
+    return [_absolute(cases, n) for n in name] if isinstance(name, list) else str(cases.parent / name)
+
+
+def volume_of(shape=(3, 60, 90), seed=0):
+    array = np.random.default_rng(seed).normal(0, 100, shape).astype(np.float32)
+    return Volume(array, Geometry(shape=shape, spacing=(1.0, 1.0, 2.0)), "made")
+
+
+def boxes_for(shape, label=1):
+    return tuple(SliceBox(label, z, (10, 10 + shape[1] // 2), (5 + z, shape[2] - 8)) for z in range(shape[0]))
+
+
+def segmentor(place, **settings):
+    config = SamConfig(kind="sam", checkpoint=place / "sam.pth", **{"path": "plain", "window": (-200, 200)} | settings)
+    network = make_network(config)
+    load_weights(network, config)
+    return segmentor_over(network, config, TABLE, None)
+
+
+def by_package(sam, gray, box):
+    """Logits (y, x) of one box in a gray slice (y, x), uint8, by the package alone."""
+    predictor = SamPredictor(sam)
+    predictor.set_image(np.repeat(gray[..., None], 3, axis=2))
+    corners = np.array([box.columns[0], box.rows[0], box.columns[1] - 1, box.rows[1] - 1])
+    return predictor.predict(box=corners, multimask_output=False, return_logits=True)[0][0]
+
+
+@pytest.mark.parametrize("shape", [(3, 60, 90), (2, 90, 60), (1, 128, 128), (1, 300, 200)])
+def test_the_plain_mask_is_the_package_s(place, shape):
+    volume = volume_of(shape)
+    found = segmentor(place).segment(Scan(volume, boxes_for(shape)), CPU)
+    sam = tiny_sam()
+    sam.load_state_dict(torch.load(place / "sam.pth", weights_only=True))
+    for box in boxes_for(shape):
+        gray = np.rint(np.clip((volume.array[box.z] + 200) / 400, 0, 1) * 255).astype(np.uint8)
+        theirs = by_package(sam, gray, box)
+        np.testing.assert_allclose(found[1, box.z], np.maximum(theirs, -20), atol=1e-5)
+        assert theirs.std() > 1e-3
+
+
+def test_the_fast_way_through_the_weights_gives_the_same_embedding(place, monkeypatch):
+    sam = tiny_sam()
+    images = torch.randn(3, 3, 128, 128, generator=torch.manual_seed(0))
+    plain = encode_plain(sam.image_encoder, images)
+    half = encode_fast(sam.image_encoder, images)
+    monkeypatch.setattr("napari_deferredseg.deferral.segmentors.sam_encoder.autocast_dtype", lambda device: None)
+    torch.testing.assert_close(encode_fast(sam.image_encoder, images), plain, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(half, plain, atol=0.1, rtol=0.1)
+
+
+def test_a_router_of_tokens_learns_and_leaves_the_mask_alone(place, prompted, lab):
+    config = read_config(place / "train.toml")
+    assert config.routes_by_tokens
+    case = read_datalist(prompted).test[0]
+    volume = read_volume(case.image[0])
+    scan = Scan(volume, boxes_of(read_volume(case.prompt).array.astype(np.uint8)))
+    before = segmentor(place, window=(-1, 2)).segment(scan, CPU)
+    folder = lab.train(prompted, place / "model", config)
+    found = load_file(folder / "model.safetensors")
+    state = torch.load(place / "sam.pth", weights_only=True)
+    assert all(torch.equal(found[f"segmentor.{k}"], v) for k, v in state.items())
+    own = {k for k in found if k.startswith("router.")}
+    assert own == {f"router.{k}" for k in TokenRouter(3, 256).state_dict()}
+    (place / "sam.pth").unlink()
+    model = load_model(folder)
+    assert isinstance(model.router, TokenRouter)
+    np.testing.assert_allclose(model.segmentor.segment(scan, CPU), before, atol=1e-5)
+    said = predict({}, silent, folder, scan, "cpu")
+    np.testing.assert_array_equal(said.labels, before.argmax(axis=0))
+    assert said.gain.shape == (3, *volume.array.shape)
+    judgement, _ = evaluate(model, read_datalist(prompted), "test", (0.1,), "voxels", device=CPU)
+    assert set(judgement.summary()["method"]) >= {"router", "entropy+best"}
+
+
+def test_the_tokens_learn_who_is_right(place, prompted, lab):
+    """Ada's mask is the prompt; tokens fitted for long know better who is right than those fitted for one step."""
+    losses = []
+    for steps in (1, 60):
+        config = read_config(place / "train.toml")
+        fit = config.router.fit.model_copy(
+            update={"steps": steps, "validate_every": min(steps, 20), "learning_rate": 3e-3}
+        )
+        config = config.model_copy(update={"router": config.router.model_copy(update={"fit": fit})})
+        lab.train(prompted, place / f"model{steps}", config)
+        model = load_model(place / f"model{steps}")
+        losses.append(_loss_of(model, prompted))
+    assert losses[1] < 0.8 * losses[0]
+
+
+def _loss_of(model, cases):
+    """Cross-entropy of who is right, by the competence heads, on the test cases."""
+    total = []
+    for case in read_datalist(cases).test:
+        truth = read_volume(case.label).array > 0
+        scan = Scan(read_volume(case.image[0]), boxes_of(read_volume(case.prompt).array.astype(np.uint8)))
+        logits = model.segmentor.segment(scan, CPU)
+        data = model.spec.config.data
+        routing = model.router.route(Loaded(scan, data), logits, data, CPU)
+        right = [logits.argmax(axis=0) == truth]
+        right += [(read_volume(case.experts[n]).array > 0) == truth for n in model.spec.experts]
+        target = torch.from_numpy(np.stack(right)).float()[None]
+        total.append(float(torch.nn.functional.binary_cross_entropy_with_logits(routing.competence, target)))
+    return np.mean(total)
+
+
+def test_a_run_that_was_cut_off_encodes_nothing_twice(place, prompted, lab, monkeypatch):
+    config = read_config(place / "train.toml")
+    count = []
+    plain = sam_slices.encode_plain
+
+    def counted(encoder, images):
+        count.append(len(images))
+        return plain(encoder, images)
+
+    monkeypatch.setattr(sam_slices, "encode_plain", counted)
+
+    def stop(share, doing):
+        if doing.startswith("router: step 2"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lab.train(prompted, place / "model", config, progress=stop)
+    encoded = sum(count)
+    assert encoded == 9  # training and validation slices, once each
+    folder = lab.train(prompted, place / "model", config)
+    assert sum(count) == encoded
+    fresh = lab.train(prompted, place / "fresh", config)
+    a, b = (load_file(f / "model.safetensors") for f in (folder, fresh))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_embeddings_stay_within_their_limit_and_damaged_ones_are_made_again(place):
+    cache = EmbeddingCache(place / "embeddings", limit=3 * (256 * 8 * 8 * 4 + 128))
+    made = segmentor(place)
+    made = SamSegmentor(made.network, made.config, made.values, None, cache)
+    volumes = [volume_of(seed=n) for n in range(3)]
+    first = [made.segment(Scan(v, boxes_for(v.array.shape)), CPU) for v in volumes]
+    files = sorted(cache.folder.glob("*/*.npy"))
+    assert 0 < sum(f.stat().st_size for f in files) <= cache.limit
+    for file in files:
+        file.write_bytes(b"\x93NUMPY")
+    again = [made.segment(Scan(v, boxes_for(v.array.shape)), CPU) for v in volumes]
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not list(cache.folder.glob("*/*.part"))
+
+
+def test_other_weights_other_windows_and_other_ways_have_embeddings_of_their_own(place):
+    gray = np.zeros((8, 8), np.uint8)
+    plain = SamConfig(kind="sam")
+    keys = {
+        sam_slices.embedding_key(b"a", gray, plain),
+        sam_slices.embedding_key(b"b", gray, plain),
+        sam_slices.embedding_key(b"a", gray + 1, plain),
+        sam_slices.embedding_key(b"a", gray.reshape(4, 16), plain),
+        sam_slices.embedding_key(b"a", gray, SamConfig(kind="sam", path="plain")),
+        sam_slices.embedding_key(b"a", gray, SamConfig(kind="sam", input="medsam")),
+    }
+    assert len(keys) == 6
+
+
+def test_a_structure_is_followed_into_slices_without_a_box(place):
+    volume = volume_of((7, 60, 90))
+    box = SliceBox(1, 3, (15, 45), (20, 70))
+    reach = {}
+    for slices in (0, 1, 2):
+        found = segmentor(place, propagate=slices).segment(Scan(volume, (box,)), CPU)
+        reach[slices] = {int(z) for z in np.flatnonzero((found[1] > -20).any(axis=(1, 2)))}
+    assert reach[0] == {3}
+    drawn = segmentor(place).segment(Scan(volume, (box,)), CPU)[1, 3] > 0
+    assert drawn.any()
+    assert reach[1] == {2, 3, 4}
+    assert {2, 3, 4} <= reach[2] <= {1, 2, 3, 4, 5}
+
+
+def test_medsam_fills_the_square_and_scales_each_slice(place):
+    sam = tiny_sam()
+    gray = np.zeros((30, 60), np.uint8)
+    gray[5:20, 10:40] = 90
+    image = sam_slices.encoder_input(sam, gray, "medsam")
+    assert image.shape == (3, 128, 128)
+    assert (image.min(), image.max()) == (0, 1)
+    frame = sam_slices.frame_of((30, 60), 128, "medsam")
+    corners = frame.boxes([SliceBox(1, 0, (0, 30), (0, 60))])[0]
+    np.testing.assert_allclose(corners, [0, 0, 59 / 60 * 128, 29 / 30 * 128], rtol=1e-6)
+    assert frame.back(sam, torch.zeros(1, 1, 32, 32)).shape == (1, 1, 30, 60)
+
+
+@pytest.mark.parametrize(
+    ("changes", "boxes", "says"),
+    [
+        ({}, (), "give a mask as prompt, or draw boxes"),
+        ({}, (SliceBox(7, 0, (0, 9), (0, 9)),), "label 7, which the model does not know"),
+    ],
+)
+def test_boxes_that_cannot_be_used_are_a_line(place, changes, boxes, says):
+    with pytest.raises(InputError, match=says) as refused:
+        segmentor(place, **changes).segment(Scan(volume_of(), boxes), CPU)
+    assert "\n" not in str(refused.value)
+
+
+def test_settings_that_do_not_go_together_are_refused():
+    for wrong, says in (
+        ({"router": {"kind": "tokens"}}, "goes with a segmentor of kind sam"),
+        ({"segmentor": {"kind": "sam"}, "data": {"spacing_mm": [1, 1, 1]}}, "the image's own voxels"),
+        ({"segmentor": {"kind": "sam", "size": "vit_x"}}, "vit_b"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            TrainConfig.model_validate(wrong)
+
+
+def test_without_the_package_the_command_to_install_it_is_named(place, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "segment_anything", None)
+    with pytest.raises(InputError, match=r"pip install 'napari-deferredseg\[model\]'"):
+        make_network(SamConfig(kind="sam", checkpoint=place / "sam.pth"))
+
+
+def test_the_published_size_loads_and_its_router_costs_little(tmp_path):
+    """A checkpoint of ViT-B with random weights; operations are counted, not timed."""
+    torch.manual_seed(0)
+    made = segment_anything.sam_model_registry["vit_b"]()
+    torch.save(made.state_dict(), tmp_path / "vit_b.pth")
+    config = SamConfig(kind="sam", checkpoint=tmp_path / "vit_b.pth")
+    with torch.device("meta"):
+        network = make_network(config)
+        router = TokenRouter(4, 256)
+        image, corners = torch.zeros(1, 3, 1024, 1024), torch.zeros(1, 4)
+        with FlopCounterMode(display=False) as base:
+            embedding = network.image_encoder(image)[0]
+            low = _decoded(network, embedding)
+        over = SamSegmentor(network, config, (1,), None, EmbeddingCache(Path(), 0))
+        router.over(over)
+        with FlopCounterMode(display=False) as extra:
+            router(embedding, corners)
+    assert low.shape[-2:] == (256, 256)
+    assert extra.get_total_flops() <= 0.02 * base.get_total_flops()
+    real = make_network(config)
+    load_weights(real, config)
+    state = real.state_dict()
+    assert all(torch.equal(state[k], v) for k, v in made.state_dict().items())
+
+
+def _decoded(sam, embedding):
+    from napari_deferredseg.deferral.segmentors.sam import decoded
+
+    return decoded(sam, embedding, torch.zeros(1, 4))
