@@ -67,6 +67,14 @@ def run(
             metavar="IMAGE",
         ),
     ] = None,
+    prompt: Annotated[
+        Path | None,
+        typer.Option(
+            help="Mask whose parts tell the model where to look, for a model that must be told (Segment Anything).",
+            parser=given_path,
+            metavar="MASK",
+        ),
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="Where a model runs: auto, cpu, cuda, cuda:1 or mps; auto by default.")
     ] = None,
@@ -113,8 +121,10 @@ def run(
     is_external = model == EXTERNAL
     if is_external and mode is Mode.FIXED_THRESHOLD:
         raise InputError("an AI that ran elsewhere fixed no thresholds: leave --mode out, or name a model with --model")
-    if is_external and (channel or device or mapped or purpose):
-        raise InputError("--channel, --device, --map and --purpose are for a deferral model: name one with --model")
+    if is_external and (channel or prompt or device or mapped or purpose):
+        raise InputError(
+            "--channel, --prompt, --device, --map and --purpose are for a deferral model: name one with --model"
+        )
     people = make_channels(_people(mapped or ()), purpose or "")
     with opened(project) as open_project, progress_bar() as progress:
         if is_external:
@@ -137,6 +147,7 @@ def run(
                 model=found.folder,
                 companions=tuple(channel or ()),
                 device=device or "auto",
+                prompt=prompt,
                 series=series,
                 orientation_checked=orientation_checked,
             )

@@ -24,6 +24,8 @@ EXTERNAL = "external"
 MODEL_FILE = "model.json"
 CARD = "CARD.md"
 MODELS = "models"
+PROMPTED = ("sam",)
+"""Kinds of segmentors that boxes must ask."""
 RESOURCES = "napari_deferredseg_manifest"
 
 
@@ -31,7 +33,8 @@ RESOURCES = "napari_deferredseg_manifest"
 class Known:
     """A model folder and what it says of itself.
 
-    `thresholds` are the budgets, shares with their unit, that it fixed a threshold for on its validation cases.
+    `thresholds` are the budgets, shares with their unit, that it fixed a threshold for on its validation cases;
+    `values` are the values of its labels. A model that is `prompted` must be told by boxes where to look.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Known:
     channels: int
     shipped: bool
     thresholds: tuple[tuple[float, str], ...] = ()
+    values: tuple[int, ...] = ()
+    prompted: bool = False
 
     def read_card(self) -> str:
         """Read its model card, Markdown. InputError when it has none."""
@@ -98,6 +103,8 @@ def describe_model(folder: Path, *, shipped: bool = False) -> Known:
             thresholds=tuple(
                 (float(x["budget"]), str(content["config"]["policy"]["unit"])) for x in content["policy"]["budgets"]
             ),
+            values=tuple(int(x["value"]) for x in content["table"]["labels"]),
+            prompted=content["config"]["segmentor"]["kind"] in PROMPTED,
         )
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{folder}: is no model folder; give one made by: deferredseg train") from None

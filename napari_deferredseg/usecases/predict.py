@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, silent
-from napari_deferredseg.core.scan import Scan
+from napari_deferredseg.core.scan import Scan, SliceBox
 from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities
 from napari_deferredseg.io.images import (
     as_channels,
@@ -18,6 +18,7 @@ from napari_deferredseg.io.images import (
     read_volume,
     require_same_grid,
 )
+from napari_deferredseg.masks.prompts import boxes_of
 from napari_deferredseg.usecases.extras import require_model
 from napari_deferredseg.usecases.models import describe_model
 
@@ -44,12 +45,18 @@ class ExternalInput:
 
 @dataclass(frozen=True)
 class ModelInput:
-    """A volume and the folder of a model to run on it; `companions` are further image channels on the same grid."""
+    """A volume and the folder of a model to run on it.
+
+    `companions` are further image channels on the same grid. `prompt` is a mask whose parts give a box each, `boxes`
+    are further ones, for models that must be told where to look.
+    """
 
     volume: Path
     model: Path
     companions: tuple[Path, ...] = ()
     device: str = "auto"
+    prompt: Path | None = None
+    boxes: tuple[SliceBox, ...] = ()
     series: str | None = None
     orientation_checked: bool = False
 
@@ -98,16 +105,36 @@ def predict_with_model(files: ModelInput, engine: Engine, progress: Progress = s
     volume = read_volume(files.volume, files.series)
     require_known_sides(files, volume)
     channels = as_channels([volume, *(read_volume(path) for path in files.companions)])
-    _require_channels(describe_model(files.model), channels)
+    model = describe_model(files.model)
+    _require_channels(model, channels)
+    scan = Scan(channels, _boxes(files, model, volume))
     progress(0.1, "starting the model")
     prediction: Prediction = engine.run(
         "napari_deferredseg.deferral.jobs:predict",
         files.model.resolve(),
-        Scan(channels),
+        scan,
         files.device,
         progress=lambda share, doing: progress(0.1 + share * 0.9, doing),
     )
     return volume, prediction
+
+
+def _boxes(files: ModelInput, model: Known, volume: Volume) -> tuple[SliceBox, ...]:
+    """Boxes for a model that needs some, those of the prompt mask first."""
+    if not model.prompted:
+        if files.prompt is not None or files.boxes:
+            raise InputError(f"the model {model.name} looks everywhere by itself: leave the prompt out")
+        return ()
+    found: tuple[SliceBox, ...] = ()
+    if files.prompt is not None:
+        mask = read_labels(files.prompt)
+        require_same_grid(mask, volume)
+        found = boxes_of(mask.array)
+    if not found and not files.boxes:
+        raise InputError(
+            f"the model {model.name} must be told where to look: give a mask as prompt (--prompt), or draw boxes"
+        )
+    return (*found, *files.boxes)
 
 
 def _require_channels(model: Known, volume: Volume) -> None:

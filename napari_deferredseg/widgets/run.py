@@ -8,19 +8,20 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Shapes
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPushButton
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Role
 from napari_deferredseg.usecases.models import Known, describe_model, list_models
-from napari_deferredseg.usecases.predict import ExternalInput
+from napari_deferredseg.usecases.predict import ExternalInput, ModelInput
 from napari_deferredseg.usecases.run import regions_in, run_external, run_model
 from napari_deferredseg.widgets.background import in_background
+from napari_deferredseg.widgets.drawn_boxes import drawn_boxes
 from napari_deferredseg.widgets.inference import Stop
 from napari_deferredseg.widgets.panel import Choice, Panel, leave_keys_to_viewer, listen
-from napari_deferredseg.widgets.run_form import BROWSE, ExpertTable, RunForm
+from napari_deferredseg.widgets.run_form import BROWSE, NO_BOXES, ExpertTable, RunForm
 from napari_deferredseg.widgets.series import choose_series
 from napari_deferredseg.widgets.volume_layers import info_of
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_deferredseg.core.progress import Progress
+    from napari_deferredseg.core.scan import SliceBox
     from napari_deferredseg.usecases.project import Project
     from napari_deferredseg.usecases.triage import RunReport
     from napari_deferredseg.widgets.stage import Stage
@@ -92,7 +94,10 @@ class RunPanel(Panel):
         self._is_busy = False
         self.form.model.changed.connect(self._on_model)
         listen(self, stage.session.events.project, self._on_project)
+        for event in (stage.viewer.layers.events.inserted, stage.viewer.layers.events.removed):
+            listen(self, event, lambda *_: self._offer_boxes())
         self._on_project()
+        self._offer_boxes()
         self.take_layers()
 
     def take_layers(self) -> None:
@@ -141,10 +146,29 @@ class RunPanel(Panel):
         """What the form asks for, to be done in the background. InputError when something is missing."""
         files, budget = self.form.files(), self.form.budget()
         files = replace(files, series=choose_series(files.volume, self))
+        if isinstance(files, ModelInput):
+            files = replace(files, boxes=self._drawn(files))
         engine = self.stage.inference.engine()
         if isinstance(files, ExternalInput):
             return partial(run_external, project, files, budget, make=regions_in(engine))
         return partial(run_model, project, files, engine, budget, self.experts.value())
+
+    def _drawn(self, files: ModelInput) -> tuple[SliceBox, ...]:
+        """Boxes of the chosen layer, where the model needs some. InputError as `drawn_boxes`."""
+        model, name = self.form.chosen, self.form.boxes.value
+        if model is None or not model.prompted or name == NO_BOXES:
+            return ()
+        if name not in self.stage.viewer.layers:
+            self._offer_boxes()
+            raise InputError(f"there is no layer {name} any more: choose the one with the boxes again")
+        shown = (info_of(x) for x in self.stage.viewer.layers if _file_of(x) == files.volume)
+        on = next((info for info in shown if info is not None), None)
+        if on is None:
+            raise InputError(f"{files.volume} is not shown: open it, and draw the boxes on it")
+        return drawn_boxes(self.stage.viewer.layers[name], on, model)
+
+    def _offer_boxes(self) -> None:
+        self.form.offer_boxes([layer.name for layer in self.stage.viewer.layers if isinstance(layer, Shapes)])
 
     def _progressed(self, share: float, doing: str) -> None:
         if not self._stop.asked:

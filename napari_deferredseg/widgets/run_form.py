@@ -35,6 +35,7 @@ VALIDATED: dict[str, tuple[Unit, float, Mode]] = {
 DEVICES = ("auto", "cpu", "cuda", "mps")
 BROWSE = "browse"
 NOTHING = Path()
+NO_BOXES = "none"
 NOBODY = "nobody: by capacity and speciality"
 
 
@@ -49,6 +50,14 @@ class RunForm(Container[Any]):
         self.first = _file("AI mask", "The mask under review")
         self.second = _file("Second mask", "Another AI's mask, or another run of the same")
         self.probabilities = _file("or probabilities", "In place of a second mask: the AI's class probabilities")
+        self.prompt = _file(
+            "Prompt mask", "Tells the model where to look: each part of this mask in a slice gives a box"
+        )
+        self.boxes = ComboBox(
+            label="or boxes in",
+            choices=[NO_BOXES],
+            tooltip="A layer of shapes: rectangles around what is to be drawn. Its feature 'label' says what each is",
+        )
         self.device = ComboBox(label="Device", choices=DEVICES, tooltip="auto: a graphics card where there is one")
         self.amount = FloatSpinBox(label="Budget", value=10, min=0.1, max=10_000, step=1)
         self.unit = ComboBox(
@@ -63,7 +72,8 @@ class RunForm(Container[Any]):
             tooltip="Only for an image whose file does not say which side is which",
         )
         self.companions: list[FileEdit] = []
-        fields = [self.model, self.volume, self.first, self.second, self.probabilities, self.device]
+        fields = [self.model, self.volume, self.first, self.second, self.probabilities]
+        fields += [self.prompt, self.boxes, self.device]
         super().__init__(labels=True)
         self.extend([*fields, self.amount, self.unit, self.checked])  # afterwards, or the labels get different widths
         self.model.native.setMinimumContentsLength(12)
@@ -88,6 +98,8 @@ class RunForm(Container[Any]):
         model = self.chosen
         for field in (self.first, self.second, self.probabilities):
             field.visible = model is None
+        for field in (self.prompt, self.boxes):
+            field.visible = model is not None and model.prompted
         self.device.visible = model is not None
         fixed = {unit for _, unit in model.thresholds} if model is not None else set()
         self.unit.choices = [*UNITS, *(text for text, (unit, _, _) in VALIDATED.items() if unit in fixed)]
@@ -97,8 +109,14 @@ class RunForm(Container[Any]):
         while len(self.companions) < wanted:
             number = len(self.companions) + 2
             field = _file(f"Channel {number}", f"Image {number} that the model learned from, on the volume's grid")
-            self.insert(self.index(self.device), field)
+            self.insert(self.index(self.prompt), field)
             self.companions.append(field)
+
+    def offer_boxes(self, layers: Sequence[str]) -> None:
+        """Let boxes come from one of these layers."""
+        before = self.boxes.value
+        self.boxes.choices = [NO_BOXES, *layers]
+        self.boxes.value = before if before in layers else NO_BOXES
 
     def files(self) -> ExternalInput | ModelInput:
         """Files as given. InputError when one is missing."""
@@ -137,6 +155,7 @@ class RunForm(Container[Any]):
             volume=self.volume.value,
             model=model.folder,
             companions=tuple(given),
+            prompt=self.prompt.value if model.prompted and self.prompt.value != NOTHING else None,
             device=self.device.value,
             orientation_checked=self.checked.value,
         )

@@ -104,12 +104,15 @@ class Mouse:
         """Move to a voxel without a button."""
         self.move_to(viewer, self.pixel(viewer, layer, voxel))
 
-    def drag(self, viewer, pixels, button=LEFT, modifiers=NO_KEY) -> None:
-        """Press at the first pixel, move over the others, release at the last."""
+    def drag(self, viewer, pixels, button=LEFT, modifiers=NO_KEY, pause_ms=0) -> None:
+        """Press at the first pixel, move over the others, release at the last; pause after each for slow layers."""
         self.move_to(viewer, pixels[0])
+        self._qtbot.wait(pause_ms)
         self._send(viewer, QEvent.Type.MouseButtonPress, pixels[0], button, button, modifiers)
+        self._qtbot.wait(pause_ms)
         for pixel in pixels[1:]:
             self._send(viewer, QEvent.Type.MouseMove, pixel, NONE, button, modifiers)
+            self._qtbot.wait(pause_ms)
         self._send(viewer, QEvent.Type.MouseButtonRelease, pixels[-1], button, NONE, modifiers)
 
     def stroke(self, viewer, layer, voxels, button=LEFT) -> None:
