@@ -8,18 +8,41 @@ import numpy as np
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.scan import SliceBox
+from napari_deferredseg.widgets.volume_layers import layer_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from napari.components import ViewerModel
     from napari.layers import Shapes
 
     from napari_deferredseg.usecases.models import Known
     from napari_deferredseg.widgets.volume_layers import LayerInfo
 
-LABEL = "label"
+LABEL, NAME = "label", "Boxes"
+COLOR = "#56b4e9"
 FLAT = 0.6
 """Voxels by which a box may leave its slice."""
+
+
+def add_boxes(viewer: ViewerModel, on: LayerInfo, label: str) -> Shapes:
+    """Add a layer to draw boxes on a volume, in its voxels: napari shows a shape in slices of its own grid only.
+
+    New boxes are about `label`; the name of each is written beside it.
+    """
+    layer = viewer.add_shapes(
+        ndim=3,
+        name=NAME,
+        edge_color=COLOR,
+        edge_width=0.5,
+        face_color="transparent",
+        features={LABEL: np.empty(0, object)},
+        text={"string": f"{{{LABEL}}}", "color": COLOR, "anchor": "upper_left", "size": 10},
+        **layer_options(on.frame),
+    )
+    layer.feature_defaults = {LABEL: label}
+    layer.mode = "add_rectangle"
+    return layer
 
 
 def drawn_boxes(layer: Shapes, on: LayerInfo, model: Known) -> tuple[SliceBox, ...]:

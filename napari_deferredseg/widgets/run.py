@@ -18,7 +18,7 @@ from napari_deferredseg.usecases.models import Known, describe_model, list_model
 from napari_deferredseg.usecases.predict import ExternalInput, ModelInput
 from napari_deferredseg.usecases.run import regions_in, run_external, run_model
 from napari_deferredseg.widgets.background import in_background
-from napari_deferredseg.widgets.drawn_boxes import drawn_boxes
+from napari_deferredseg.widgets.drawn_boxes import LABEL, add_boxes, drawn_boxes
 from napari_deferredseg.widgets.inference import Stop
 from napari_deferredseg.widgets.panel import Choice, Panel, leave_keys_to_viewer, listen
 from napari_deferredseg.widgets.run_form import BROWSE, NO_BOXES, ExpertTable, RunForm
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.usecases.project import Project
     from napari_deferredseg.usecases.triage import RunReport
     from napari_deferredseg.widgets.stage import Stage
+    from napari_deferredseg.widgets.volume_layers import LayerInfo
 
 PATIENCE_MS = 1000
 """How long a cancelled run may take to end by itself before the model's process is ended."""
@@ -51,6 +52,8 @@ class RunPanel(Panel):
         self.from_layers.setToolTip("Fill in the files of the image and labels layers that are open")
         self.from_dicom = QPushButton("DICOM folder ...")
         self.from_dicom.setToolTip("The volume is a folder with the DICOM files of one series")
+        self.draw_button = QPushButton("Draw boxes")
+        self.draw_button.setToolTip("New layer to draw a rectangle around each structure, in slices of the volume")
         self.run_button = QPushButton("Run")
         self.run_button.setDefault(True)
         self.progress = QProgressBar()
@@ -74,6 +77,7 @@ class RunPanel(Panel):
         sources.addWidget(self.from_dicom)
         self.body.addWidget(self.form.native)
         self.body.addLayout(sources)
+        self.body.addWidget(self.draw_button)
         working = QHBoxLayout()
         working.addWidget(self.progress, 1)
         working.addWidget(self.cancel_button)
@@ -85,6 +89,7 @@ class RunPanel(Panel):
         self.finish_layout()
         self.from_layers.clicked.connect(self.take_layers)
         self.from_dicom.clicked.connect(self._ask_dicom)
+        self.draw_button.clicked.connect(self.draw)
         self.run_button.clicked.connect(self.run)
         self.cancel_button.clicked.connect(self.cancel)
         self.open_case.clicked.connect(self._show_case)
@@ -93,6 +98,7 @@ class RunPanel(Panel):
         self._stop = Stop()
         self._is_busy = False
         self.form.model.changed.connect(self._on_model)
+        self.form.about.changed.connect(self._on_about)
         listen(self, stage.session.events.project, self._on_project)
         for event in (stage.viewer.layers.events.inserted, stage.viewer.layers.events.removed):
             listen(self, event, lambda *_: self._offer_boxes())
@@ -115,6 +121,22 @@ class RunPanel(Panel):
     def run(self) -> None:
         """Run with what the form says, in the background."""
         self.stage.attempt(self._start)
+
+    def draw(self) -> None:
+        """Add a layer for boxes to the volume that is shown."""
+        self.stage.attempt(self._draw)
+
+    def _draw(self) -> None:
+        layer = add_boxes(self.stage.viewer, self._shown(), self.form.about.choices[0])
+        self.form.boxes.value = layer.name
+        self._on_about()
+        self.stage.events.message.emit("Draw a rectangle around each structure, then run.")
+
+    def _on_about(self) -> None:
+        """Boxes that are drawn next are about another label."""
+        name, label = self.form.boxes.value, self.form.about.value
+        if label is not None and name in self.stage.viewer.layers:
+            self.stage.viewer.layers[name].feature_defaults = {LABEL: label}
 
     def cancel(self) -> None:
         """Stop the run; the model's process is ended where it does not stop by itself."""
@@ -147,13 +169,13 @@ class RunPanel(Panel):
         files, budget = self.form.files(), self.form.budget()
         files = replace(files, series=choose_series(files.volume, self))
         if isinstance(files, ModelInput):
-            files = replace(files, boxes=self._drawn(files))
+            files = replace(files, boxes=self._drawn())
         engine = self.stage.inference.engine()
         if isinstance(files, ExternalInput):
             return partial(run_external, project, files, budget, make=regions_in(engine))
         return partial(run_model, project, files, engine, budget, self.experts.value())
 
-    def _drawn(self, files: ModelInput) -> tuple[SliceBox, ...]:
+    def _drawn(self) -> tuple[SliceBox, ...]:
         """Boxes of the chosen layer, where the model needs some. InputError as `drawn_boxes`."""
         model, name = self.form.chosen, self.form.boxes.value
         if model is None or not model.prompted or name == NO_BOXES:
@@ -161,11 +183,16 @@ class RunPanel(Panel):
         if name not in self.stage.viewer.layers:
             self._offer_boxes()
             raise InputError(f"there is no layer {name} any more: choose the one with the boxes again")
-        shown = (info_of(x) for x in self.stage.viewer.layers if _file_of(x) == files.volume)
+        return drawn_boxes(self.stage.viewer.layers[name], self._shown(), model)
+
+    def _shown(self) -> LayerInfo:
+        """Where the chosen volume is shown. InputError when it is not."""
+        volume = self.form.volume.value
+        shown = (info_of(x) for x in self.stage.viewer.layers if _file_of(x) == volume)
         on = next((info for info in shown if info is not None), None)
         if on is None:
-            raise InputError(f"{files.volume} is not shown: open it, and draw the boxes on it")
-        return drawn_boxes(self.stage.viewer.layers[name], on, model)
+            raise InputError(f"{volume} is not shown: open it, and draw the boxes on it")
+        return on
 
     def _offer_boxes(self) -> None:
         self.form.offer_boxes([layer.name for layer in self.stage.viewer.layers if isinstance(layer, Shapes)])
@@ -218,6 +245,7 @@ class RunPanel(Panel):
         project = self.session.project
         readers = [x for x in project.store.readers() if x.role is not Role.ADMIN] if project is not None else []
         self.experts.show_channels(self._model.experts if self._model is not None else (), readers)
+        self.draw_button.setVisible(self._model is not None and self._model.prompted)
         leave_keys_to_viewer(self)
 
     def _browse(self) -> None:

@@ -58,6 +58,7 @@ class RunForm(Container[Any]):
             choices=[NO_BOXES],
             tooltip="A layer of shapes: rectangles around what is to be drawn. Its feature 'label' says what each is",
         )
+        self.about = ComboBox(label="Boxes around", choices=[], tooltip="What the boxes are about that are drawn next")
         self.device = ComboBox(label="Device", choices=DEVICES, tooltip="auto: a graphics card where there is one")
         self.amount = FloatSpinBox(label="Budget", value=10, min=0.1, max=10_000, step=1)
         self.unit = ComboBox(
@@ -73,7 +74,7 @@ class RunForm(Container[Any]):
         )
         self.companions: list[FileEdit] = []
         fields = [self.model, self.volume, self.first, self.second, self.probabilities]
-        fields += [self.prompt, self.boxes, self.device]
+        fields += [self.prompt, self.boxes, self.about, self.device]
         super().__init__(labels=True)
         self.extend([*fields, self.amount, self.unit, self.checked])  # afterwards, or the labels get different widths
         self.model.native.setMinimumContentsLength(12)
@@ -100,6 +101,8 @@ class RunForm(Container[Any]):
             field.visible = model is None
         for field in (self.prompt, self.boxes):
             field.visible = model is not None and model.prompted
+        self.about.choices = model.labels if model is not None and model.prompted else ()
+        self.about.visible = len(self.about.choices) > 1
         self.device.visible = model is not None
         fixed = {unit for _, unit in model.thresholds} if model is not None else set()
         self.unit.choices = [*UNITS, *(text for text, (unit, _, _) in VALIDATED.items() if unit in fixed)]

@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.scan import SliceBox
 from napari_deferredseg.usecases.models import Known
-from napari_deferredseg.widgets.drawn_boxes import drawn_boxes
+from napari_deferredseg.widgets.drawn_boxes import add_boxes, drawn_boxes
 from napari_deferredseg.widgets.orientation import Plane, show_plane
 from napari_deferredseg.widgets.volume_layers import add_volume, info_of
 
@@ -29,13 +29,12 @@ def test_a_rectangle_drawn_with_the_mouse_is_a_box_of_the_file(open_viewer, mous
     show_plane(viewer, PLANES[frame.axes.index(0)])
     start, stop = (frame.to_view((9, *where)) for where in ((6, 8), (20, 25)))
     viewer.dims.point = tuple(frame.world(start))
-    layer = viewer.add_shapes(ndim=3)
-    layer.mode = "add_rectangle"
+    layer = add_boxes(viewer, info_of(image), "liver")
     path = (start, start + (stop - start) / 2, stop)
     pixels = [mouse.pixel(viewer, image, tuple(int(i) for i in voxel)) for voxel in path]
     mouse.drag(viewer, pixels, pause_ms=100)  # napari hears of moves a little later
     assert len(layer.data) == 1
-    assert drawn_boxes(layer, info_of(image), ONE) == (SliceBox(3, 9, (6, 21), (8, 26)),)
+    assert drawn_boxes(layer, info_of(image), MODEL) == (SliceBox(1, 9, (6, 21), (8, 26)),)
 
 
 @pytest.fixture
@@ -111,11 +110,15 @@ def test_a_model_that_must_be_told_asks_for_it(open_stage, unread, tiny_model, t
         return panel.notice.text()
 
     assert "must be told where to look" in said()
-    layer = viewer.add_shapes(ndim=3, name="my boxes")
-    assert form.boxes.choices == ("none", "my boxes")
-    form.boxes.value = "my boxes"
-    assert "is not shown: open it" in said()
+    qtbot.mouseClick(panel.draw_button, Qt.MouseButton.LeftButton)
+    assert "is not shown: open it" in panel.notice.text()
     viewer.open(str(unread.volume), plugin="napari-deferredseg")
+    qtbot.mouseClick(panel.draw_button, Qt.MouseButton.LeftButton)
+    layer = viewer.layers[form.boxes.value]
     assert "holds no boxes" in said()
+    form.about.value = "spleen"
+    layer.add_rectangles([[[3, 2, 2], [3, 2, 9], [3, 9, 9], [3, 9, 2]]])
+    assert list(layer.features["label"]) == ["spleen"]
+    assert drawn_boxes(layer, info_of(viewer.layers[0]), panel.form.chosen)
     viewer.layers.remove(layer)
     assert form.boxes.value == "none"
