@@ -12,6 +12,7 @@ from napari_deferredseg.deferral.segmentors.settings import (
     KINDS,
     ModuleConfig,
     NetworkConfig,
+    NnunetConfig,
     Section,
     TrainedSegmentor,
     View,
@@ -92,7 +93,7 @@ class TrainConfig(Section):
     folds: int = Field(default=3, ge=2, le=20)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     data: DataConfig = DataConfig()
-    segmentor: TrainedSegmentor | ModuleConfig = Field(default=TrainedSegmentor(), discriminator="kind")
+    segmentor: TrainedSegmentor | ModuleConfig | NnunetConfig = Field(default=TrainedSegmentor(), discriminator="kind")
     network: NetworkConfig = NetworkConfig()
     fit: FitConfig = FitConfig()
     router: RouterConfig = RouterConfig()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from napari_deferredseg.deferral.segmentors import module
+from napari_deferredseg.deferral.segmentors import module, nnunet
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,7 +39,7 @@ class Adapter(Protocol):
         ...
 
 
-ADAPTERS = {"module": cast("Adapter", module)}
+ADAPTERS = {"module": cast("Adapter", module), "nnunet": cast("Adapter", nnunet)}
 
 
 def adapter_of(kind: str) -> Adapter:

@@ -171,7 +171,11 @@ def load_checkpoint(network: nn.Module, path: Path) -> None:
     InputError
         The file cannot be read, carries code, or holds other weights than the network's.
     """
-    state = _state_of(path)
+    load_state(network, _state_of(path), path)
+
+
+def load_state(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Load every weight of a network from those that a file holds; InputError as `load_checkpoint`."""
     wanted = network.state_dict().keys()
     while not wanted & state.keys() and (shorter := _unwrapped(state)) != state.keys():
         state = dict(zip(shorter, state.values(), strict=True))
@@ -196,19 +200,31 @@ def _unwrapped(state: dict[str, Tensor]) -> dict[str, None]:
 
 
 def _state_of(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise InputError(
-            f"{path}: carries more than weights, and code from files is never run; save its state dict"
-        ) from None
-    except Exception as error:  # a damaged file fails in many ways
-        raise InputError(f"{path}: cannot be read as weights ({first_line(error)}); copy it again") from None
+    content = content_of(path)
     for name in WRAPPINGS:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()) or not content:
         raise InputError(f"{path}: holds no state dict; save the network's state_dict()")
     return {str(k): v for k, v in content.items()}
+
+
+def content_of(path: Path, allowed: Sequence[Any] = ()) -> Any:
+    """What torch or safetensors saved into a file: tensors and plain values, and what is `allowed` beside them.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or carries code.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals(list(allowed)):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{path}: carries more than weights, and code from files is never run; save its state dict"
+        ) from None
+    except Exception as error:  # a damaged file fails in many ways
+        raise InputError(f"{path}: cannot be read as weights ({first_line(error)}); copy it again") from None

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
+from napari_deferredseg.deferral.segmentors.plans import Dataset, Plans
+
 FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
 
@@ -93,4 +95,34 @@ class ModuleConfig(SegmentorSection):
         return self
 
 
-KINDS: dict[str, type[SegmentorSection]] = {"monai": TrainedSegmentor, "module": ModuleConfig}
+class NnunetConfig(SegmentorSection):
+    """A trained nnU-Net v2: the folder `nnUNet_results/DatasetNNN_Name/Trainer__Plans__configuration`.
+
+    Everything from `plans` on is read from its files when training starts, and kept with the model.
+    """
+
+    FILES: ClassVar = ("folder",)
+
+    kind: Literal["nnunet"]
+    folder: Path | None = Field(default=None, description="holds plans.json, dataset.json and fold_N")
+    folds: tuple[int | Literal["all"], ...] = Field(default=(), description="those that are there when empty")
+    checkpoint: str = "checkpoint_final.pth"
+    mirror: bool = Field(default=True, description="run it on mirrored images too: where they disagree it doubts")
+    plans: Plans | None = None
+    dataset: Dataset | None = None
+    mirror_axes: tuple[Literal[0, 1, 2], ...] = Field(default=(), description="axes of the transposed image")
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        if len(set(self.folds)) < len(self.folds):
+            raise ValueError(f"folds {list(self.folds)} has one twice")
+        if Path(self.checkpoint).name != self.checkpoint:
+            raise ValueError(f"checkpoint {self.checkpoint!r} must be the name of a file in the folders of the folds")
+        return self
+
+
+KINDS: dict[str, type[SegmentorSection]] = {
+    "monai": TrainedSegmentor,
+    "module": ModuleConfig,
+    "nnunet": NnunetConfig,
+}
