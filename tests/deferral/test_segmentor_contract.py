@@ -68,7 +68,7 @@ def nnunet(dims: int, spacing) -> NnunetSegmentor:
     layers = {"conv_op": f"torch.nn.modules.conv.Conv{dims}d", "norm_op": f"torch.nn.InstanceNorm{dims}d"}
     configuration = {
         "spacing": [1.5, 1.2, 1.4][-dims:],
-        "patch_size": [16] * dims,
+        "patch_size": [16, 32, 32][-dims:],
         "preprocessor_name": "DefaultPreprocessor",
         "normalization_schemes": ["ZScoreNormalization"],
         "use_mask_for_norm": [False],

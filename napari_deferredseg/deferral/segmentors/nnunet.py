@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 FLOOR = -20.0
 """Logarithm of the smallest probability that is told apart; that of every label outside nnU-Net's crop."""
+MARGIN = np.float32(0.01)
+FINER = 256.0
+"""Probabilities times this are blended: at a window's corners nnU-Net's weights leave float16 too few bits for them."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ class NnunetSegmentor:
         mask = self._in_table(found.argmax(axis=0))
         if shares is not None:
             del logits, found
-            found = frame.back(shares, 1.0, 0.0)
+            found = frame.back(shares, FINER, 0.0)
+            found /= np.float32(FINER)
             np.log(np.clip(found, np.exp(FLOOR), 1.0, out=found), out=found)
         ordered = in_table_order(found, self.classes)
         exchange(ordered, mask)
@@ -120,7 +124,7 @@ class NnunetSegmentor:
 
 
 class Passes(nn.Module):
-    """A network that sees a patch mirrored in several ways: mean logits, and after them the mean softmax if wanted."""
+    """A network that sees a patch mirrored in several ways: mean logits, then `shares`, the mean softmax by `FINER`."""
 
     def __init__(self, network: nn.Module, mirrorings: list[tuple[int, ...]], *, shares: bool) -> None:
         super().__init__()
@@ -139,7 +143,7 @@ class Passes(nn.Module):
         logits = logits.div_(len(self.mirrorings))
         if not self.shares:
             return logits
-        return torch.cat([logits, shares.div_(len(self.mirrorings)).to(logits.dtype)], dim=1)
+        return torch.cat([logits, shares.mul_(FINER / len(self.mirrorings)).to(logits.dtype)], dim=1)
 
 
 class _Frame:
@@ -195,13 +199,16 @@ def _thick_enough(volume: Volume, plans: Plans) -> list[float]:
 
 
 def exchange(logits: NDArray[np.float32], mask: NDArray[np.uint16]) -> None:
-    """Make the mask the best class of logits (C, z, y, x), in place, by exchanging its value with the best one."""
+    """Make the mask the best class of logits (C, z, y, x), in place, by exchanging its value with the best one.
+
+    It gets a little more than that: of two equals the first would win, also after scaling.
+    """
     best = logits.argmax(axis=0)
     z, y, x = np.nonzero(best != mask)
     own, top = mask[z, y, x], best[z, y, x]
     highest = logits[top, z, y, x]
     logits[top, z, y, x] = logits[own, z, y, x]
-    logits[own, z, y, x] = np.nextafter(highest, np.float32(np.inf))  # of two equals the first would win
+    logits[own, z, y, x] = highest + MARGIN
 
 
 def completed(config: NnunetConfig) -> NnunetConfig:

@@ -42,8 +42,8 @@ def read_folder(config: NnunetConfig) -> NnunetConfig:
     folder = config.folder
     plans, dataset = (_json(folder / name) for name in ("plans.json", "dataset.json"))
     folds = config.folds or _folds_in(folder, config.checkpoint)
-    path = checkpoint_of(folder, folds[0], config.checkpoint)
-    content = read_checkpoint(path)
+    first, *_ = [checkpoint_of(folder, fold, config.checkpoint) for fold in folds]
+    content = read_checkpoint(first)
     arguments = content.get("init_args")
     name = str(arguments.get("configuration")) if isinstance(arguments, dict) else ""
     found = {
