@@ -25,7 +25,11 @@ def _head(spec: ModelSpec) -> list[str]:
     segmentor = spec.config.segmentor
     network = f"network {spec.config.network.name} of MONAI"
     if segmentor.kind != "monai":
-        made = segmentor.factory if segmentor.kind == "module" else f"nnU-Net of {len(segmentor.folds)} folds"
+        made = (
+            segmentor.factory
+            if segmentor.kind == "module"
+            else f"nnU-Net (folds {', '.join(map(str, segmentor.folds))})"
+        )
         network = f"segmentor {made}, trained elsewhere: cases that it learned from make it look too good"
     return [
         f"# {spec.name}",

@@ -278,7 +278,7 @@ def test_a_router_learns_on_it_and_the_model_needs_its_folder_no_more(place, lab
     np.testing.assert_array_equal(load_model(folder).segmentor.segment(scan, CPU), wanted)
     np.testing.assert_array_equal(predict({}, silent, folder, scan, "cpu").labels, wanted.argmax(axis=0))
     assert str(place) not in (folder / "model.json").read_text("utf-8")
-    assert "nnU-Net of 2 folds, trained elsewhere" in (folder / "CARD.md").read_text("utf-8")
+    assert "nnU-Net (folds 0, 1), trained elsewhere" in (folder / "CARD.md").read_text("utf-8")
     content = (folder / "model.json").read_text("utf-8")
     (folder / "model.json").write_text(content.replace("dynamic_network_architectures.architectures.unet", "os.path"))
     with pytest.raises(InputError, match="network_class_name"):
