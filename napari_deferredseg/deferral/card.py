@@ -24,8 +24,10 @@ def _head(spec: ModelSpec) -> list[str]:
     kind = "one network for both (joint)" if spec.config.mode == "joint" else "segmentor, then router (two-stage)"
     segmentor = spec.config.segmentor
     network = f"network {spec.config.network.name} of MONAI"
-    if segmentor.kind == "module":
-        network = f"segmentor {segmentor.factory}, trained elsewhere: cases that it learned from make it look too good"
+    if segmentor.kind != "monai":
+        network = (
+            f"segmentor {segmentor.described}, trained elsewhere: cases that it learned from make it look too good"
+        )
     return [
         f"# {spec.name}",
         "",

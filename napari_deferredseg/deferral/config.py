@@ -13,6 +13,7 @@ from napari_deferredseg.deferral.segmentors.settings import (
     BundleConfig,
     ModuleConfig,
     NetworkConfig,
+    NnunetConfig,
     SamConfig,
     Section,
     TrainedSegmentor,
@@ -99,7 +100,7 @@ class TrainConfig(Section):
     folds: int = Field(default=3, ge=2, le=20)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     data: DataConfig = DataConfig()
-    segmentor: TrainedSegmentor | ModuleConfig | BundleConfig | SamConfig = Field(
+    segmentor: TrainedSegmentor | ModuleConfig | BundleConfig | NnunetConfig | SamConfig = Field(
         default=TrainedSegmentor(), discriminator="kind"
     )
     network: NetworkConfig = NetworkConfig()

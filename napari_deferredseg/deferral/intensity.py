@@ -21,15 +21,21 @@ def normalised(
     and 1 and cuts what is beyond. Voxels that are not finite count as the darkest of
     their channel.
     """
-    array = channels.astype(np.float32)
+    array = finite(channels)
     axes = tuple(range(1, array.ndim))
-    finite = np.isfinite(array)
-    if not finite.all():
-        darkest = np.where(finite, array, np.inf).min(axis=axes, keepdims=True)
-        array = np.where(finite, array, np.where(np.isfinite(darkest), darkest, 0))
     if intensity == "window":
         low, high = window
         return np.asarray(np.clip((array - low) / (high - low) * 2 - 1, -1, 1), np.float32)
     mean = array.mean(axis=axes, keepdims=True, dtype=np.float64)
     deviation = array.std(axis=axes, keepdims=True, dtype=np.float64)
     return np.asarray((array - mean) / np.maximum(deviation, 1e-6), np.float32)
+
+
+def finite(channels: Array) -> NDArray[np.float32]:
+    """Copy of an image (C, z, y, x) as float32, where voxels that are not finite are the darkest of their channel."""
+    array = channels.astype(np.float32)
+    known = np.isfinite(array)
+    if not known.all():
+        darkest = np.where(known, array, np.inf).min(axis=tuple(range(1, array.ndim)), keepdims=True)
+        array = np.where(known, array, np.where(np.isfinite(darkest), darkest, 0))
+    return np.asarray(array, np.float32)

@@ -65,11 +65,9 @@ class TokenRouter(nn.Module):
 
         In the order of `Routing.of`: scores, competences, deferral.
         """
-        from napari_deferredseg.deferral.segmentors.sam import decoded
-
         sam: Sam = self.segmentor.sam
         with torch.no_grad():
-            drawn = decoded(sam, embedding, corners).amax(dim=0, keepdim=True)
+            drawn = self.segmentor.decode(sam, embedding, corners).amax(dim=0, keepdim=True)
             sparse, _ = sam.prompt_encoder(points=None, boxes=corners, masks=None)
             dense = sam.prompt_encoder.mask_downscaling(drawn)
         decoder = sam.mask_decoder

@@ -25,7 +25,8 @@ from napari_deferredseg.deferral.model import load_model
 from napari_deferredseg.deferral.segmentors import sam_slices
 from napari_deferredseg.deferral.segmentors.embeddings import FOLDER, EmbeddingCache
 from napari_deferredseg.deferral.segmentors.sam import SamSegmentor, load_weights, make_network, segmentor_over
-from napari_deferredseg.deferral.segmentors.sam_encoder import encode_fast, encode_plain
+from napari_deferredseg.deferral.segmentors.sam_decoder import decode_fast, decode_plain
+from napari_deferredseg.deferral.segmentors.sam_encoder import FastEncoder, PlainEncoder
 from napari_deferredseg.deferral.segmentors.settings import SamConfig
 from napari_deferredseg.deferral.token_router import TokenRouter
 from napari_deferredseg.io.datalist import read_datalist
@@ -123,14 +124,26 @@ def test_the_plain_mask_is_the_package_s(place, shape):
         assert theirs.std() > 1e-3
 
 
-def test_the_fast_way_through_the_weights_gives_the_same_embedding(place, monkeypatch):
-    sam = tiny_sam()
+@pytest.mark.parametrize("half", [torch.bfloat16, None])
+def test_the_fast_way_through_the_weights_gives_the_same_embedding(place, monkeypatch, half):
+    monkeypatch.setattr("napari_deferredseg.deferral.segmentors.sam_encoder.autocast_dtype", lambda device: half)
+    encoder = tiny_sam().image_encoder
     images = torch.randn(3, 3, 128, 128, generator=torch.manual_seed(0))
-    plain = encode_plain(sam.image_encoder, images)
-    half = encode_fast(sam.image_encoder, images)
-    monkeypatch.setattr("napari_deferredseg.deferral.segmentors.sam_encoder.autocast_dtype", lambda device: None)
-    torch.testing.assert_close(encode_fast(sam.image_encoder, images), plain, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(half, plain, atol=0.1, rtol=0.1)
+    plain, before = PlainEncoder(encoder)(images), torch.get_float32_matmul_precision()
+    close = 1e-5 if half is None else 0.1
+    torch.testing.assert_close(FastEncoder(encoder, CPU)(images), plain, atol=close, rtol=close)
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_boxes_that_are_decoded_together_are_those_of_the_package(place):
+    sam = tiny_sam()
+    made = torch.manual_seed(0)
+    embedding = torch.randn(256, 8, 8, generator=made)
+    corners = torch.rand(5, 4, generator=made) * 64 + torch.tensor([0.0, 0.0, 64.0, 64.0])
+    with torch.inference_mode():
+        plain, fast = (decode(sam, embedding, corners) for decode in (decode_plain, decode_fast))
+    torch.testing.assert_close(fast, plain, atol=1e-5, rtol=1e-5)
+    assert plain.std(dim=0).max() > 1e-4
 
 
 def test_a_router_of_tokens_learns_and_leaves_the_mask_alone(place, prompted, lab):
@@ -191,13 +204,13 @@ def _loss_of(model, cases):
 def test_a_run_that_was_cut_off_encodes_nothing_twice(place, prompted, lab, monkeypatch):
     config = read_config(place / "train.toml")
     count = []
-    plain = sam_slices.encode_plain
 
-    def counted(encoder, images):
-        count.append(len(images))
-        return plain(encoder, images)
+    class Counted(PlainEncoder):
+        def __call__(self, images):
+            count.append(len(images))
+            return super().__call__(images)
 
-    monkeypatch.setattr(sam_slices, "encode_plain", counted)
+    monkeypatch.setattr(sam_slices, "PlainEncoder", Counted)
 
     def stop(share, doing):
         if doing.startswith("router: step 2"):
@@ -326,6 +339,4 @@ def test_the_published_size_loads_and_its_router_costs_little(tmp_path):
 
 
 def _decoded(sam, embedding):
-    from napari_deferredseg.deferral.segmentors.sam import decoded
-
-    return decoded(sam, embedding, torch.zeros(1, 4))
+    return decode_plain(sam, embedding, torch.zeros(1, 4))

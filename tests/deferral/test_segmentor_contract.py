@@ -23,8 +23,16 @@ from napari_deferredseg.deferral.segmentors.bundle import BundleSegmentor
 from napari_deferredseg.deferral.segmentors.embeddings import EmbeddingCache
 from napari_deferredseg.deferral.segmentors.module import ModuleSegmentor
 from napari_deferredseg.deferral.segmentors.monai import MonaiSegmentor
+from napari_deferredseg.deferral.segmentors.nnunet import NnunetSegmentor, make_network
 from napari_deferredseg.deferral.segmentors.sam import SamSegmentor
-from napari_deferredseg.deferral.segmentors.settings import BundleConfig, ModuleConfig, NetworkConfig, SamConfig, View
+from napari_deferredseg.deferral.segmentors.settings import (
+    BundleConfig,
+    ModuleConfig,
+    NetworkConfig,
+    NnunetConfig,
+    SamConfig,
+    View,
+)
 
 if TYPE_CHECKING:
     from napari_deferredseg.deferral.segmentors.base import Segmentor
@@ -75,6 +83,57 @@ def bundle(dims: int, spacing) -> BundleSegmentor:
         output="logits",
     )
     return BundleSegmentor(Foreign(dims).eval(), config, (2, 1), spacing)
+
+
+def nnunet(dims: int, spacing) -> NnunetSegmentor:
+    """Two folds on mirrored images; classes in another order than the table's."""
+    pytest.importorskip("nnunetv2")
+    resampling = {"is_seg": False, "order": 1, "order_z": 0, "force_separate_z": None}
+    layers = {"conv_op": f"torch.nn.modules.conv.Conv{dims}d", "norm_op": f"torch.nn.InstanceNorm{dims}d"}
+    configuration = {
+        "spacing": [1.5, 1.2, 1.4][-dims:],
+        "patch_size": [16, 32, 32][-dims:],
+        "preprocessor_name": "DefaultPreprocessor",
+        "normalization_schemes": ["ZScoreNormalization"],
+        "use_mask_for_norm": [False],
+        **{f"resampling_fn_{what}": "resample_data_or_seg_to_shape" for what in ("data", "seg", "probabilities")},
+        **{f"resampling_fn_{what}_kwargs": resampling for what in ("data", "probabilities")},
+        "resampling_fn_seg_kwargs": resampling | {"is_seg": True},
+        "architecture": {
+            "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+            "arch_kwargs": {
+                **layers,
+                "n_stages": 2,
+                "features_per_stage": [4, 8],
+                "kernel_sizes": [[3] * dims] * 2,
+                "strides": [[1] * dims, [2] * dims],
+                "n_conv_per_stage": [1, 1],
+                "n_conv_per_stage_decoder": [1],
+                "norm_op_kwargs": {"affine": True},
+                "nonlin": "torch.nn.LeakyReLU",
+            },
+            "_kw_requires_import": [*layers, "nonlin"],
+        },
+    }
+    config = NnunetConfig.model_validate(
+        {
+            "kind": "nnunet",
+            "folds": [0, 1],
+            "mirror_axes": range(dims),
+            "plans": {
+                "image_reader_writer": "SimpleITKIO",
+                "transpose_forward": [0, 1, 2],
+                "transpose_backward": [0, 1, 2],
+                "foreground_intensity_properties_per_channel": {"0": {"mean": 0}},
+                "configurations": {"some": configuration},
+            },
+            "dataset": {
+                "channel_names": {"0": "CT"},
+                "labels": {"background": 0, "spleen": 1, "liver": 2, "ignore": 3},
+            },
+        }
+    )
+    return NnunetSegmentor(make_network(config), config, (2, 1), spacing)
 
 
 def tiny_sam() -> Sam:

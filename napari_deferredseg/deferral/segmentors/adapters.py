@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from napari_deferredseg.deferral.segmentors import bundle, module, sam
+from napari_deferredseg.deferral.segmentors import bundle, module, nnunet, sam
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,7 +39,12 @@ class Adapter(Protocol):
         ...
 
 
-ADAPTERS = {"bundle": cast("Adapter", bundle), "module": cast("Adapter", module), "sam": cast("Adapter", sam)}
+ADAPTERS = {
+    "bundle": cast("Adapter", bundle),
+    "module": cast("Adapter", module),
+    "nnunet": cast("Adapter", nnunet),
+    "sam": cast("Adapter", sam),
+}
 
 
 def adapter_of(kind: str) -> Adapter:

@@ -13,12 +13,13 @@ from napari_deferredseg.core.progress import silent
 from napari_deferredseg.deferral.grids import model_geometry, resampled
 from napari_deferredseg.deferral.segmentors.base import require_channels
 from napari_deferredseg.deferral.segmentors.embeddings import EmbeddingCache
+from napari_deferredseg.deferral.segmentors.sam_decoder import decode_fast, decode_plain
 from napari_deferredseg.deferral.segmentors.sam_slices import SamFrame, embeddings, frame_of, gray, gray_window
 from napari_deferredseg.deferral.segmentors.weights import fill, read_state
 from napari_deferredseg.masks.prompts import boxes_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from segment_anything.modeling import Sam
@@ -102,7 +103,12 @@ class SamSegmentor:
     def low_logits(self, asked: SamSlice, device: torch.device) -> Tensor:
         """Logits (n, 1, 256, 256) of each box of a slice, by the pre-trained decoder."""
         with torch.inference_mode():
-            return decoded(self.sam, asked.embedding.to(device), asked.corners(device))
+            return self.decode(self.sam, asked.embedding.to(device), asked.corners(device))
+
+    @property
+    def decode(self) -> Callable[[Sam, Tensor, Tensor], Tensor]:
+        """Way through the decoder that is configured."""
+        return decode_fast if self.config.path == "fast" else decode_plain
 
     def try_out(self) -> None:
         """Run the decoder on an empty embedding. InputError when it cannot take one."""
@@ -111,7 +117,7 @@ class SamSegmentor:
         rows, columns = sam.prompt_encoder.image_embedding_size
         empty = torch.zeros(sam.mask_decoder.transformer_dim, rows, columns, device=device)
         with torch.inference_mode():
-            decoded(sam, empty, torch.tensor([[0.0, 0.0, 8.0, 8.0]], device=device))
+            self.decode(sam, empty, torch.tensor([[0.0, 0.0, 8.0, 8.0]], device=device))
 
     def _draw(self, logits: NDArray[np.float32], asked: SamSlice, device: torch.device) -> None:
         with torch.inference_mode():
@@ -171,19 +177,6 @@ class Asked:
 
 def _area(box: SliceBox) -> int:
     return (box.rows[1] - box.rows[0]) * (box.columns[1] - box.columns[0])
-
-
-def decoded(sam: Sam, embedding: Tensor, corners: Tensor) -> Tensor:
-    """Logits (n, 1, h, w) of boxes (n, 4) over an embedding (256, h / 4, w / 4), as the package decodes them."""
-    sparse, dense = sam.prompt_encoder(points=None, boxes=corners, masks=None)
-    found: Tensor = sam.mask_decoder(
-        image_embeddings=embedding[None],
-        image_pe=sam.prompt_encoder.get_dense_pe(),
-        sparse_prompt_embeddings=sparse,
-        dense_prompt_embeddings=dense,
-        multimask_output=False,
-    )[0]
-    return found
 
 
 def completed(config: SamConfig) -> SamConfig:

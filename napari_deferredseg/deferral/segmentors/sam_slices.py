@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 
 from napari_deferredseg.deferral.devices import autocast_dtype
 from napari_deferredseg.deferral.segmentors.embeddings import EmbeddingCache, content_key
-from napari_deferredseg.deferral.segmentors.sam_encoder import encode_fast, encode_plain
+from napari_deferredseg.deferral.segmentors.sam_encoder import FastEncoder, PlainEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,9 +46,25 @@ class SamFrame:
         return np.asarray(np.array(corners, float).reshape(-1, 4) * [right, down, right, down], np.float32)
 
     def back(self, sam: Sam, maps: Tensor) -> Tensor:
-        """Bring maps (n, channels, h, w) of the decoder to the slice's own voxels."""
-        found: Tensor = sam.postprocess_masks(maps, self.inner, self.original)
-        return found
+        """Bring maps (n, channels, h, w) of the decoder to the slice's own voxels.
+
+        The package enlarges them to the square, cuts the slice out and shrinks it: three linear steps along each axis,
+        which are one small matrix each.
+        """
+        side = sam.image_encoder.img_size
+        down, right = (
+            _steps_along(coarse, side, inner, original).to(maps.device, maps.dtype)
+            for coarse, inner, original in zip(maps.shape[-2:], self.inner, self.original, strict=True)
+        )
+        return down @ maps @ right.t()
+
+
+@lru_cache(maxsize=32)
+def _steps_along(coarse: int, side: int, inner: int, original: int) -> Tensor:
+    """Matrix (original, coarse): linear interpolation to `side`, the first `inner` of it, and on to `original`."""
+    with torch.inference_mode(mode=False):
+        fine = F.interpolate(torch.eye(coarse)[None], side, mode="linear")[..., :inner]
+        return F.interpolate(fine, original, mode="linear")[0].t().contiguous()
 
 
 def frame_of(shape: tuple[int, int], side: int, kind: str) -> SamFrame:
@@ -104,11 +121,18 @@ def embedding_key(mark: bytes, plane: NDArray[np.uint8], config: SamConfig) -> s
     return content_key(mark, config.input.encode(), config.path.encode(), str(plane.shape).encode(), plane.tobytes())
 
 
+def encoder_of(sam: Sam, config: SamConfig, device: torch.device) -> PlainEncoder | FastEncoder:
+    """Way through the encoder that is configured."""
+    return FastEncoder(sam.image_encoder, device) if config.path == "fast" else PlainEncoder(sam.image_encoder)
+
+
 def embeddings(
     sam: Sam, config: SamConfig, planes: Sequence[NDArray[np.uint8]], device: torch.device, cache: EmbeddingCache
 ) -> Iterator[Tensor]:
     """Yield the embedding (256, h, w) float32, on the CPU, of each gray slice; those kept on disk are read."""
     mark = weights_mark(sam)
+    encode = None
+    kept = torch.float16 if config.path == "fast" and autocast_dtype(device) is not None else torch.float32
     size = BATCH.get(device.type, 1) if config.path == "fast" else 1
     for start in range(0, len(planes), AHEAD):
         part = planes[start : start + AHEAD]
@@ -117,19 +141,11 @@ def embeddings(
         missing = [(key, plane) for key, plane in zip(keys, part, strict=True) if key not in known]
         for batch in (missing[i : i + size] for i in range(0, len(missing), size)):
             images = torch.stack([encoder_input(sam, plane, config.input) for _, plane in batch]).to(device)
-            found = _kept(encode_fast if config.path == "fast" else encode_plain, sam, images, config)
+            encode = encode or encoder_of(sam, config, device)
+            found = encode(images).to(kept).cpu().numpy()
             for (key, _), array in zip(batch, found, strict=True):
                 cache.save(key, array)
                 known[key] = array
         if missing:
             cache.make_room()
         yield from (torch.from_numpy(known[key].astype(np.float32)) for key in keys)
-
-
-def _kept(encode: object, sam: Sam, images: Tensor, config: SamConfig) -> NDArray[np.generic]:
-    """Embeddings as they are kept: half precision where they were computed with less anyway."""
-    assert callable(encode)
-    found: Tensor = encode(sam.image_encoder, images)
-    half = config.path == "fast" and autocast_dtype(images.device) is not None
-    array: NDArray[np.generic] = (found.half() if half else found).cpu().numpy()
-    return array

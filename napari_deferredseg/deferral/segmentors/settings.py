@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
 
+from napari_deferredseg.deferral.segmentors.plans import Dataset, Plans
+
 FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
 
@@ -50,6 +52,11 @@ class SegmentorSection(Section):
 
     FILES: ClassVar[tuple[str, ...]] = ()
 
+    @property
+    def described(self) -> str:
+        """What it is, in a few words, for a model card."""
+        return "network of MONAI"
+
     def located(self, folder: Path) -> Self:
         """Copy whose paths are no longer relative to a folder."""
         paths = {name: getattr(self, name) for name in self.FILES}
@@ -84,6 +91,11 @@ class ModuleConfig(SegmentorSection):
     output: Literal["logits", "foreground-logit"] = "logits"
     view: View = View()
 
+    @property
+    def described(self) -> str:
+        """Name of what makes it."""
+        return self.factory
+
     @model_validator(mode="after")
     def _labels_fit(self) -> Self:
         if len({name.casefold() for name in self.labels}) < len(self.labels):
@@ -113,6 +125,11 @@ class BundleConfig(SegmentorSection):
     channels: int | None = Field(default=None, ge=1)
     output: Literal["logits", "foreground-logit"] | None = None
 
+    @property
+    def described(self) -> str:
+        """Name of its network."""
+        return f"MONAI bundle ({self.network.name if self.network else 'network not said'})"
+
 
 class SamConfig(SegmentorSection):
     """Segment Anything or MedSAM, asked by boxes: one box a structure and slice.
@@ -130,10 +147,47 @@ class SamConfig(SegmentorSection):
     path: Literal["fast", "plain"] = "fast"
     propagate: int = Field(default=0, ge=0)
 
+    @property
+    def described(self) -> str:
+        """Its size and family."""
+        return f"{'MedSAM' if self.input == 'medsam' else 'Segment Anything'} ({self.size}, asked by boxes)"
+
+
+class NnunetConfig(SegmentorSection):
+    """A trained nnU-Net v2: the folder `nnUNet_results/DatasetNNN_Name/Trainer__Plans__configuration`.
+
+    Everything from `plans` on is read from its files when training starts, and kept with the model.
+    """
+
+    FILES: ClassVar = ("folder",)
+
+    kind: Literal["nnunet"]
+    folder: Path | None = Field(default=None, description="holds plans.json, dataset.json and fold_N")
+    folds: tuple[int | Literal["all"], ...] = Field(default=(), description="those that are there when empty")
+    checkpoint: str = "checkpoint_final.pth"
+    mirror: bool = Field(default=True, description="run it on mirrored images too: where they disagree it doubts")
+    plans: Plans | None = None
+    dataset: Dataset | None = None
+    mirror_axes: tuple[Literal[0, 1, 2], ...] = Field(default=(), description="axes of the transposed image")
+
+    @property
+    def described(self) -> str:
+        """Its folds."""
+        return f"nnU-Net (folds {', '.join(map(str, self.folds))})"
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        if len(set(self.folds)) < len(self.folds):
+            raise ValueError(f"folds {list(self.folds)} has one twice")
+        if Path(self.checkpoint).name != self.checkpoint:
+            raise ValueError(f"checkpoint {self.checkpoint!r} must be the name of a file in the folders of the folds")
+        return self
+
 
 KINDS: dict[str, type[SegmentorSection]] = {
     "monai": TrainedSegmentor,
     "module": ModuleConfig,
     "bundle": BundleConfig,
     "sam": SamConfig,
+    "nnunet": NnunetConfig,
 }

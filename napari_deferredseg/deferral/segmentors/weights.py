@@ -13,6 +13,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.deferral.networks import first_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import nn
@@ -55,6 +56,23 @@ def _unwrapped(state: dict[str, Tensor]) -> list[str]:
 def read_state(path: Path, stream: IO[bytes] | None = None) -> dict[str, Tensor]:
     """Read a state dict: safetensors, or what torch saved; what training tools wrap around it is taken off.
 
+    Raises
+    ------
+    InputError
+        As `content_of`, or the file holds no state dict.
+    """
+    content = content_of(path, stream)
+    for name in WRAPPINGS:
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()) or not content:
+        raise InputError(f"{path}: holds no state dict; save the network's state_dict()")
+    return {str(k): v for k, v in content.items()}
+
+
+def content_of(path: Path, stream: IO[bytes] | None = None, allowed: Sequence[Any] = ()) -> Any:
+    """Read what torch or safetensors saved: tensors and plain values, and what is `allowed` beside them.
+
     Parameters
     ----------
     stream : binary file, optional
@@ -63,21 +81,16 @@ def read_state(path: Path, stream: IO[bytes] | None = None) -> dict[str, Tensor]
     Raises
     ------
     InputError
-        The file cannot be read, carries code, or holds no state dict.
+        The file cannot be read, or carries code.
     """
     try:
         if path.suffix == ".safetensors" and stream is None:
             return load_file(path)
-        content: Any = torch.load(stream or path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(list(allowed)):
+            return torch.load(stream or path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(
             f"{path}: carries more than weights, and code from files is never run; save its state dict"
         ) from None
     except Exception as error:  # a damaged file fails in many ways
         raise InputError(f"{path}: cannot be read as weights ({first_line(error)}); copy it again") from None
-    for name in WRAPPINGS:
-        if isinstance(content, dict) and isinstance(content.get(name), dict):
-            content = content[name]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()) or not content:
-        raise InputError(f"{path}: holds no state dict; save the network's state_dict()")
-    return {str(k): v for k, v in content.items()}
