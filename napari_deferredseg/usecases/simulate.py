@@ -259,6 +259,8 @@ def _entry(case: DataCase, masks: dict[str, str], out: Path) -> dict[str, Any]:
         "label": _relative(_label_of(case, out), out),
         "experts": {name: _relative(path, out) for name, path in case.experts.items()} | masks,
     }
+    if case.prompt:
+        entry["prompt"] = _relative(case.prompt, out)
     if case.support:
         entry["support"] = {name: _relative(path, out) for name, path in case.support.items()}
     if case.patient is not None:

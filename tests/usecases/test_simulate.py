@@ -193,3 +193,14 @@ def test_a_label_that_cannot_be_read_leaves_nothing(tmp_path):
 def test_a_reader_that_is_none(text):
     with pytest.raises(InputError, match="choose one of" if text.startswith("Ada:") else "NAME:WHERE"):
         parse_reader(text)
+
+
+def test_the_prompt_of_a_case_goes_along(tmp_path):
+    data = write_cases(tmp_path / "data", ["a", "b"])
+    content = json.loads(data.read_text("utf-8"))
+    content["training"][0]["prompt"] = content["training"][0]["label"]
+    data.write_text(json.dumps(content), "utf-8")
+    simulate_readers(data, tmp_path / "read", DEFAULT_READERS, 0)
+    found = read_datalist(tmp_path / "read" / "cases.json")
+    assert found.training[0].prompt.samefile(read_datalist(data).training[0].prompt)
+    assert found.test[0].prompt is None

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from segment_anything.modeling.image_encoder import Attention, Block, ImageEncoderViT
 
-SPLIT = ("attn.proj", "mlp.lin2")
-"""Layers that write into the residual stream: their weights keep the bits that half precision would drop."""
-
 
 class PlainEncoder:
     """The package's own code, one image after the other."""
@@ -39,8 +36,9 @@ class PlainEncoder:
 class FastEncoder:
     """The same, all images at once.
 
-    On a processor with bfloat16 matrix units, products take bfloat16 factors and are summed in float32; weights of the
-    layers in `SPLIT` are a sum of two bfloat16 numbers. On such a graphics card everything but sums is bfloat16.
+    On a processor with bfloat16 matrix units, products take bfloat16 factors and are summed in float32; each weight is
+    a sum of two bfloat16 numbers, since what rounding takes from weights is most of what is lost. On such a graphics
+    card everything but sums is bfloat16.
     """
 
     def __init__(self, encoder: ImageEncoderViT, device: torch.device) -> None:
@@ -49,9 +47,8 @@ class FastEncoder:
         self._on_cpu = device.type == "cpu"
         self._split: dict[nn.Module, tuple[Tensor, Tensor]] = {}
         if self._on_cpu and self._half is not None:
-            self._split = {
-                layer: _two_parts(layer.weight) for name, layer in encoder.named_modules() if name.endswith(SPLIT)
-            }
+            layers = (x for x in encoder.blocks.modules() if isinstance(x, nn.Linear))
+            self._split = {layer: _two_parts(layer.weight) for layer in layers}
 
     def __call__(self, images: Tensor) -> Tensor:
         """Embeddings (B, 256, h, w), float32, of images (B, 3, H, W)."""
