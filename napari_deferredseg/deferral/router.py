@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from napari_deferredseg.core.progress import silent
-from napari_deferredseg.deferral.inference import over_volume
 from napari_deferredseg.deferral.networks import Routing, build_network, router_features
+from napari_deferredseg.deferral.sliding import over_volume
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress

@@ -26,7 +26,6 @@ from napari_deferredseg.deferral.calibration import (
 )
 from napari_deferredseg.deferral.card import write_card
 from napari_deferredseg.deferral.fitting import Bench
-from napari_deferredseg.deferral.inference import over_volume
 from napari_deferredseg.deferral.judging import keep_logits
 from napari_deferredseg.deferral.maps import entropy_of
 from napari_deferredseg.deferral.model import (
@@ -48,6 +47,7 @@ from napari_deferredseg.deferral.prepared import prepare
 from napari_deferredseg.deferral.router import Router
 from napari_deferredseg.deferral.segmentors.adapters import adapter_of
 from napari_deferredseg.deferral.selection import choose_policy
+from napari_deferredseg.deferral.sliding import over_volume
 from napari_deferredseg.deferral.stages import JointStage, RouterStage, SegmentorStage
 from napari_deferredseg.deferral.token_router import TokenRouter
 from napari_deferredseg.deferral.token_stage import ASKED, TokenStage

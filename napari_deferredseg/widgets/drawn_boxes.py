@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.widgets.volume_layers import LayerInfo
 
 LABEL, NAME = "label", "Boxes"
-COLOR = "#56b4e9"
+COLOR = "#f0e442"
 FLAT = 0.6
 """Voxels by which a box may leave its slice."""
 

@@ -223,13 +223,13 @@ def test_a_single_slice_and_a_thin_volume_can_be_segmented(make):
 
 def test_batches_do_not_mix_what_lies_in_them(make, monkeypatch):
     """However many windows go through the network at once, the logits are the same but for rounding."""
-    from napari_deferredseg.deferral import inference
+    from napari_deferredseg.deferral import sliding
     from napari_deferredseg.deferral.segmentors import sam_slices
 
     volume = scan((9, 40, 33))
     many = make().segment(volume, CPU)
-    monkeypatch.setattr(inference, "WINDOWS", 1)
-    monkeypatch.setattr(inference, "SLICES", 2)
+    monkeypatch.setattr(sliding, "WINDOWS", 1)
+    monkeypatch.setattr(sliding, "SLICES", 2)
     monkeypatch.setattr(sam_slices, "AHEAD", 2)
     np.testing.assert_allclose(make().segment(volume, CPU), many, atol=1e-4)
 

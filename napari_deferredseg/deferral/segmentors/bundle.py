@@ -14,7 +14,7 @@ from monai.transforms import Compose, SpatialResample
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import silent
-from napari_deferredseg.deferral import inference
+from napari_deferredseg.deferral import sliding
 from napari_deferredseg.deferral.grids import model_geometry
 from napari_deferredseg.deferral.networks import first_line, named_network
 from napari_deferredseg.deferral.segmentors.base import require_channels
@@ -71,7 +71,7 @@ class BundleSegmentor:
             found = sliding_window_inference(
                 image.as_tensor().float()[None].to(device),
                 config.patch,
-                inference.WINDOWS,
+                sliding.WINDOWS,
                 self._logits,
                 config.overlap,
                 "gaussian",

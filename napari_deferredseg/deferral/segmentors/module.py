@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.deferral.grids import model_geometry, resampled
-from napari_deferredseg.deferral.inference import over_volume
 from napari_deferredseg.deferral.networks import first_line
 from napari_deferredseg.deferral.prepared import prepared_image
 from napari_deferredseg.deferral.segmentors.base import require_channels
 from napari_deferredseg.deferral.segmentors.weights import fill, read_state
 from napari_deferredseg.deferral.segmentors.windows import class_logits, try_window
+from napari_deferredseg.deferral.sliding import over_volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
