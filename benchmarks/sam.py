@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
@@ -43,6 +44,9 @@ from napari_deferredseg.deferral.segmentors.sam_slices import gray
 from napari_deferredseg.deferral.segmentors.settings import SamConfig
 from napari_deferredseg.io.images import read_labels, read_volume
 from napari_deferredseg.masks.prompts import boxes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 WINDOW = (-160.0, 240.0)
 PARTS = {"training": (0, 14), "validation": (14, 22), "test": (22, 30)}
@@ -138,17 +142,24 @@ def loop(out: Path, ct: Path, first: Path, second: Path) -> None:
     )
     model = load_model(out / "model")
     after = model.segmentor.segment(Scan(volume, boxes), pick("cpu"))
-    predictor = SamPredictor(model.segmentor.network)
-    worst = 0.0
-    for box in boxes:
-        plane = gray(volume.array[box.z], WINDOW)
-        predictor.set_image(np.repeat(plane[..., None], 3, axis=2))
-        corners = np.array([box.columns[0], box.rows[0], box.columns[1] - 1, box.rows[1] - 1])
-        theirs = predictor.predict(box=corners, multimask_output=False, return_logits=True)[0][0]
-        alone = model.segmentor.segment(Scan(volume, (box,)), pick("cpu"))
-        worst = max(worst, float(np.abs(alone.max(axis=0, where=alone != 0, initial=-np.inf)[box.z] - theirs).max()))
+    worst = max(_difference(model.segmentor, volume, z, boxes) for z in sorted({b.z for b in boxes}))
     print(f"- largest difference of a logit before and after training: {np.abs(before - after).max():.1e}")
     print(f"- largest difference from the package's own logits: {worst:.1e}")
+
+
+def _difference(made: SamSegmentor, volume: Volume, z: int, boxes: Sequence[SliceBox]) -> float:
+    """Largest difference of a logit from those of the package alone, over the boxes of a slice."""
+    predictor = SamPredictor(made.sam)
+    predictor.set_image(np.repeat(gray(volume.array[z], WINDOW)[..., None], 3, axis=2))
+    here = [b for b in boxes if b.z == z]
+    (asked,) = made.slices(Scan(volume, tuple(here)), pick("cpu"))
+    own = asked.frame.back(made.sam, made.low_logits(asked, pick("cpu")))[:, 0].numpy()
+    worst = 0.0
+    for box, mine in zip(here, own, strict=True):
+        corners = np.array([box.columns[0], box.rows[0], box.columns[1] - 1, box.rows[1] - 1])
+        theirs = predictor.predict(box=corners, multimask_output=False, return_logits=True)[0][0]
+        worst = max(worst, float(np.abs(mine - theirs).max()))
+    return worst
 
 
 def fast(out: Path, ct: Path, first: Path, slices: int) -> None:
