@@ -31,7 +31,10 @@ class SliceBox:
 
 @dataclass(frozen=True)
 class Scan:
-    """A volume, and boxes for segmentors that need to be told where to look."""
+    """A volume, and boxes for segmentors that need to be told where to look.
+
+    `boxes` is None where nobody said, and empty where somebody looked and found nothing.
+    """
 
     volume: Volume
-    boxes: tuple[SliceBox, ...] = ()
+    boxes: tuple[SliceBox, ...] | None = None

@@ -43,10 +43,15 @@ def build_network(config: NetworkConfig, spatial_dims: int, in_channels: int, ou
 def named_network(name: str, arguments: dict[str, Any]) -> nn.Module:
     """Build a network of `monai.networks.nets` with all its arguments. InputError as `build_network`."""
     kind = _kind_of(name)
-    if arguments.get("pretrained"):  # would be fetched from the network, by a name that came with a file
+    known = inspect.signature(kind).parameters
+    if "spatial_dims" not in known:
+        raise InputError(f"network.name = {name!r}: takes no spatial_dims, so it is no segmentation network")
+    if any(value for key, value in arguments.items() if key.startswith(("pretrained", "weights"))):
+        # would be fetched from the network, by a name that came with a file
         raise InputError(f"network.arguments of {name}: pretrained weights are not fetched; leave it out")
+    plain = {"pretrained": False} if "pretrained" in known else {}
     try:
-        network: nn.Module = kind(**arguments)
+        network: nn.Module = kind(**(plain | arguments))
     except Exception as error:
         raise InputError(f"network.arguments of {name}: {first_line(error)}") from None
     return network

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from napari_deferredseg.deferral.grids import model_geometry, resampled
 from napari_deferredseg.deferral.intensity import normalised
 from napari_deferredseg.io.images import read_channels, read_labels, read_volume, require_same_grid
 from napari_deferredseg.masks.consensus import leave_one_out, majority, staple
-from napari_deferredseg.masks.prompts import boxes_of
+from napari_deferredseg.masks.prompts import boxes_of, require_alike
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,9 +60,7 @@ class PreparedCase:
         volume = _read_image(self.files)
         if self.prompt is None:
             return Scan(volume)
-        mask = read_labels(self.prompt)
-        require_same_grid(mask, volume)
-        return Scan(volume, boxes_of(mask.array))
+        return Scan(volume, boxes_of(read_labels(self.prompt).array))
 
     def load(self, name: str) -> Array:
         """Return an array, mapped from disk.
@@ -79,7 +78,7 @@ class PreparedCase:
 
     def save(self, name: str, array: Array) -> None:
         """Keep an array, whole or not at all."""
-        unfinished = self.folder / f"{name}.part.npy"
+        unfinished = self.folder / f"{name}.{os.getpid()}.part.npy"
         np.save(unfinished, array, allow_pickle=False)
         unfinished.replace(self.folder / f"{name}.npy")
 
@@ -219,6 +218,8 @@ def _write(
     digest.update(np.ascontiguousarray(volume.array).data)
     reference, known, right = _reference(case, volume, table, masks, valid, config)
     digest.update(reference.data)
+    if case.prompt is not None:
+        digest.update(read_prompt(case.prompt, volume, table).data)
     stamp = json.dumps([digest.hexdigest(), config.model_dump(mode="json"), table.model_dump(mode="json")])
     if not _is_written(prepared.folder, stamp):
         if prepared.folder.exists():
@@ -236,6 +237,20 @@ def _write(
             prepared.save(name, resampled(array, prepared.geometry.shape))
         (prepared.folder / "stamp.json").write_text(stamp, encoding="utf-8")
     return digest.digest()
+
+
+def read_prompt(path: Path, volume: Volume, table: LabelTable) -> Array:
+    """Read a mask (z, y, x) that says where to look in a volume.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, lies on another grid, or means other labels than those of the table.
+    """
+    mask = read_labels(path)
+    require_same_grid(mask, volume)
+    require_alike(mask, table, path)
+    return np.ascontiguousarray(mask.array)
 
 
 def _is_written(folder: Path, stamp: str) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.scan import SliceBox
 from napari_deferredseg.deferral.networks import Routing
 from napari_deferredseg.deferral.segmentors.sam import SamSlice
@@ -90,7 +91,7 @@ class Slices(Dataset[AskedSlice]):
 
 
 class SliceData(pl.LightningDataModule):
-    """Training slices, new ones every epoch, and a fixed set of validation slices."""
+    """Training slices, new ones every epoch, and a fixed set of validation slices, of cases whose slices are kept."""
 
     def __init__(
         self, cases: Cases, segmentor: SamSegmentor, config: DataConfig, batch: int, batches: int, seed: int
@@ -98,12 +99,6 @@ class SliceData(pl.LightningDataModule):
         super().__init__()
         self.cases, self.segmentor, self.config = cases, segmentor, config
         self.batch, self.batches, self.seed = batch, batches, seed
-
-    def setup(self, stage: str) -> None:
-        """Keep every slice's embedding beside its case, where that was not done yet."""
-        device = next(self.segmentor.network.parameters()).device
-        for case in (*self.cases.training, *self.cases.validation):
-            keep_slices(case, self.segmentor, device)
 
     def train_dataloader(self) -> DataLoader[AskedSlice]:
         """Return the slices of the present epoch."""
@@ -118,6 +113,8 @@ class SliceData(pl.LightningDataModule):
 
     def _loader(self, cases: Sequence[PreparedCase], seed: int, length: int) -> DataLoader[AskedSlice]:
         listed = [(case, place) for case in cases for place in range(len(_places(case)))]
+        if not listed:
+            raise InputError("no prompt holds anything to look at: give prompt masks with labels")
         slices = Slices(listed, self.segmentor, seed, length)
         return DataLoader(slices, batch_size=self.batch, num_workers=self.config.workers, collate_fn=list)
 

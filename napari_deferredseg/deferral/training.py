@@ -50,7 +50,7 @@ from napari_deferredseg.deferral.selection import choose_policy
 from napari_deferredseg.deferral.sliding import over_volume
 from napari_deferredseg.deferral.stages import JointStage, RouterStage, SegmentorStage
 from napari_deferredseg.deferral.token_router import TokenRouter
-from napari_deferredseg.deferral.token_stage import ASKED, TokenStage
+from napari_deferredseg.deferral.token_stage import ASKED, TokenStage, keep_slices
 from napari_deferredseg.deferral.track_record import track_records
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def train(
     if config.segmentor.kind != "monai":
         foreign = adapter_of(config.segmentor.kind).completed(config.segmentor)
         config = config.model_copy(update={"segmentor": foreign})
+    if config.segmentor.kind == "sam":
+        _require_prompts(datalist)
     with ranks.together(device):
         work, prepared = ranks.first_then_others(lambda: _prepared(datalist, out, config, seed, told))
         run = _Run(prepared, Bench(work, config, seed, device), config, seed)
@@ -115,6 +117,13 @@ def train(
         ranks.wait()
     told(1.0, "done")
     return out
+
+
+def _require_prompts(datalist: Datalist) -> None:
+    """Check before hours are spent that every case says where to look. InputError names one that does not."""
+    missing = next((case for case in (*datalist.training, *datalist.validation) if case.prompt is None), None)
+    if missing is not None:
+        raise InputError(f"{missing.image[0]}: the segmentor must be told where to look; give each case a prompt mask")
 
 
 def _prepared(
@@ -233,6 +242,10 @@ class _Run:
         cases = ranks.own_part(self.prepared.cases)
         keep_logits(segmentor, cases, self.bench.device, _part(progress, 0.1, 0.7))
         ranks.wait()
+        if isinstance(router, TokenRouter):
+            for case in cases:
+                keep_slices(case, router.segmentor, self.bench.device)
+            ranks.wait()
         temperature = self._temperature(self._validation)
         self._scale(self.prepared.cases, temperature)
         return self._routed(segmentor, router, temperature, progress)

@@ -7,15 +7,34 @@ from typing import TYPE_CHECKING
 import cc3d
 import numpy as np
 
+from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.scan import SliceBox
+from napari_deferredseg.core.volume import labels_present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from napari_deferredseg.core.volume import Array
+    from napari_deferredseg.core.volume import Array, LabelMap, LabelTable
 
 SPECK = 4
 """Parts of a slice with fewer voxels get no box."""
+
+
+def require_alike(mask: LabelMap, table: LabelTable, path: Path) -> None:
+    """Check that a prompt means by its labels what a table means.
+
+    Raises
+    ------
+    InputError
+        It holds a value that the table lacks, or calls one otherwise.
+    """
+    for value in labels_present(mask.array):
+        if value not in table:
+            raise InputError(f"{path}: holds label {value}, which the model does not know; remap the file")
+        own, wanted = mask.table.name(value), table.name(value)
+        if value in mask.table and own.casefold() != wanted.casefold():
+            raise InputError(f"{path}: calls label {value} {own!r}, the model calls it {wanted!r}; remap the file")
 
 
 def boxes_of(labels: Array, margin: int = 0) -> tuple[SliceBox, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.scan import Scan, SliceBox
+from napari_deferredseg.core.volume import table_from_names
 from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities
 from napari_deferredseg.io.images import (
     as_channels,
@@ -18,13 +19,14 @@ from napari_deferredseg.io.images import (
     read_volume,
     require_same_grid,
 )
-from napari_deferredseg.masks.prompts import boxes_of
+from napari_deferredseg.masks.prompts import boxes_of, require_alike
 from napari_deferredseg.usecases.extras import require_model
 from napari_deferredseg.usecases.models import describe_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.core.prediction import Prediction
     from napari_deferredseg.core.volume import Volume
     from napari_deferredseg.engine import Engine
@@ -48,7 +50,7 @@ class ModelInput:
     """A volume and the folder of a model to run on it.
 
     `companions` are further image channels on the same grid. `prompt` is a mask whose parts give a box each, `boxes`
-    are further ones, for models that must be told where to look.
+    are further ones, drawn on the grid `drawn_on`, for models that must be told where to look.
     """
 
     volume: Path
@@ -57,6 +59,7 @@ class ModelInput:
     device: str = "auto"
     prompt: Path | None = None
     boxes: tuple[SliceBox, ...] = ()
+    drawn_on: Geometry | None = None
     series: str | None = None
     orientation_checked: bool = False
 
@@ -119,17 +122,22 @@ def predict_with_model(files: ModelInput, engine: Engine, progress: Progress = s
     return volume, prediction
 
 
-def _boxes(files: ModelInput, model: Known, volume: Volume) -> tuple[SliceBox, ...]:
+def _boxes(files: ModelInput, model: Known, volume: Volume) -> tuple[SliceBox, ...] | None:
     """Boxes for a model that needs some, those of the prompt mask first."""
     if not model.prompted:
         if files.prompt is not None or files.boxes:
             raise InputError(f"the model {model.name} looks everywhere by itself: leave the prompt out")
-        return ()
+        return None
+    if files.drawn_on is not None and (how := volume.geometry.difference(files.drawn_on)):
+        raise InputError(f"{files.volume}: the boxes were drawn on another image ({how}); draw them on this one")
     found: tuple[SliceBox, ...] = ()
     if files.prompt is not None:
         mask = read_labels(files.prompt)
         require_same_grid(mask, volume)
+        require_alike(mask, table_from_names(dict(zip(model.values, model.labels, strict=True))), files.prompt)
         found = boxes_of(mask.array)
+        if not found and not files.boxes:
+            raise InputError(f"{files.prompt} holds nothing to look at: give another mask, or draw boxes")
     if not found and not files.boxes:
         raise InputError(
             f"the model {model.name} must be told where to look: give a mask as prompt (--prompt), or draw boxes"

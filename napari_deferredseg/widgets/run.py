@@ -23,7 +23,7 @@ from napari_deferredseg.widgets.inference import Stop
 from napari_deferredseg.widgets.panel import Choice, Panel, leave_keys_to_viewer, listen
 from napari_deferredseg.widgets.run_form import BROWSE, NO_BOXES, ExpertTable, RunForm
 from napari_deferredseg.widgets.series import choose_series
-from napari_deferredseg.widgets.volume_layers import info_of
+from napari_deferredseg.widgets.volume_layers import in_place, info_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_deferredseg.core.progress import Progress
-    from napari_deferredseg.core.scan import SliceBox
     from napari_deferredseg.usecases.project import Project
     from napari_deferredseg.usecases.triage import RunReport
     from napari_deferredseg.widgets.stage import Stage
@@ -169,29 +168,33 @@ class RunPanel(Panel):
         files, budget = self.form.files(), self.form.budget()
         files = replace(files, series=choose_series(files.volume, self))
         if isinstance(files, ModelInput):
-            files = replace(files, boxes=self._drawn())
+            files = self._with_boxes(files)
         engine = self.stage.inference.engine()
         if isinstance(files, ExternalInput):
             return partial(run_external, project, files, budget, make=regions_in(engine))
         return partial(run_model, project, files, engine, budget, self.experts.value())
 
-    def _drawn(self) -> tuple[SliceBox, ...]:
-        """Boxes of the chosen layer, where the model needs some. InputError as `drawn_boxes`."""
+    def _with_boxes(self, files: ModelInput) -> ModelInput:
+        """Files with the boxes of the chosen layer, where the model needs some. InputError as `drawn_boxes`."""
         model, name = self.form.chosen, self.form.boxes.value
         if model is None or not model.prompted or name == NO_BOXES:
-            return ()
+            return files
         if name not in self.stage.viewer.layers:
             self._offer_boxes()
             raise InputError(f"there is no layer {name} any more: choose the one with the boxes again")
-        return drawn_boxes(self.stage.viewer.layers[name], self._shown(), model)
+        on = self._shown()
+        boxes = drawn_boxes(self.stage.viewer.layers[name], on, model)
+        return replace(files, boxes=boxes, drawn_on=on.geometry)
 
     def _shown(self) -> LayerInfo:
         """Where the chosen volume is shown. InputError when it is not."""
         volume = self.form.volume.value
-        shown = (info_of(x) for x in self.stage.viewer.layers if _file_of(x) == volume)
-        on = next((info for info in shown if info is not None), None)
-        if on is None:
+        shown = [x for x in self.stage.viewer.layers if _file_of(x) == volume and info_of(x) is not None]
+        if not shown:
             raise InputError(f"{volume} is not shown: open it, and draw the boxes on it")
+        here = next((x for x in shown if in_place(x)), None)
+        if here is None or (on := info_of(here)) is None:
+            raise InputError(f"the layer {shown[0].name} was moved: open {volume} again, and draw the boxes on it")
         return on
 
     def _offer_boxes(self) -> None:

@@ -261,6 +261,34 @@ BAD: dict[str, tuple[dict, dict, dict | None, str]] = {
         None,
         "may overlap",
     ),
+    "a network for slices": (
+        changed(INFERENCE, network_def__spatial_dims=2, inferer={"roi_size": [16, 16]}),
+        METADATA,
+        None,
+        "patch|sees slices",
+    ),
+    "a network that fetches": (
+        changed(INFERENCE, network_def={"_target_": "HoVerNet", "pretrained_url": "http://127.0.0.1:9/x"}),
+        METADATA,
+        None,
+        "no segmentation network",
+    ),
+    "no preparation": (changed(INFERENCE, preprocessing={}), METADATA, None, "does not say how images are prepared"),
+    "an overlap of more than all": (changed(INFERENCE, inferer__overlap=1.5), METADATA, None, "overlap"),
+    "a list for settings": (INFERENCE, changed(METADATA, network_data_format=[]), None, "not written as MONAI"),
+    "words for sizes": (changed(INFERENCE, inferer__roi_size=["a"]), METADATA, None, "not written as MONAI"),
+    "steps without names": (
+        changed(INFERENCE, preprocessing={"transforms": ["Spacingd"]}),
+        METADATA,
+        None,
+        "not written as MONAI",
+    ),
+    "true for a number": (
+        INFERENCE,
+        changed(METADATA, network_data_format__inputs__image__num_channels=True),
+        None,
+        "write segmentor.channels",
+    ),
     "no names": (INFERENCE, changed(METADATA, network_data_format__outputs={}), None, "write segmentor.labels"),
     "no channels": (INFERENCE, changed(METADATA, network_data_format__inputs={}), None, "write segmentor.channels"),
     "other weights": (INFERENCE, METADATA, {"a": torch.zeros(1)}, "lacks model.0.conv.unit0.adn.N.bias|lacks "),
@@ -277,6 +305,13 @@ def test_what_cannot_be_used_is_a_line(tmp_path, monkeypatch, case):
         segmentor_of(BundleConfig(kind="bundle", bundle=folder))
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "deferredseg-evil").exists()
+
+
+def test_steps_for_labels_are_not_for_the_image(tmp_path):
+    steps = [*INFERENCE["preprocessing"]["transforms"], {"_target_": "Lambdad", "keys": "label"}]
+    plain = BundleConfig(kind="bundle", bundle=write_bundle(tmp_path / "plain"))
+    more = write_bundle(tmp_path / "more", changed(INFERENCE, preprocessing__transforms=steps))
+    assert completed(BundleConfig(kind="bundle", bundle=more)).transforms == completed(plain).transforms
 
 
 def test_code_can_be_left_alone_and_is_never_run(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +24,15 @@ from napari_deferredseg.deferral.evaluation import evaluate
 from napari_deferredseg.deferral.jobs import Loaded, predict
 from napari_deferredseg.deferral.model import load_model
 from napari_deferredseg.deferral.segmentors import sam_slices
-from napari_deferredseg.deferral.segmentors.embeddings import FOLDER, EmbeddingCache
+from napari_deferredseg.deferral.segmentors.embeddings import FOLDER, LIMIT, EmbeddingCache
 from napari_deferredseg.deferral.segmentors.sam import SamSegmentor, load_weights, make_network, segmentor_over
 from napari_deferredseg.deferral.segmentors.sam_decoder import decode_fast, decode_plain
 from napari_deferredseg.deferral.segmentors.sam_encoder import FastEncoder, PlainEncoder
 from napari_deferredseg.deferral.segmentors.settings import SamConfig
 from napari_deferredseg.deferral.token_router import TokenRouter
 from napari_deferredseg.io.datalist import read_datalist
-from napari_deferredseg.io.images import read_volume
+from napari_deferredseg.io.images import read_labels, read_volume
+from napari_deferredseg.io.writing import write_labels
 from napari_deferredseg.masks.prompts import boxes_of
 
 from .test_segmentor_contract import tiny_sam
@@ -243,18 +245,35 @@ def test_embeddings_stay_within_their_limit_and_damaged_ones_are_made_again(plac
     assert not list(cache.folder.glob("*/*.part"))
 
 
+def test_a_cache_that_cannot_be_used_stops_nobody(place, monkeypatch):
+    cache = EmbeddingCache(place / "embeddings", limit=0)
+    cache.save("abc", np.zeros(3))
+    monkeypatch.setattr(Path, "unlink", _refuse)
+    cache.make_room()
+    monkeypatch.setattr("os.utime", _refuse)
+    np.testing.assert_array_equal(cache.load("abc"), np.zeros(3))
+    monkeypatch.setenv(LIMIT, "10GB")
+    with pytest.raises(InputError, match="is no number of gigabytes"):
+        EmbeddingCache.of_user()
+
+
+def _refuse(*_, **__):
+    raise PermissionError(13, "in use")
+
+
 def test_other_weights_other_windows_and_other_ways_have_embeddings_of_their_own(place):
     gray = np.zeros((8, 8), np.uint8)
     plain = SamConfig(kind="sam")
     keys = {
-        sam_slices.embedding_key(b"a", gray, plain),
-        sam_slices.embedding_key(b"b", gray, plain),
-        sam_slices.embedding_key(b"a", gray + 1, plain),
-        sam_slices.embedding_key(b"a", gray.reshape(4, 16), plain),
-        sam_slices.embedding_key(b"a", gray, SamConfig(kind="sam", path="plain")),
-        sam_slices.embedding_key(b"a", gray, SamConfig(kind="sam", input="medsam")),
+        sam_slices.embedding_key(b"a", gray, plain, "cpu"),
+        sam_slices.embedding_key(b"b", gray, plain, "cpu"),
+        sam_slices.embedding_key(b"a", gray + 1, plain, "cpu"),
+        sam_slices.embedding_key(b"a", gray.reshape(4, 16), plain, "cpu"),
+        sam_slices.embedding_key(b"a", gray, SamConfig(kind="sam", path="plain"), "cpu"),
+        sam_slices.embedding_key(b"a", gray, SamConfig(kind="sam", input="medsam"), "cpu"),
+        sam_slices.embedding_key(b"a", gray, plain, "cuda"),
     }
-    assert len(keys) == 6
+    assert len(keys) == 7
 
 
 def test_a_structure_is_followed_into_slices_without_a_box(place):
@@ -287,7 +306,7 @@ def test_medsam_fills_the_square_and_scales_each_slice(place):
 @pytest.mark.parametrize(
     ("changes", "boxes", "says"),
     [
-        ({}, (), "give a mask as prompt, or draw boxes"),
+        ({}, None, "give a mask as prompt, or draw boxes"),
         ({}, (SliceBox(7, 0, (0, 9), (0, 9)),), "label 7, which the model does not know"),
     ],
 )
@@ -297,11 +316,65 @@ def test_boxes_that_cannot_be_used_are_a_line(place, changes, boxes, says):
     assert "\n" not in str(refused.value)
 
 
+def test_a_prompt_that_holds_nothing_is_an_answer(place):
+    found = segmentor(place).segment(Scan(volume_of(), ()), CPU)
+    assert not found[0].any()
+    assert (found[1] == -20).all()
+
+
+def changed_prompt(prompted, tmp_path, change):
+    """Copy of the list whose first training case has another prompt."""
+    content = json.loads(prompted.read_text("utf-8"))
+    change(content["training"][0])
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(content), "utf-8")
+    return path
+
+
+def test_another_prompt_is_another_training(place, prompted, lab, tmp_path):
+    """What was kept for the boxes of one prompt is not used for those of another."""
+    config = read_config(place / "train.toml")
+
+    def stop(share, doing):
+        if doing.startswith("router: step 1"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lab.train(prompted, place / "model", config, progress=stop)
+    shutil.rmtree(place / "model" / "work" / "router", ignore_errors=True)
+    other = changed_prompt(prompted, tmp_path, lambda case: case.update(prompt=case["label"]))
+    again, fresh = (lab.train(other, place / name, config) for name in ("model", "fresh"))
+    a, b = (load_file(f / "model.safetensors") for f in (again, fresh))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_cases_that_do_not_say_where_to_look_are_found_at_once(place, prompted, lab, tmp_path):
+    config = read_config(place / "train.toml")
+    silent_case = changed_prompt(prompted, tmp_path, lambda case: case.pop("prompt"))
+    with pytest.raises(InputError, match="give each case a prompt mask"):
+        lab.train(silent_case, place / "model", config)
+    assert not (place / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "says"), [(7, "organ 1", "holds label 7"), (1, "lung", "calls label 1 'lung'")]
+)
+def test_a_prompt_means_what_the_cases_mean(place, prompted, lab, tmp_path, value, name, says):
+    first = read_datalist(prompted).training[0]
+    mask = read_labels(first.prompt)
+    path = tmp_path / "wrong.nii.gz"
+    write_labels(path, (mask.array > 0).astype(np.uint8) * value, mask.geometry, table_from_names({value: name}))
+    other = changed_prompt(prompted, tmp_path, lambda case: case.update(prompt=str(path)))
+    with pytest.raises(InputError, match=says):
+        lab.train(other, place / "model", read_config(place / "train.toml"))
+
+
 def test_settings_that_do_not_go_together_are_refused():
     for wrong, says in (
         ({"router": {"kind": "tokens"}}, "goes with a segmentor of kind sam"),
         ({"segmentor": {"kind": "sam"}, "data": {"spacing_mm": [1, 1, 1]}}, "the image's own voxels"),
         ({"segmentor": {"kind": "sam", "size": "vit_x"}}, "vit_b"),
+        ({"segmentor": {"kind": "sam", "window": [240, -160]}}, "must rise"),
     ):
         with pytest.raises(ValueError, match=says):
             TrainConfig.model_validate(wrong)

@@ -202,6 +202,15 @@ def test_one_finite_map_a_class_on_the_model_s_grid(make, spacing):
     assert np.isfinite(found).all()
 
 
+def test_voxels_that_were_not_measured_leave_the_logits_finite(make):
+    made = scan()
+    made.volume.array[:, :4] = np.nan
+    made.volume.array[2, 10, 10] = np.inf
+    found = make().segment(made, CPU)
+    assert np.isfinite(found).all()
+    assert found.std() > 0
+
+
 def test_the_volume_is_not_changed(make):
     made = scan()
     before = made.volume.array.copy()

@@ -120,5 +120,7 @@ def test_a_model_that_must_be_told_asks_for_it(open_stage, unread, tiny_model, t
     layer.add_rectangles([[[3, 2, 2], [3, 2, 9], [3, 9, 9], [3, 9, 2]]])
     assert list(layer.features["label"]) == ["spleen"]
     assert drawn_boxes(layer, info_of(viewer.layers[0]), panel.form.chosen)
+    viewer.layers[0].translate = (0, 10, 0)
+    assert "was moved" in said()
     viewer.layers.remove(layer)
     assert form.boxes.value == "none"

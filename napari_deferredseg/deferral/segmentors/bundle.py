@@ -11,11 +11,13 @@ from monai import transforms as known_transforms
 from monai.data import MetaTensor
 from monai.inferers import sliding_window_inference
 from monai.transforms import Compose, SpatialResample
+from pydantic import ValidationError
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.deferral import sliding
 from napari_deferredseg.deferral.grids import model_geometry
+from napari_deferredseg.deferral.intensity import finite
 from napari_deferredseg.deferral.networks import first_line, named_network
 from napari_deferredseg.deferral.segmentors.base import require_channels
 from napari_deferredseg.deferral.segmentors.bundle_files import (
@@ -29,10 +31,13 @@ from napari_deferredseg.deferral.segmentors.bundle_files import (
     labels_of,
 )
 from napari_deferredseg.deferral.segmentors.module import classes_of, in_table_order
+from napari_deferredseg.deferral.segmentors.settings import BundleConfig
 from napari_deferredseg.deferral.segmentors.weights import fill, read_state
 from napari_deferredseg.deferral.segmentors.windows import class_logits, try_window
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
@@ -40,7 +45,6 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.scan import Scan
     from napari_deferredseg.core.volume import LabelTable
-    from napari_deferredseg.deferral.segmentors.settings import BundleConfig
 
 IMAGE, NAME = "image", "the bundle's network"
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -59,11 +63,11 @@ class BundleSegmentor:
         """Logits (C, z, y, x) on the model's grid; between, they are where the bundle's transforms put the image."""
         volume, config = scan.volume, self.config
         assert config.channels is not None
-        assert config.patch is not None
+        assert config.patch is not None  # `segmentor_over` has seen to it
         require_channels(volume, config.channels)
         progress(0.0, "preparing the image")
         array = volume.array if volume.array.ndim == 4 else volume.array[np.newaxis]
-        plain = torch.from_numpy(np.array(array.transpose(0, 3, 2, 1), np.float32))
+        plain = torch.from_numpy(np.ascontiguousarray(finite(array).transpose(0, 3, 2, 1)))
         placed = MetaTensor(plain, affine=ras_affine(volume.geometry))
         image = _steps(config)({IMAGE: placed})[IMAGE]
         progress(0.1, "running the network")
@@ -111,17 +115,32 @@ def completed(config: BundleConfig) -> BundleConfig:
     """
     if config.bundle is None:
         raise InputError("segmentor.bundle is missing: name the folder or zip of the bundle")
-    files = BundleFiles(config.bundle)
+    try:
+        return _completed(config, config.bundle)
+    except InputError:
+        raise
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(x) for x in first["loc"]) or "it"
+        raise InputError(f"{config.bundle}: {where}: {first['msg']}; write it in [segmentor]") from None
+    except (AttributeError, TypeError, ValueError, KeyError, RecursionError) as error:
+        raise InputError(
+            f"{config.bundle}: is not written as MONAI writes a bundle ({first_line(error)}); copy it again"
+        ) from None
+
+
+def _completed(config: BundleConfig, bundle: Path) -> BundleConfig:
+    files = BundleFiles(bundle)
     metadata = files.document(METADATA)
     found = config.model_copy(
         update={
-            "labels": config.labels or labels_of(config.bundle, metadata),
-            "channels": config.channels or channels_of(config.bundle, metadata),
+            "labels": config.labels or labels_of(bundle, metadata),
+            "channels": config.channels or channels_of(bundle, metadata),
         }
     )
     if found.network is None or found.transforms is None or found.patch is None:
-        found = _inferred(found, InferenceText(config.bundle, files.document(INFERENCE)))
-    found = found.model_copy(update={"output": found.output or "logits"})
+        found = _inferred(found, InferenceText(bundle, files.document(INFERENCE)))
+    found = BundleConfig.model_validate(found.model_dump(warnings=False) | {"output": found.output or "logits"})
     _steps(found)
     return found
 
@@ -186,5 +205,7 @@ def load_weights(network: nn.Module, config: BundleConfig) -> None:
 def segmentor_over(
     network: nn.Module, config: BundleConfig, table: LabelTable, spacing_mm: Vector | None
 ) -> BundleSegmentor:
-    """Segmentor of a network. InputError as `classes_of`."""
+    """Segmentor of a network. InputError as `classes_of`, or where settings are not complete."""
+    if config.channels is None or config.patch is None or config.transforms is None:
+        raise InputError("the bundle's settings are not complete: the model folder is damaged, copy it again")
     return BundleSegmentor(network, config, classes_of(config.labels or (), table), spacing_mm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ DONE_ALREADY = {
     "CastToTyped",
     "ToDeviced",
 }
+OTHERS = {"label", "pred", "mask"}
+"""Keys of what is not the image."""
 DEPTH = 20
 
 
@@ -66,7 +69,7 @@ class BundleFiles:
             else:
                 with zipfile.ZipFile(self.path) as archive, archive.open(_member(archive, name)) as file:
                     yield file
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise InputError(
                 f"{self.path}: {name} cannot be read ({error}); give the folder or zip of a bundle"
             ) from None
@@ -112,10 +115,15 @@ class InferenceText:
     def transforms(self) -> tuple[dict[str, Any], ...]:
         """Transforms that its images go through, without reading them. InputError for those that are not known."""
         steps = self._plain("preprocessing", self.content.get("preprocessing", {}))
+        if not isinstance(steps.get("transforms"), list):
+            raise InputError(
+                f"{self.path}: {INFERENCE} does not say how images are prepared; write segmentor.transforms"
+            )
         found = []
-        for step in steps.get("transforms", []):
+        for step in steps["transforms"]:
             name = str(step.get("_target_", "")).rpartition(".")[2]
-            if name in DONE_ALREADY:
+            keys = step.get("keys", [])
+            if name in DONE_ALREADY or (keys and set([keys] if isinstance(keys, str) else keys) <= OTHERS):
                 continue
             found.append({"name": name} | {k: v for k, v in step.items() if k not in ("_target_", "keys")})
         return tuple(found)
@@ -184,6 +192,6 @@ def channels_of(path: Path, metadata: dict[str, Any]) -> int:
     """How many image channels a bundle takes. InputError when it does not say."""
     inputs = metadata.get("network_data_format", {}).get("inputs", {})
     for found in inputs.values():
-        if isinstance(found, dict) and isinstance(found.get("num_channels"), int):
+        if isinstance(found, dict) and type(found.get("num_channels")) is int:
             return int(found["num_channels"])
     raise InputError(f"{path}: {METADATA} does not say how many channels it takes; write segmentor.channels")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from platformdirs import user_cache_path
 
+from napari_deferredseg.core.errors import InputError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -40,16 +42,21 @@ class EmbeddingCache:
     def of_user(cls) -> EmbeddingCache:
         """Cache of this user on this computer; the environment may say where and how large (GB)."""
         folder = os.environ.get(FOLDER) or user_cache_path("napari-deferredseg", appauthor=False) / "embeddings"
-        return cls(Path(folder), int(float(os.environ.get(LIMIT) or GB) * 1e9))
+        try:
+            limit = float(os.environ.get(LIMIT) or GB)
+        except ValueError:
+            raise InputError(f"{LIMIT}={os.environ[LIMIT]!r} is no number of gigabytes; write for example 10") from None
+        return cls(Path(folder), int(limit * 1e9))
 
     def load(self, key: str) -> NDArray[np.generic] | None:
         """Embedding of a key; None where it is not kept, or damaged."""
         path = self._path(key)
         try:
             found: NDArray[np.generic] = np.load(path, allow_pickle=False)
-            os.utime(path)
         except (OSError, ValueError, EOFError):
             return None
+        with suppress(OSError):  # a folder that several share may be read-only
+            os.utime(path)
         return found
 
     def save(self, key: str, array: Array) -> None:
@@ -67,15 +74,20 @@ class EmbeddingCache:
 
     def make_room(self) -> None:
         """Let go of what was not used longest, as far as the limit asks."""
-        files = sorted(((p.stat(), p) for p in self.folder.glob("*/*.npy")), key=lambda x: x[0].st_mtime)
-        total = sum(stat.st_size for stat, _ in files)
+        files = []
+        for path in self.folder.glob("*/*"):
+            with suppress(OSError):  # another process may make room too
+                stat = path.stat()
+                files.append((stat.st_mtime, stat.st_size, path))
+        total = sum(size for _, size, _ in files)
         if total <= self.limit:
             return
-        for stat, path in files:
+        for _, size, path in sorted(files, key=lambda x: x[0]):
             if total <= self.limit * ROOM:
                 break
-            path.unlink(missing_ok=True)
-            total -= stat.st_size
+            with suppress(OSError):
+                path.unlink()
+                total -= size
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.npy"

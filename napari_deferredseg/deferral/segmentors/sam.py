@@ -14,7 +14,7 @@ from napari_deferredseg.deferral.grids import model_geometry, resampled
 from napari_deferredseg.deferral.segmentors.base import require_channels
 from napari_deferredseg.deferral.segmentors.embeddings import EmbeddingCache
 from napari_deferredseg.deferral.segmentors.sam_decoder import decode_fast, decode_plain
-from napari_deferredseg.deferral.segmentors.sam_slices import SamFrame, embeddings, frame_of, gray, gray_window
+from napari_deferredseg.deferral.segmentors.sam_slices import Embedder, SamFrame, frame_of, gray, gray_window
 from napari_deferredseg.deferral.segmentors.weights import fill, read_state
 from napari_deferredseg.masks.prompts import boxes_in
 
@@ -76,7 +76,7 @@ class SamSegmentor:
         """Yield the slices that boxes ask about, structures followed as configured."""
         volume = scan.volume
         require_channels(volume, 1)
-        if not scan.boxes:
+        if scan.boxes is None:
             raise InputError(
                 f"{volume.source}: the segmentor must be told where to look: give a mask as prompt, or draw boxes"
             )
@@ -85,10 +85,10 @@ class SamSegmentor:
         array = volume.array.reshape(volume.geometry.shape)
         frame = frame_of((array.shape[1], array.shape[2]), self.sam.image_encoder.img_size, self.config.input)
         window, asked = gray_window(array, self.config), Asked(scan.boxes)
+        embedder = Embedder(self.sam, self.config, device, self.cache)
         for zs in asked.rounds():
             planes = [gray(array[z], window) for z in zs]
-            found = embeddings(self.sam, self.config, planes, device, self.cache)
-            for number, (z, embedding) in enumerate(zip(zs, found, strict=True)):
+            for number, (z, embedding) in enumerate(zip(zs, embedder.of(planes), strict=True)):
                 progress(number / len(zs), f"slice {z + 1} of {len(array)}")
                 here = SamSlice(z, embedding, frame, asked.boxes(z))
                 yield here

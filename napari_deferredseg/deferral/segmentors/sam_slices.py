@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,14 +83,17 @@ def gray_window(array: Array, config: SamConfig) -> tuple[float, float]:
     if config.window is not None:
         return config.window
     values = array.reshape(-1)
-    low, high = np.percentile(values[:: max(len(values) // SAMPLED, 1)], PERCENTILES)
+    sample = values[:: max(len(values) // SAMPLED, 1)]
+    known = sample[np.isfinite(sample)]
+    low, high = np.percentile(known, PERCENTILES) if known.size else (0.0, 1.0)
     return float(low), float(max(high, low + 1e-6))
 
 
 def gray(plane: Array, window: tuple[float, float]) -> NDArray[np.uint8]:
     """Slice (y, x) as 0 to 255."""
     low, high = window
-    share = (plane.astype(np.float32) - low) / (high - low)
+    known = np.nan_to_num(plane.astype(np.float32), nan=low)  # what was not measured is black
+    share = (known - low) / (high - low)
     return np.asarray(np.rint(np.clip(share, 0, 1) * 255), np.uint8)
 
 
@@ -112,40 +116,55 @@ def encoder_input(sam: Sam, plane: NDArray[np.uint8], kind: str) -> Tensor:
 
 def weights_mark(sam: Sam) -> bytes:
     """Digest of the encoder's weights."""
-    parts = [p.detach().cpu().contiguous().numpy().tobytes() for p in sam.image_encoder.parameters()]
-    return content_key(*parts).encode()
+    digest = hashlib.blake2b(digest_size=20)
+    for weight in sam.image_encoder.parameters():
+        digest.update(weight.detach().cpu().contiguous().numpy().data)
+    return digest.digest()
 
 
-def embedding_key(mark: bytes, plane: NDArray[np.uint8], config: SamConfig) -> str:
+def embedding_key(mark: bytes, plane: NDArray[np.uint8], config: SamConfig, how: str) -> str:
     """Name of a slice's embedding: the same voxels through the same weights the same way have the same one."""
-    return content_key(mark, config.input.encode(), config.path.encode(), str(plane.shape).encode(), plane.tobytes())
+    about = f"{config.input} {config.path} {how} {plane.shape}"
+    return content_key(mark, about.encode(), plane.tobytes())
 
 
-def encoder_of(sam: Sam, config: SamConfig, device: torch.device) -> PlainEncoder | FastEncoder:
-    """Way through the encoder that is configured."""
-    return FastEncoder(sam.image_encoder, device) if config.path == "fast" else PlainEncoder(sam.image_encoder)
+class Embedder:
+    """Embeddings of slices of one volume; those kept on disk are read."""
 
+    def __init__(self, sam: Sam, config: SamConfig, device: torch.device, cache: EmbeddingCache) -> None:
+        self._sam, self._config, self._device, self._cache = sam, config, device, cache
+        is_fast = config.path == "fast"
+        half = autocast_dtype(device) if is_fast else None
+        self._kept = torch.float32 if half is None else torch.float16  # as exact as they were computed
+        self._how = f"{device.type} {half}"
+        self._together = BATCH.get(device.type, 1) if is_fast else 1
 
-def embeddings(
-    sam: Sam, config: SamConfig, planes: Sequence[NDArray[np.uint8]], device: torch.device, cache: EmbeddingCache
-) -> Iterator[Tensor]:
-    """Yield the embedding (256, h, w) float32, on the CPU, of each gray slice; those kept on disk are read."""
-    mark = weights_mark(sam)
-    encode = None
-    kept = torch.float16 if config.path == "fast" and autocast_dtype(device) is not None else torch.float32
-    size = BATCH.get(device.type, 1) if config.path == "fast" else 1
-    for start in range(0, len(planes), AHEAD):
-        part = planes[start : start + AHEAD]
-        keys = [embedding_key(mark, plane, config) for plane in part]
-        known = {key: found for key in keys if (found := cache.load(key)) is not None}
-        missing = [(key, plane) for key, plane in zip(keys, part, strict=True) if key not in known]
-        for batch in (missing[i : i + size] for i in range(0, len(missing), size)):
-            images = torch.stack([encoder_input(sam, plane, config.input) for _, plane in batch]).to(device)
-            encode = encode or encoder_of(sam, config, device)
-            found = encode(images).to(kept).cpu().numpy()
-            for (key, _), array in zip(batch, found, strict=True):
-                cache.save(key, array)
-                known[key] = array
-        if missing:
-            cache.make_room()
-        yield from (torch.from_numpy(known[key].astype(np.float32)) for key in keys)
+    @cached_property
+    def _mark(self) -> bytes:
+        return weights_mark(self._sam)
+
+    @cached_property
+    def _encode(self) -> PlainEncoder | FastEncoder:
+        encoder = self._sam.image_encoder
+        return FastEncoder(encoder, self._device) if self._config.path == "fast" else PlainEncoder(encoder)
+
+    def of(self, planes: Sequence[NDArray[np.uint8]]) -> Iterator[Tensor]:
+        """Yield the embedding (256, h, w) float32, on the CPU, of each gray slice (y, x)."""
+        for start in range(0, len(planes), AHEAD):
+            part = planes[start : start + AHEAD]
+            keys = [embedding_key(self._mark, plane, self._config, self._how) for plane in part]
+            known = {key: found for key in keys if (found := self._cache.load(key)) is not None}
+            missing = [(key, plane) for key, plane in zip(keys, part, strict=True) if key not in known]
+            for batch in (missing[i : i + self._together] for i in range(0, len(missing), self._together)):
+                known |= self._made(batch)
+            if missing:
+                self._cache.make_room()
+            yield from (torch.from_numpy(known[key].astype(np.float32)) for key in keys)
+
+    def _made(self, batch: Sequence[tuple[str, NDArray[np.uint8]]]) -> dict[str, NDArray[np.generic]]:
+        images = torch.stack([encoder_input(self._sam, plane, self._config.input) for _, plane in batch])
+        found = self._encode(images.to(self._device)).to(self._kept).cpu().numpy()
+        made = {key: array for (key, _), array in zip(batch, found, strict=True)}
+        for key, array in made.items():
+            self._cache.save(key, array)
+        return made

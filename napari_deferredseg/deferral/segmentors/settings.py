@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from napari_deferredseg.deferral.segmentors.plans import Dataset, Plans
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FACTORY = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
@@ -73,6 +76,13 @@ class TrainedSegmentor(SegmentorSection):
     kind: Literal["monai"] = "monai"
 
 
+def _require_labels_fit(labels: Sequence[str], output: str | None) -> None:
+    if len({name.casefold() for name in labels}) < len(labels):
+        raise ValueError("labels has a name twice")
+    if output == "foreground-logit" and len(labels) > 1:
+        raise ValueError("labels names several, one foreground-logit has one")
+
+
 class ModuleConfig(SegmentorSection):
     """Any `nn.Module` that was trained elsewhere and stays as it is; only a router is trained on it.
 
@@ -98,10 +108,7 @@ class ModuleConfig(SegmentorSection):
 
     @model_validator(mode="after")
     def _labels_fit(self) -> Self:
-        if len({name.casefold() for name in self.labels}) < len(self.labels):
-            raise ValueError("labels has a name twice")
-        if self.output == "foreground-logit" and len(self.labels) > 1:
-            raise ValueError("labels names several, one foreground-logit has one")
+        _require_labels_fit(self.labels, self.output)
         return self
 
 
@@ -119,11 +126,18 @@ class BundleConfig(SegmentorSection):
     ignore_expressions: bool = False
     network: NetworkConfig | None = None
     transforms: tuple[dict[str, Any], ...] | None = Field(default=None, description="name and arguments of each")
-    patch: tuple[int, ...] | None = None
+    patch: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     overlap: float = Field(default=0.25, ge=0, lt=1)
     labels: tuple[str, ...] | None = Field(default=None, description="names of its classes after the background")
     channels: int | None = Field(default=None, ge=1)
     output: Literal["logits", "foreground-logit"] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        _require_labels_fit(self.labels or (), self.output)
+        if self.network is not None and self.network.arguments.get("spatial_dims", 3) != 3:
+            raise ValueError(f"network {self.network.name} sees slices; bundles for volumes can be used")
+        return self
 
     @property
     def described(self) -> str:
@@ -146,6 +160,12 @@ class SamConfig(SegmentorSection):
     window: tuple[float, float] | None = Field(default=None, description="the 0.5 to 99.5 percentiles when missing")
     path: Literal["fast", "plain"] = "fast"
     propagate: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _window_rises(self) -> Self:
+        if self.window is not None and self.window[0] >= self.window[1]:
+            raise ValueError(f"window {list(self.window)} must rise")
+        return self
 
     @property
     def described(self) -> str:
