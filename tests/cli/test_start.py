@@ -160,7 +160,9 @@ def test_an_interrupted_run_leaves_nothing_and_says_so(unread, snapshot):
     lock.execute("BEGIN IMMEDIATE")  # the run gets as far as the database, and waits
     words = ("run", unread.volume, "-p", unread.folder, "--labels", unread.first, "--labels", unread.second)
     command = [sys.executable, "-m", "napari_deferredseg.cli", *(str(word) for word in words)]
+    here = signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts in the background ignores it
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        signal.signal(signal.SIGINT, here)
         deadline = time.monotonic() + 60
         while not list(unread.folder.glob("predictions/[0-9a-f]*")):
             assert time.monotonic() < deadline, "the run did not get to its predictions"
