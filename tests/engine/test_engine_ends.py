@@ -236,7 +236,9 @@ def test_a_parent_that_ends_takes_its_worker_along() -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="a signal to one process alone")
 def test_ctrl_c_ends_the_parent_and_its_worker() -> None:
+    here = signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts in the background ignores it
     parent, worker = started(SLEEP)
+    signal.signal(signal.SIGINT, here)
     assert parent.stdout is not None
     assert parent.stdout.readline() == "working\n"
     os.kill(worker, signal.SIGINT)  # a terminal sends it to both
