@@ -20,7 +20,6 @@ from napari_deferredseg.deferral.policy import Policy
 from napari_deferredseg.deferral.router import Router
 from napari_deferredseg.deferral.segmentors.adapters import adapter_of
 from napari_deferredseg.deferral.segmentors.monai import MonaiSegmentor
-from napari_deferredseg.deferral.segmentors.sam import SamSegmentor
 from napari_deferredseg.deferral.token_router import WIDTH, TokenRouter
 from napari_deferredseg.deferral.trust import require_trusted
 
@@ -119,14 +118,6 @@ def segmentor_of(config: TrainConfig, network: nn.Module, table: LabelTable, cha
     return adapter_of(config.segmentor.kind).segmentor_over(network, config.segmentor, table, config.data.spacing_mm)
 
 
-def joined(router: Router | TokenRouter | None, segmentor: Segmentor) -> Router | TokenRouter | None:
-    """Router that knows the segmentor whose decoder its tokens go through, where it is one of tokens."""
-    if isinstance(router, TokenRouter):
-        assert isinstance(segmentor, SamSegmentor)
-        return router.over(segmentor)
-    return router
-
-
 def save_model(model: DeferralModel, folder: Path, card: str) -> None:
     """Write a model into a folder that exists."""
     tensors: dict[str, Tensor] = {}
@@ -214,4 +205,4 @@ def load_model(folder: Path) -> DeferralModel:
             ) from None
         module.eval()
     segmentor = segmentor_of(spec.config, network, spec.table, spec.channels, len(spec.experts))
-    return DeferralModel(spec, segmentor, joined(router, segmentor))
+    return DeferralModel(spec, segmentor, None if router is None else router.over(segmentor))

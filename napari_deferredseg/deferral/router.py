@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.scan import Scan
     from napari_deferredseg.core.volume import Array
+    from napari_deferredseg.deferral.segmentors.base import Segmentor
     from napari_deferredseg.deferral.segmentors.settings import NetworkConfig, View
 
 
@@ -44,6 +45,10 @@ class Router(nn.Module):
         """Return (B, 2 (K + 1) + 1, *spatial), to be taken apart by `Routing.of`."""
         channels: Tensor = self.network(router_features(image, logits))
         return channels
+
+    def over(self, segmentor: Segmentor) -> Router:
+        """Route over this segmentor: its logits are all that is asked of it."""
+        return self
 
     def route(
         self, seen: Seen, scaled: Array, view: View, device: torch.device, progress: Progress = silent

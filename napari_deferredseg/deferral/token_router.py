@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.deferral.networks import Routing
+from napari_deferredseg.deferral.segmentors.sam import SamSegmentor
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.volume import Array
     from napari_deferredseg.deferral.router import Seen
-    from napari_deferredseg.deferral.segmentors.sam import SamSegmentor, SamSlice
+    from napari_deferredseg.deferral.segmentors.base import Segmentor
+    from napari_deferredseg.deferral.segmentors.sam import SamSlice
     from napari_deferredseg.deferral.segmentors.settings import View
 
 WIDTH = 256
@@ -50,8 +52,9 @@ class TokenRouter(nn.Module):
         self.heads = nn.ModuleList(MLP(width, width, width // 8, 3) for _ in range(2 * self.agents + 1))
         self._base: tuple[SamSegmentor, ...] = ()  # a tuple: its weights are not this network's
 
-    def over(self, segmentor: SamSegmentor) -> TokenRouter:
-        """Route over this segmentor from now on; returns itself."""
+    def over(self, segmentor: Segmentor) -> TokenRouter:
+        """Route over this segmentor, through whose decoder the tokens go, from now on; returns itself."""
+        assert isinstance(segmentor, SamSegmentor)
         self._base = (segmentor,)
         return self
 

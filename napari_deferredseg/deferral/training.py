@@ -34,7 +34,6 @@ from napari_deferredseg.deferral.model import (
     WEIGHTS,
     DeferralModel,
     ModelSpec,
-    joined,
     new_networks,
     save_model,
     segmentor_of,
@@ -101,7 +100,7 @@ def train(
     if config.segmentor.kind != "monai":
         foreign = adapter_of(config.segmentor.kind).completed(config.segmentor)
         config = config.model_copy(update={"segmentor": foreign})
-    if config.segmentor.kind == "sam":
+    if config.segmentor.PROMPTED:
         _require_prompts(datalist)
     with ranks.together(device):
         work, prepared = ranks.first_then_others(lambda: _prepared(datalist, out, config, seed, told))
@@ -237,7 +236,7 @@ class _Run:
     def _on_frozen(self, network: nn.Module, router: Router | TokenRouter, progress: Progress) -> DeferralModel:
         """Fit a router on what a segmentor that was trained elsewhere says."""
         segmentor = self._over(network.to(self.bench.device))
-        joined(router, segmentor)
+        router.over(segmentor)
         ranks.first_then_others(lambda: self._forget_other_logits(network))
         cases = ranks.own_part(self.prepared.cases)
         keep_logits(segmentor, cases, self.bench.device, _part(progress, 0.1, 0.7))

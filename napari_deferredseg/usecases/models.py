@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.deferral.segmentors.settings import ModuleConfig
+from napari_deferredseg.deferral.segmentors.settings import KINDS, ModuleConfig
 from napari_deferredseg.deferral.trust import call_of, distrust, trust, trusted
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ EXTERNAL = "external"
 MODEL_FILE = "model.json"
 CARD = "CARD.md"
 MODELS = "models"
-PROMPTED = ("sam",)
-"""Kinds of segmentors that boxes must ask."""
 RESOURCES = "napari_deferredseg_manifest"
 
 
@@ -104,7 +102,7 @@ def describe_model(folder: Path, *, shipped: bool = False) -> Known:
                 (float(x["budget"]), str(content["config"]["policy"]["unit"])) for x in content["policy"]["budgets"]
             ),
             values=tuple(int(x["value"]) for x in content["table"]["labels"]),
-            prompted=content["config"]["segmentor"]["kind"] in PROMPTED,
+            prompted=KINDS[content["config"]["segmentor"]["kind"]].PROMPTED,
         )
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{folder}: is no model folder; give one made by: deferredseg train") from None

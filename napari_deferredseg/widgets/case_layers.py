@@ -146,6 +146,23 @@ class CaseLayers:
                 setattr(layer, name, value)
 
 
+def layers_for(
+    viewer: ViewerModel,
+    shown: CaseLayers | None,
+    case: OpenCase,
+    work: Array,
+    items: Sequence[WorkItem],
+    colors: dict[str, str],
+) -> CaseLayers:
+    """Layers of a case: those shown at present where they fit it, else new ones in their place."""
+    if shown is not None and shown.fit(viewer, case):
+        shown.take(case, work, items, colors)
+        return shown
+    if shown is not None:
+        shown.leave(viewer)
+    return CaseLayers(viewer, case, work, items, colors)
+
+
 def reader_colors(readers: Sequence[Reader]) -> dict[str, str]:
     """Colours (#rrggbb) of a project's readers and groups, the same in every case and widget."""
     names = [*sorted(r.login for r in readers), *sorted({g for r in readers for g in r.groups})]

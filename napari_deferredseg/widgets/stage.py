@@ -11,7 +11,7 @@ from napari_deferredseg.core.records import Verdict, WorkItem
 from napari_deferredseg.usecases.project import open_project
 from napari_deferredseg.usecases.session import next_after
 from napari_deferredseg.widgets.background import Relay, one_line
-from napari_deferredseg.widgets.case_layers import CaseLayers, reader_colors
+from napari_deferredseg.widgets.case_layers import CaseLayers, layers_for, reader_colors
 from napari_deferredseg.widgets.hands import Hands, jump
 from napari_deferredseg.widgets.hiding import Hiding
 from napari_deferredseg.widgets.inference import Inference
@@ -256,19 +256,15 @@ class Stage:
     # session -> viewer
     def _on_case(self) -> None:
         shown, session = self._forget_layers(), self.session
-        if shown is not None and (session.case is None or not shown.fit(self.viewer, session.case)):
-            shown.leave(self.viewer)
-            shown = None
         if session.case is None or session.work is None or session.project is None:
+            if shown is not None:
+                shown.leave(self.viewer)
             return
         self.items = items = session.project.store.items(case_key=session.case.record.key)
         colors = reader_colors(session.project.store.readers())
-        if shown is None:
-            self.layers = CaseLayers(self.viewer, session.case, session.work, items, colors)
+        self.layers = layers_for(self.viewer, shown, session.case, session.work, items, colors)
+        if self.layers is not shown:
             show_plane(self.viewer, Plane.AXIAL)
-        else:
-            self.layers = shown
-            shown.take(session.case, session.work, items, colors)
         self.layers.correction.events.paint.connect(self._on_edit)
         self.layers.correction.events.set_data.connect(self._on_edit)
         if items:

@@ -51,9 +51,13 @@ class View(Section):
 
 
 class SegmentorSection(Section):
-    """Settings of a segmentor. `FILES` names those that are paths: a model folder does without them."""
+    """Settings of a segmentor. `FILES` names those that are paths: a model folder does without them.
+
+    One that is `PROMPTED` must be told by boxes where to look.
+    """
 
     FILES: ClassVar[tuple[str, ...]] = ()
+    PROMPTED: ClassVar[bool] = False
 
     @property
     def described(self) -> str:
@@ -152,6 +156,7 @@ class SamConfig(SegmentorSection):
     """
 
     FILES: ClassVar = ("checkpoint",)
+    PROMPTED: ClassVar = True
 
     kind: Literal["sam"]
     size: Literal["vit_b", "vit_l", "vit_h"] = "vit_b"
