@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -10,13 +11,18 @@ import napari
 import numpy as np
 from qtpy.QtWidgets import QApplication
 
+from napari_deferredseg.io.images import read_labels
+from napari_deferredseg.masks.prompts import boxes_of
 from napari_deferredseg.usecases.demo import make_demo
+from napari_deferredseg.usecases.models import add_model, list_models
 from napari_deferredseg.usecases.project import open_project
 from napari_deferredseg.widgets import contributions
 from napari_deferredseg.widgets.orientation import Plane, show_3d, show_plane
 
 IMAGES = Path(__file__).parent / "images"
 TITLES = {"export": "Export", "run": "Run", "defer": "Defer", "worklist": "My worklist"}
+SLICE = 30
+"""In which boxes are drawn."""
 
 
 def settle(seconds: float = 0.6) -> None:
@@ -34,11 +40,56 @@ def wait_for(condition) -> None:
     raise RuntimeError("the window did not get there in 20 s")
 
 
+def describe_prompted(folder: Path) -> Path:
+    """Write what a model that needs boxes says of itself, without weights: its panel asks for no more."""
+    said = json.loads((list_models()[0].folder / "model.json").read_text(encoding="utf-8"))
+    said["name"] = folder.name
+    said["config"]["segmentor"] = {"kind": "sam"}
+    folder.mkdir()
+    (folder / "model.json").write_text(json.dumps(said), encoding="utf-8")
+    return folder
+
+
+def boxes(folder: Path, images: Path) -> None:
+    """Draw boxes around what the first mask of the demo shows in one slice."""
+    project, mask = open_project(folder), read_labels(folder / "ai_first.mha")
+    model = add_model(project, describe_prompted(folder.parent / "sam-deferral"))
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(1500, 950)
+    panel = contributions.RunDock(viewer)
+    viewer.window.add_dock_widget(panel, name="Run", area="right")
+    viewer.open(str(folder / "phantom.mha"), plugin="napari-deferredseg")
+    panel.stage.session.set_project(project)
+    panel.take_layers()
+    panel.form.model.value = model
+    settle()
+    panel.draw_button.click()
+    layer = viewer.layers["Boxes"]
+    here = [box for box in boxes_of(mask.array) if box.z == SLICE]
+    for box in here:
+        panel.form.about.value = mask.table.name(box.label)
+        (top, bottom), (left, right) = box.rows, box.columns
+        corners = ((top, left), (top, right - 1), (bottom - 1, right - 1), (bottom - 1, left))
+        layer.add_rectangles([[[SLICE, *corner] for corner in corners]])
+    layer.selected_data = set()
+    viewer.dims.set_current_step(0, SLICE)
+    settle()
+    viewer.window.screenshot(str(images / "boxes.png"), canvas_only=False, flash=False)
+    viewer.close()
+
+
 def main(images: Path) -> None:
-    """Walk through the demo and save what is on the screen."""
+    """Save the pictures of the docs."""
     images.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp()) / "demo"
     make_demo(folder)
+    first_loop(folder, images)
+    boxes(folder, images)
+    QApplication.processEvents()
+
+
+def first_loop(folder: Path, images: Path) -> None:
+    """Walk through the demo and save what is on the screen."""
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1500, 950)
     panels = {}
@@ -86,7 +137,6 @@ def main(images: Path) -> None:
     show_3d(viewer)
     shoot("export", "export")
     viewer.close()
-    QApplication.processEvents()
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """The image encoder of Segment Anything: as published, and a faster way through the same weights.
 
 The faster way adds the relative positions to queries and keys instead of to a matrix of all pairs of places (4096 x
-4096 a head), so that attention needs no such matrix, and computes with half precision where the device is good at it.
+4096 a head), so that attention needs no such matrix. Where the device is good at half precision, products are made in
+it, but only of what differs between places: what they have in common is taken off before, goes through the weights in
+float32, and is added again. So rounding takes a share of the difference, not of the whole.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,9 +17,13 @@ from torch.nn import functional as F
 from napari_deferredseg.deferral.devices import autocast_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from segment_anything.modeling.common import MLPBlock
     from segment_anything.modeling.image_encoder import Attention, Block, ImageEncoderViT
+
+ROWS = {"cpu": 512}
+"""Places that go through the hidden layer at once: on a processor as many as its caches hold, else all."""
+STEP = 32
+"""Channels of queries and keys are a multiple of it, as the fast kernels like best."""
 
 
 class PlainEncoder:
@@ -34,21 +39,19 @@ class PlainEncoder:
 
 
 class FastEncoder:
-    """The same, all images at once.
-
-    On a processor with bfloat16 matrix units, products take bfloat16 factors and are summed in float32; each weight is
-    a sum of two bfloat16 numbers, since what rounding takes from weights is most of what is lost. On such a graphics
-    card everything but sums is bfloat16.
-    """
+    """The same, all images at once."""
 
     def __init__(self, encoder: ImageEncoderViT, device: torch.device) -> None:
         self._encoder = encoder
-        self._half = autocast_dtype(device)
-        self._on_cpu = device.type == "cpu"
-        self._split: dict[nn.Module, tuple[Tensor, Tensor]] = {}
-        if self._on_cpu and self._half is not None:
-            layers = (x for x in encoder.blocks.modules() if isinstance(x, nn.Linear))
-            self._split = {layer: _two_parts(layer.weight) for layer in layers}
+        self._half = autocast_dtype(device) or torch.float32
+        self._rows = ROWS.get(device.type)
+        self._weights: dict[nn.Module, Tensor] = {}
+        with torch.inference_mode():
+            for block in encoder.blocks:
+                for layer in (block.attn.qkv, block.attn.proj):
+                    self._weights[layer] = layer.weight.to(self._half)
+                for layer in (block.mlp.lin1, block.mlp.lin2):
+                    self._weights[layer] = self._in_parts(layer.weight)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Embeddings (B, 256, h, w), float32, of images (B, 3, H, W)."""
@@ -57,90 +60,86 @@ class FastEncoder:
             x = encoder.patch_embed(images)
             if encoder.pos_embed is not None:
                 x = x + encoder.pos_embed
-            with self._precision(images.device):
-                for block in encoder.blocks:
-                    x = self._through(block, x)
-            found: Tensor = encoder.neck(x.float().permute(0, 3, 1, 2))
+            x = x.contiguous()
+            for block in encoder.blocks:
+                self._through(block, x)
+            found: Tensor = encoder.neck(x.permute(0, 3, 1, 2))
             return found
 
-    @contextmanager
-    def _precision(self, device: torch.device) -> Iterator[None]:
-        if self._half is None:
-            yield
-        elif self._on_cpu:
-            before = torch.get_float32_matmul_precision()
-            torch.set_float32_matmul_precision("medium")
-            try:
-                yield
-            finally:
-                torch.set_float32_matmul_precision(before)
-        else:
-            with torch.autocast(device.type, self._half):
-                yield
+    def _in_parts(self, weight: Tensor) -> Tensor:
+        """Matrix (out, in), or (out, 2 in) whose halves have it as their sum: the hidden layers lose most otherwise."""
+        high = weight.to(self._half)
+        return high if self._half is torch.float32 else torch.cat([high, (weight - high).to(self._half)], dim=1)
 
-    def _through(self, block: Block, x: Tensor) -> Tensor:
-        """Same as the block's own forward."""
+    def _product(self, layer: nn.Linear, x: Tensor) -> Tensor:
+        """Differences (..., in) times the weights, without the bias."""
+        weight, x = self._weights[layer], x.to(self._half)
+        return F.linear(x if weight.shape[1] == x.shape[-1] else torch.cat([x, x], dim=-1), weight)
+
+    def _through(self, block: Block, x: Tensor) -> None:
+        """Do to x (B, h, w, C) what the block's own forward does."""
         from segment_anything.modeling.image_encoder import window_partition, window_unpartition
 
         y = block.norm1(x)
         if block.window_size:
             size = (y.shape[1], y.shape[2])
             y, padded = window_partition(y, block.window_size)
-            y = window_unpartition(self._attended(block.attn, y), block.window_size, padded, size)
+            x += window_unpartition(self._attended(block.attn, y), block.window_size, padded, size)
         else:
-            y = self._attended(block.attn, y)
-        x = x + y
-        mlp = block.mlp
-        found: Tensor = x + self._linear(mlp.lin2, mlp.act(self._linear(mlp.lin1, block.norm2(x))))
-        return found
+            x += self._attended(block.attn, y)
+        for part in torch.split(x.flatten(0, 2), self._rows) if self._rows else (x.flatten(1, 2),):
+            part += self._hidden(block.mlp, block.norm2(part))
+
+    def _hidden(self, mlp: MLPBlock, x: Tensor) -> Tensor:
+        for layer, after in ((mlp.lin1, mlp.act), (mlp.lin2, nn.Identity())):
+            common = x.mean(dim=-2, keepdim=True)
+            x = after(self._product(layer, x - common) + layer(common))
+        return x
 
     def _attended(self, attention: Attention, x: Tensor) -> Tensor:
         """Softmax of q k / sqrt(d) + R_h + R_w, where R are the relative positions, times v.
 
         q and k are made longer: q by its products with the relative positions of every row and column, k by which row
-        and column it is in. Their product is then the whole sum.
+        and column it is in. Their product is then the whole sum. What all keys have in common changes no softmax; what
+        all values have in common passes it as it is.
         """
-        batch, height, width, _ = x.shape
-        heads, places = attention.num_heads, height * width
-        three = self._linear(attention.qkv, x)
-        if self._half is not None:
-            three = three.to(self._half)
-        q, k, v = three.reshape(batch, places, 3, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        height, width, channels = x.shape[1:]
+        x = x.flatten(1, 2)
+        common = x.mean(dim=1, keepdim=True)
+        three = self._product(attention.qkv, x - common)
+        of_q, _, of_v = torch.split(attention.qkv(common), channels, dim=-1)
+        three[..., :channels] += of_q
+        q, k, v = three.reshape(*three.shape[:2], 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
         size = v.shape[-1]
+        parts_q, parts_k = [q * attention.scale], [k]
         if attention.use_rel_pos:
-            grid = q.reshape(batch, heads, height, width, size)
-            by_row = torch.einsum("bnhwc,hkc->bnhwk", grid, _relative(attention.rel_pos_h, height).to(q.dtype))
-            by_column = torch.einsum("bnhwc,wkc->bnhwk", grid, _relative(attention.rel_pos_w, width).to(q.dtype))
-            rows = torch.eye(height, dtype=q.dtype, device=q.device).repeat_interleave(width, dim=0)
-            columns = torch.eye(width, dtype=q.dtype, device=q.device).repeat(height, 1)
-            where = torch.cat([rows, columns], dim=1).expand(batch, heads, places, height + width)
-            q = torch.cat([q * attention.scale, by_row.flatten(2, 3), by_column.flatten(2, 3)], dim=-1)
-            k = torch.cat([k, where], dim=-1)
-            v = F.pad(v, (0, height + width))  # equal lengths are what the fast kernels take
-            y = F.scaled_dot_product_attention(q, k, v, scale=1.0)[..., :size]
-        else:
-            y = F.scaled_dot_product_attention(q, k, v)
-        joined = y.transpose(1, 2).reshape(batch, height, width, -1)
-        return self._linear(attention.proj, joined.float() if self._split else joined)
-
-    def _linear(self, layer: nn.Linear, x: Tensor) -> Tensor:
-        if layer not in self._split:
-            found: Tensor = layer(x)
-            return found
-        high, low = self._split[layer]
-        flat = x.reshape(-1, x.shape[-1])
-        found = torch.addmm(torch.addmm(layer.bias, flat, high), flat, low)
-        return found.reshape(*x.shape[:-1], -1)
+            parts_q += _relative(attention, q, height, width)
+            parts_k += [_which(height, width).to(q).expand(*q.shape[:3], -1)]
+        length = -(-sum(part.shape[-1] for part in parts_q) // STEP) * STEP
+        q, k, v = (_joined(parts, length) for parts in (parts_q, parts_k, [v]))
+        y = F.scaled_dot_product_attention(q, k, v, scale=1.0)[..., :size].transpose(1, 2).flatten(2)
+        found: Tensor = self._product(attention.proj, y) + attention.proj(of_v)
+        return found.reshape(-1, height, width, channels)
 
 
-def _two_parts(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Matrix (in, out) as a sum of two that bfloat16 holds, float32."""
-    high = weight.detach().bfloat16().float()
-    return high.t(), (weight.detach() - high).t()
+def _joined(parts: list[Tensor], length: int) -> Tensor:
+    """Parts one after the other, and zeros up to a length."""
+    known = sum(part.shape[-1] for part in parts)
+    return torch.cat([*parts, parts[0].new_zeros(()).expand(*parts[0].shape[:-1], length - known)], dim=-1)
 
 
-def _relative(table: Tensor, size: int) -> Tensor:
+def _relative(attention: Attention, q: Tensor, height: int, width: int) -> list[Tensor]:
+    """Products of queries (B, heads, places, d) with the relative positions of every row and of every column."""
     from segment_anything.modeling.image_encoder import get_rel_pos
 
-    found: Tensor = get_rel_pos(size, size, table)
-    return found
+    grid = q.reshape(*q.shape[:2], height, width, -1)
+    rows, columns = get_rel_pos(height, height, attention.rel_pos_h), get_rel_pos(width, width, attention.rel_pos_w)
+    by_row = torch.einsum("bnhwc,hkc->bnhwk", grid, rows.to(q.dtype))
+    by_column = torch.einsum("bnhwc,wkc->bnhwk", grid, columns.to(q.dtype))
+    return [by_row.flatten(2, 3), by_column.flatten(2, 3)]
+
+
+def _which(height: int, width: int) -> Tensor:
+    """Row and column of each place: (places, height + width), 1 where it is in one."""
+    rows, columns = torch.eye(height), torch.eye(width)
+    return torch.cat([rows.repeat_interleave(width, dim=0), columns.repeat(height, 1)], dim=1)
