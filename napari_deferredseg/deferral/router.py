@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from napari_deferredseg.core.progress import silent
-from napari_deferredseg.deferral.networks import Routing, build_network, router_features
+from napari_deferredseg.deferral.networks import Routing, build_network, router_features, try_network
 from napari_deferredseg.deferral.sliding import over_volume
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.scan import Scan
     from napari_deferredseg.core.volume import Array
+    from napari_deferredseg.deferral.prepared import PreparedCase
     from napari_deferredseg.deferral.segmentors.base import Segmentor
     from napari_deferredseg.deferral.segmentors.settings import NetworkConfig, View
 
@@ -39,7 +40,8 @@ class Router(nn.Module):
         self, config: NetworkConfig, spatial_dims: int, image_channels: int, classes: int, experts: int
     ) -> None:
         super().__init__()
-        self.network = build_network(config, spatial_dims, image_channels + classes + 2, 2 * (experts + 1) + 1)
+        self._sees, self._says = image_channels + classes + 2, 2 * (experts + 1) + 1
+        self.network = build_network(config, spatial_dims, self._sees, self._says)
 
     def forward(self, image: Tensor, logits: Tensor) -> Tensor:
         """Return (B, 2 (K + 1) + 1, *spatial), to be taken apart by `Routing.of`."""
@@ -49,6 +51,13 @@ class Router(nn.Module):
     def over(self, segmentor: Segmentor) -> Router:
         """Route over this segmentor: its logits are all that is asked of it."""
         return self
+
+    def try_out(self, patch: tuple[int, ...]) -> None:
+        """Find out whether the network takes such patches. InputError when it does not."""
+        try_network(self.network, self._sees, self._says, patch)
+
+    def keep(self, case: PreparedCase, device: torch.device) -> None:
+        """Keep what fitting needs of a case beside it: no more than is there."""
 
     def route(
         self, seen: Seen, scaled: Array, view: View, device: torch.device, progress: Progress = silent

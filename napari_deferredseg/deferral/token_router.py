@@ -7,6 +7,7 @@ second pass gets the mask of the first one as a prompt, so that the tokens see w
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.volume import Array
+    from napari_deferredseg.deferral.prepared import PreparedCase
     from napari_deferredseg.deferral.router import Seen
     from napari_deferredseg.deferral.segmentors.base import Segmentor
     from napari_deferredseg.deferral.segmentors.sam import SamSlice
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 WIDTH = 256
 """Of the tokens of every published Segment Anything."""
+ASKED, EMBEDDING = "asked", "embedding_"
 SURE = 4.0
 """Logit of the AI where no box asks and nothing is drawn."""
 
@@ -62,6 +65,19 @@ class TokenRouter(nn.Module):
     def segmentor(self) -> SamSegmentor:
         """Whose decoder the tokens go through."""
         return self._base[0]
+
+    def try_out(self, patch: tuple[int, ...]) -> None:
+        """Tokens go through a decoder whatever the patch is."""
+
+    def keep(self, case: PreparedCase, device: torch.device) -> None:
+        """Keep the slices that boxes ask about beside a case, their embeddings and boxes; what is kept stays."""
+        if case.has(ASKED):
+            return
+        rows: dict[int, list[list[int]]] = {}
+        for asked in self.segmentor.slices(case.scan(), device):
+            case.save(f"{EMBEDDING}{asked.z:05d}", asked.embedding.numpy().astype(np.float16))
+            rows[asked.z] = [[asked.z, b.label, *b.rows, *b.columns] for b in asked.boxes]
+        case.save(ASKED, np.array(list(chain(*rows.values())), np.int64).reshape(-1, 6))
 
     def forward(self, embedding: Tensor, corners: Tensor) -> Tensor:
         """Channels (1, 2 (K + 1) + 1, h, w) of a slice's embedding (256, h / 4, w / 4) and boxes (n, 4).

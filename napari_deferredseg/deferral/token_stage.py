@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
@@ -16,6 +16,7 @@ from napari_deferredseg.deferral.networks import Routing
 from napari_deferredseg.deferral.segmentors.sam import SamSlice
 from napari_deferredseg.deferral.segmentors.sam_slices import frame_of
 from napari_deferredseg.deferral.stages import Stage, agents_of, routing_loss
+from napari_deferredseg.deferral.token_router import ASKED, EMBEDDING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from napari_deferredseg.deferral.segmentors.sam import SamSegmentor
     from napari_deferredseg.deferral.token_router import TokenRouter
 
-ASKED, EMBEDDING = "asked", "embedding_"
 NAMES = ("scaled", "right", "valid", "reference", "known")
 
 
@@ -119,20 +119,8 @@ class SliceData(pl.LightningDataModule):
         return DataLoader(slices, batch_size=self.batch, num_workers=self.config.workers, collate_fn=list)
 
 
-def keep_slices(case: PreparedCase, segmentor: SamSegmentor, device: torch.device) -> None:
-    """Keep the embeddings and boxes of the slices that boxes ask about beside a case; what is kept already stays."""
-    if case.has(ASKED):
-        return
-    found: dict[int, SamSlice] = {}
-    for asked in segmentor.slices(case.scan(), device):
-        case.save(f"{EMBEDDING}{asked.z:05d}", asked.embedding.numpy().astype(np.float16))
-        found[asked.z] = replace(asked, embedding=torch.empty(0))
-    rows = [[z, b.label, *b.rows, *b.columns] for z, asked in found.items() for b in asked.boxes]
-    case.save(ASKED, np.array(rows, np.int64).reshape(-1, 6))
-
-
 def kept_slice(case: PreparedCase, place: int, segmentor: SamSegmentor) -> SamSlice:
-    """Read one of the slices that `keep_slices` kept, by its place among them."""
+    """Read one of the slices that the router kept beside a case, by its place among them."""
     rows, z = case.load(ASKED), _places(case)[place]
     boxes = tuple(
         SliceBox(int(label), z, (int(a), int(b)), (int(c), int(d))) for at, label, a, b, c, d in rows if at == z

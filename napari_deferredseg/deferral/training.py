@@ -39,17 +39,15 @@ from napari_deferredseg.deferral.model import (
     segmentor_of,
     weights_of,
 )
-from napari_deferredseg.deferral.networks import try_network
 from napari_deferredseg.deferral.patches import Cases
 from napari_deferredseg.deferral.policy import Policy
 from napari_deferredseg.deferral.prepared import prepare
-from napari_deferredseg.deferral.router import Router
 from napari_deferredseg.deferral.segmentors.adapters import adapter_of
 from napari_deferredseg.deferral.selection import choose_policy
 from napari_deferredseg.deferral.sliding import over_volume
 from napari_deferredseg.deferral.stages import JointStage, RouterStage, SegmentorStage
-from napari_deferredseg.deferral.token_router import TokenRouter
-from napari_deferredseg.deferral.token_stage import ASKED, TokenStage, keep_slices
+from napari_deferredseg.deferral.token_router import ASKED, TokenRouter
+from napari_deferredseg.deferral.token_stage import TokenStage
 from napari_deferredseg.deferral.track_record import track_records
 
 if TYPE_CHECKING:
@@ -64,6 +62,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.deferral.calibration import Temperature
     from napari_deferredseg.deferral.config import RouterConfig, TrainConfig
     from napari_deferredseg.deferral.prepared import Prepared, PreparedCase
+    from napari_deferredseg.deferral.router import Router
     from napari_deferredseg.deferral.segmentors.base import Segmentor
     from napari_deferredseg.deferral.stages import Stage
 
@@ -202,9 +201,8 @@ class _Run:
         """Find out before anything is fitted whether the networks take these patches."""
         segmentor, router = self._networks()
         self._over(segmentor).try_out()
-        if isinstance(router, Router):
-            agents, seen = len(self.prepared.experts) + 1, self.prepared.channels + self._classes + 2
-            try_network(router.network, seen, 2 * agents + 1, self.config.data.patch)
+        if router is not None:
+            router.try_out(self.config.data.patch)
 
     def joint(self, progress: Progress) -> DeferralModel:
         """Fit one network for both."""
@@ -240,11 +238,9 @@ class _Run:
         ranks.first_then_others(lambda: self._forget_other_logits(network))
         cases = ranks.own_part(self.prepared.cases)
         keep_logits(segmentor, cases, self.bench.device, _part(progress, 0.1, 0.7))
+        for case in cases:
+            router.keep(case, self.bench.device)
         ranks.wait()
-        if isinstance(router, TokenRouter):
-            for case in cases:
-                keep_slices(case, router.segmentor, self.bench.device)
-            ranks.wait()
         temperature = self._temperature(self._validation)
         self._scale(self.prepared.cases, temperature)
         return self._routed(segmentor, router, temperature, progress)

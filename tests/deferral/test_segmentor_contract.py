@@ -162,12 +162,22 @@ def tiny_sam() -> Sam:
     return made.eval()
 
 
-def sam(dims: int, spacing) -> SamSegmentor:
+def sam(dims: int, spacing, path="plain") -> SamSegmentor:
     nowhere = EmbeddingCache(Path(__file__) / "nowhere", 0)
-    return SamSegmentor(tiny_sam(), SamConfig(kind="sam", path="plain"), (1, 2), spacing, nowhere)
+    return SamSegmentor(tiny_sam(), SamConfig(kind="sam", path=path), (1, 2), spacing, nowhere)
 
 
-SEGMENTORS = {"sam": (sam, (2,)), "monai": (monai, (2, 3)), "module": (module, (2, 3)), "bundle": (bundle, (3,))}
+def sam_fast(dims: int, spacing) -> SamSegmentor:
+    return sam(dims, spacing, "fast")
+
+
+SEGMENTORS = {
+    "sam": (sam, (2,)),
+    "sam-fast": (sam_fast, (2,)),
+    "monai": (monai, (2, 3)),
+    "module": (module, (2, 3)),
+    "bundle": (bundle, (3,)),
+}
 
 
 @pytest.fixture(

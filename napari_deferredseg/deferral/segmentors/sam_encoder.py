@@ -1,9 +1,9 @@
 """The image encoder of Segment Anything: as published, and a faster way through the same weights.
 
 The faster way adds the relative positions to queries and keys instead of to a matrix of all pairs of places (4096 x
-4096 a head), so that attention needs no such matrix. Where the device is good at half precision, products are made in
-it, but only of what differs between places: what they have in common is taken off before, goes through the weights in
-float32, and is added again. So rounding takes a share of the difference, not of the whole.
+4096 a head), so that attention needs no such matrix. Where the device is good at half precision, it multiplies in it,
+but what places that are computed together have in common (a window, an image, some rows) is taken off before: it goes
+through the weights in float32 and is added again. So rounding takes a share of the difference, not of the whole.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 ROWS = {"cpu": 512}
 """Places that go through the hidden layer at once: on a processor as many as its caches hold, else all."""
 STEP = 32
-"""Channels of queries and keys are a multiple of it, as the fast kernels like best."""
+"""Channels of queries, keys and values are a multiple of it, as the fast kernels like best."""
+WAY = "differences"
+"""Names how the fast way computes, beside embeddings that are kept: those of another way are made anew."""
 
 
 class PlainEncoder:
@@ -39,7 +41,7 @@ class PlainEncoder:
 
 
 class FastEncoder:
-    """The same, all images at once."""
+    """The same, all images at once, with the weights and on the device that the encoder has now."""
 
     def __init__(self, encoder: ImageEncoderViT, device: torch.device) -> None:
         self._encoder = encoder
@@ -57,10 +59,7 @@ class FastEncoder:
         """Embeddings (B, 256, h, w), float32, of images (B, 3, H, W)."""
         encoder = self._encoder
         with torch.inference_mode():
-            x = encoder.patch_embed(images)
-            if encoder.pos_embed is not None:
-                x = x + encoder.pos_embed
-            x = x.contiguous()
+            x = (encoder.patch_embed(images) + encoder.pos_embed).contiguous()
             for block in encoder.blocks:
                 self._through(block, x)
             found: Tensor = encoder.neck(x.permute(0, 3, 1, 2))
@@ -111,11 +110,9 @@ class FastEncoder:
         three[..., :channels] += of_q
         q, k, v = three.reshape(*three.shape[:2], 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
         size = v.shape[-1]
-        parts_q, parts_k = [q * attention.scale], [k]
-        if attention.use_rel_pos:
-            parts_q += _relative(attention, q, height, width)
-            parts_k += [_which(height, width).to(q).expand(*q.shape[:3], -1)]
-        length = -(-sum(part.shape[-1] for part in parts_q) // STEP) * STEP
+        length = -(-(size + height + width) // STEP) * STEP
+        parts_q = [q * attention.scale, *_relative(attention, q, height, width)]
+        parts_k = [k, _which(height, width, q).expand(*q.shape[:3], -1)]
         q, k, v = (_joined(parts, length) for parts in (parts_q, parts_k, [v]))
         y = F.scaled_dot_product_attention(q, k, v, scale=1.0)[..., :size].transpose(1, 2).flatten(2)
         found: Tensor = self._product(attention.proj, y) + attention.proj(of_v)
@@ -139,7 +136,7 @@ def _relative(attention: Attention, q: Tensor, height: int, width: int) -> list[
     return [by_row.flatten(2, 3), by_column.flatten(2, 3)]
 
 
-def _which(height: int, width: int) -> Tensor:
+def _which(height: int, width: int, like: Tensor) -> Tensor:
     """Row and column of each place: (places, height + width), 1 where it is in one."""
-    rows, columns = torch.eye(height), torch.eye(width)
+    rows, columns = (torch.eye(n, dtype=like.dtype, device=like.device) for n in (height, width))
     return torch.cat([rows.repeat_interleave(width, dim=0), columns.repeat(height, 1)], dim=1)

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from napari_deferredseg.deferral.devices import autocast_dtype
 from napari_deferredseg.deferral.segmentors.embeddings import EmbeddingCache, content_key
-from napari_deferredseg.deferral.segmentors.sam_encoder import FastEncoder, PlainEncoder
+from napari_deferredseg.deferral.segmentors.sam_encoder import WAY, FastEncoder, PlainEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -136,7 +136,7 @@ class Embedder:
         is_fast = config.path == "fast"
         half = autocast_dtype(device) if is_fast else None
         self._kept = torch.float32 if half is None else torch.float16  # as exact as they were computed
-        self._how = f"{device.type} {half}"
+        self._how = f"{device.type} {half} {WAY if is_fast else ''}"
         self._together = BATCH.get(device.type, 1) if is_fast else 1
 
     @cached_property
