@@ -19,7 +19,7 @@ from napari_deferredseg.deferral.grids import model_geometry, resampled
 from napari_deferredseg.deferral.intensity import normalised
 from napari_deferredseg.io.images import read_channels, read_labels, read_volume, require_same_grid
 from napari_deferredseg.masks.consensus import leave_one_out, majority, staple
-from napari_deferredseg.masks.prompts import boxes_of, require_alike
+from napari_deferredseg.masks.prompts import boxes_of, in_terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,6 @@ class PreparedCase:
     geometry: Geometry
     groups: dict[str, str]
     files: tuple[Path, ...]
-    prompt: Path | None = None
 
     def image(self) -> Array:
         """Return the image (c, z, y, x) as networks get it, mapped from disk."""
@@ -58,16 +57,15 @@ class PreparedCase:
     def scan(self) -> Scan:
         """Read the image as it is stored, on its own grid, and the boxes of its prompt."""
         volume = _read_image(self.files)
-        if self.prompt is None:
-            return Scan(volume)
-        return Scan(volume, boxes_of(read_labels(self.prompt).array))
+        return Scan(volume, boxes_of(np.array(self.load("prompt"))) if self.has("prompt") else None)
 
     def load(self, name: str) -> Array:
         """Return an array, mapped from disk.
 
         `image` (C, z, y, x) float32, normalised; `reference` (z, y, x) uint8 classes; `known` (z, y, x) bool, where
         there is a reference; `experts` (K, z, y, x) uint8 classes; `valid` (K, z, y, x) bool, where expert j answers;
-        `right` (K, z, y, x) bool; later `logits` (classes, z, y, x), what the segmentor says.
+        `right` (K, z, y, x) bool; `prompt` (z, y, x), label values on the image's own grid, where there is one; later
+        `logits` (classes, z, y, x), what the segmentor says.
         """
         array: Array = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         return array
@@ -145,7 +143,7 @@ def prepare(
         place = folder / f"{split}{number:05d}"
         geometry = model_geometry(volume.geometry, config.spacing_mm)
         prepared = PreparedCase(
-            place, f"{split}{number:05d}", case.key, split, geometry, case.groups, tuple(case.image), case.prompt
+            place, f"{split}{number:05d}", case.key, split, geometry, case.groups, tuple(case.image)
         )
         digest.update(_write(prepared, case, volume, experts, table, config))
         found.append(prepared)
@@ -218,8 +216,9 @@ def _write(
     digest.update(np.ascontiguousarray(volume.array).data)
     reference, known, right = _reference(case, volume, table, masks, valid, config)
     digest.update(reference.data)
-    if case.prompt is not None:
-        digest.update(read_prompt(case.prompt, volume, table).data)
+    prompt = None if case.prompt is None else read_prompt(case.prompt, volume, table)
+    if prompt is not None:
+        digest.update(prompt.data)
     stamp = json.dumps([digest.hexdigest(), config.model_dump(mode="json"), table.model_dump(mode="json")])
     if not _is_written(prepared.folder, stamp):
         if prepared.folder.exists():
@@ -235,22 +234,23 @@ def _write(
         prepared.save("image", prepared_image(volume, config))
         for name, array in arrays.items():
             prepared.save(name, resampled(array, prepared.geometry.shape))
+        if prompt is not None:
+            prepared.save("prompt", prompt)
         (prepared.folder / "stamp.json").write_text(stamp, encoding="utf-8")
     return digest.digest()
 
 
 def read_prompt(path: Path, volume: Volume, table: LabelTable) -> Array:
-    """Read a mask (z, y, x) that says where to look in a volume.
+    """Read a mask (z, y, x) that says where to look in a volume, in the values of a table.
 
     Raises
     ------
     InputError
-        It cannot be read, lies on another grid, or means other labels than those of the table.
+        It cannot be read, lies on another grid, or holds nothing that the table knows.
     """
     mask = read_labels(path)
     require_same_grid(mask, volume)
-    require_alike(mask, table, path)
-    return np.ascontiguousarray(mask.array)
+    return in_terms_of(table, mask)[0]
 
 
 def _is_written(folder: Path, stamp: str) -> bool:

@@ -9,11 +9,10 @@ import numpy as np
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.scan import SliceBox
-from napari_deferredseg.core.volume import labels_present
+from napari_deferredseg.core.volume import default_label, labels_present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from napari_deferredseg.core.volume import Array, LabelMap, LabelTable
 
@@ -21,20 +20,45 @@ SPECK = 4
 """Parts of a slice with fewer voxels get no box."""
 
 
-def require_alike(mask: LabelMap, table: LabelTable, path: Path) -> None:
-    """Check that a prompt means by its labels what a table means.
+def in_terms_of(table: LabelTable, mask: LabelMap) -> tuple[Array, tuple[str, ...]]:
+    """Prompt (z, y, x) in the values of a table, and the names of structures that the table lacks: they are left out.
+
+    Labels are matched by name where both sides name them, else by value.
 
     Raises
     ------
     InputError
-        It holds a value that the table lacks, or calls one otherwise.
+        It holds labels, and none of them is in the table.
     """
-    for value in labels_present(mask.array):
-        if value not in table:
-            raise InputError(f"{path}: holds label {value}, which the model does not know; remap the file")
-        own, wanted = mask.table.name(value), table.name(value)
-        if value in mask.table and own.casefold() != wanted.casefold():
-            raise InputError(f"{path}: calls label {value} {own!r}, the model calls it {wanted!r}; remap the file")
+    present = labels_present(mask.array)
+    known = {value: found for value in present if (found := _match(value, mask.table, table)) is not None}
+    left_out = tuple(mask.table.name(value) for value in present if value not in known)
+    if left_out and not known:
+        names = ", ".join(x.name for x in table.labels)
+        raise InputError(
+            f"{mask.source}: holds {', '.join(left_out)}, the model draws {names}; name or number them alike"
+        )
+    if not left_out and all(value == found for value, found in known.items()):
+        return np.ascontiguousarray(mask.array), ()
+    array = np.zeros(mask.array.shape, np.uint32)
+    for value, found in known.items():
+        array[mask.array == value] = found
+    return array, left_out
+
+
+def _match(value: int, own: LabelTable, table: LabelTable) -> int | None:
+    """Value that a table has for a label of one's own."""
+    if _is_named(value, own):
+        name = own.name(value).casefold()
+        by_name = next((x.value for x in table.labels if x.name.casefold() == name), None)
+        if by_name is not None or _is_named(value, table):
+            return by_name
+    return value if value in table else None
+
+
+def _is_named(value: int, table: LabelTable) -> bool:
+    """Whether somebody gave a label its name."""
+    return value in table and table.name(value) != default_label(value).name
 
 
 def boxes_of(labels: Array, margin: int = 0) -> tuple[SliceBox, ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.volume import labels_present
+from napari_deferredseg.usecases.predict import LEFT_OUT
 from napari_deferredseg.usecases.route import minutes_waiting
 
 if TYPE_CHECKING:
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
 
 def cautions(project: Project, prediction: Prediction) -> tuple[str, ...]:
-    """Sentences, mostly none: a model that fell back, specialities that no label has, days that are overfull."""
-    return (*_fell_back(prediction), *_unknown_specialities(project, prediction), *_overfull(project))
+    """Sentences, mostly none: a model that fell back, boxes in vain, unknown specialities, days that are overfull."""
+    told = (*_fell_back(prediction), *_in_vain(prediction))
+    return (*told, *_unknown_specialities(project, prediction), *_overfull(project))
 
 
 def require_same_meaning(project: Project, case: CaseRecord, prediction: Prediction) -> None:
@@ -48,6 +50,11 @@ def _fell_back(prediction: Prediction) -> Iterator[str]:
             "On its validation cases this model was no better than entropy with the best single reader, and does no "
             "more than that."
         )
+
+
+def _in_vain(prediction: Prediction) -> Iterator[str]:
+    if names := prediction.settings.get(LEFT_OUT):
+        yield f"The prompt also shows {names}, which this model does not draw."
 
 
 def _unknown_specialities(project: Project, prediction: Prediction) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,7 @@ from napari_deferredseg.io.images import (
     read_volume,
     require_same_grid,
 )
-from napari_deferredseg.masks.prompts import boxes_of, require_alike
+from napari_deferredseg.masks.prompts import boxes_of, in_terms_of
 from napari_deferredseg.usecases.extras import require_model
 from napari_deferredseg.usecases.models import describe_model
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.volume import Volume
     from napari_deferredseg.engine import Engine
     from napari_deferredseg.usecases.models import Known
+
+LEFT_OUT = "prompt_left_out"
+"""Setting of a prediction: names of what its prompt shows and the model does not draw."""
 
 
 @dataclass(frozen=True)
@@ -110,39 +113,43 @@ def predict_with_model(files: ModelInput, engine: Engine, progress: Progress = s
     channels = as_channels([volume, *(read_volume(path) for path in files.companions)])
     model = describe_model(files.model)
     _require_channels(model, channels)
-    scan = Scan(channels, _boxes(files, model, volume))
+    boxes, left_out = _boxes(files, model, volume)
     progress(0.1, "starting the model")
     prediction: Prediction = engine.run(
         "napari_deferredseg.deferral.jobs:predict",
         files.model.resolve(),
-        scan,
+        Scan(channels, boxes),
         files.device,
         progress=lambda share, doing: progress(0.1 + share * 0.9, doing),
     )
+    if left_out:
+        prediction = replace(prediction, settings=prediction.settings | {LEFT_OUT: ", ".join(left_out)})
     return volume, prediction
 
 
-def _boxes(files: ModelInput, model: Known, volume: Volume) -> tuple[SliceBox, ...] | None:
-    """Boxes for a model that needs some, those of the prompt mask first."""
+def _boxes(files: ModelInput, model: Known, volume: Volume) -> tuple[tuple[SliceBox, ...] | None, tuple[str, ...]]:
+    """Boxes for a model that needs some, those of the prompt mask first, and what that mask shows in vain."""
     if not model.prompted:
         if files.prompt is not None or files.boxes:
             raise InputError(f"the model {model.name} looks everywhere by itself: leave the prompt out")
-        return None
+        return None, ()
     if files.drawn_on is not None and (how := volume.geometry.difference(files.drawn_on)):
         raise InputError(f"{files.volume}: the boxes were drawn on another image ({how}); draw them on this one")
     found: tuple[SliceBox, ...] = ()
+    left_out: tuple[str, ...] = ()
     if files.prompt is not None:
         mask = read_labels(files.prompt)
         require_same_grid(mask, volume)
-        require_alike(mask, table_from_names(dict(zip(model.values, model.labels, strict=True))), files.prompt)
-        found = boxes_of(mask.array)
+        table = table_from_names(dict(zip(model.values, model.labels, strict=True)))
+        array, left_out = in_terms_of(table, mask)
+        found = boxes_of(array)
         if not found and not files.boxes:
             raise InputError(f"{files.prompt} holds nothing to look at: give another mask, or draw boxes")
     if not found and not files.boxes:
         raise InputError(
             f"the model {model.name} must be told where to look: give a mask as prompt (--prompt), or draw boxes"
         )
-    return (*found, *files.boxes)
+    return (*found, *files.boxes), left_out
 
 
 def _require_channels(model: Known, volume: Volume) -> None:

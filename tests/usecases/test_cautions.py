@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from napari_deferredseg.core.boxes import slices
@@ -12,10 +14,11 @@ from napari_deferredseg.io.images import read_labels
 from napari_deferredseg.io.writing import write_labels
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.open_case import load_case
-from napari_deferredseg.usecases.predict import ExternalInput
+from napari_deferredseg.usecases.predict import LEFT_OUT, ExternalInput, predict_external
 from napari_deferredseg.usecases.project import init_project
 from napari_deferredseg.usecases.run import run_external
 from napari_deferredseg.usecases.session import Session
+from napari_deferredseg.usecases.triage import triage
 
 OTHER = Budget(amount=0.05)
 
@@ -68,3 +71,11 @@ def test_overfull_days_and_unknown_specialities_are_told(unread, tmp_path):
     assert report.cautions[1].endswith("min wait for eve, whose day has 1.")
     with unread.open() as project:
         assert run_external(project, unread.files).cautions == ()
+
+
+def test_what_a_prompt_shows_in_vain_is_told(unread):
+    volume, prediction = predict_external(unread.files)
+    told = replace(prediction, settings={LEFT_OUT: "aorta, lung"})
+    with unread.open() as project:
+        report = triage(project, unread.files, volume, told)
+    assert report.cautions == ("The prompt also shows aorta, lung, which this model does not draw.",)
