@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 WIDTH = 256
 """Of the tokens of every published Segment Anything."""
-ASKED, EMBEDDING = "asked", "embedding_"
+ASKED, EMBEDDING, DRAWN = "asked", "embedding_", "drawn_"
 SURE = 4.0
 """Logit of the AI where no box asks and nothing is drawn."""
 
@@ -70,23 +70,29 @@ class TokenRouter(nn.Module):
         """Tokens go through a decoder whatever the patch is."""
 
     def keep(self, case: PreparedCase, device: torch.device) -> None:
-        """Keep the slices that boxes ask about beside a case, their embeddings and boxes; what is kept stays."""
+        """Keep the slices that boxes ask about beside a case, with all but the tokens' pass; what is kept stays."""
         if case.has(ASKED):
             return
         rows: dict[int, list[list[int]]] = {}
         for asked in self.segmentor.slices(case.scan(), device):
             case.save(f"{EMBEDDING}{asked.z:05d}", asked.embedding.numpy().astype(np.float16))
+            case.save(f"{DRAWN}{asked.z:05d}", self.drawn(asked, device).cpu().numpy())
             rows[asked.z] = [[asked.z, b.label, *b.rows, *b.columns] for b in asked.boxes]
         case.save(ASKED, np.array(list(chain(*rows.values())), np.int64).reshape(-1, 6))
 
-    def forward(self, embedding: Tensor, corners: Tensor) -> Tensor:
-        """Channels (1, 2 (K + 1) + 1, h, w) of a slice's embedding (256, h / 4, w / 4) and boxes (n, 4).
+    def drawn(self, asked: SamSlice, device: torch.device) -> Tensor:
+        """Largest logit (1, 1, h, w) of all boxes of a slice, by the first pass."""
+        if asked.drawn is not None:
+            return asked.drawn.to(device)
+        return self.segmentor.low_logits(asked, device).amax(dim=0, keepdim=True)
+
+    def forward(self, embedding: Tensor, corners: Tensor, drawn: Tensor) -> Tensor:
+        """Channels (1, 2 (K + 1) + 1, h, w) of a slice's embedding (256, h / 4, w / 4), boxes (n, 4) and first mask.
 
         In the order of `Routing.of`: scores, competences, deferral.
         """
         sam: Sam = self.segmentor.sam
         with torch.no_grad():
-            drawn = self.segmentor.decode(sam, embedding, corners).amax(dim=0, keepdim=True)
             sparse, _ = sam.prompt_encoder(points=None, boxes=corners, masks=None)
             dense = sam.prompt_encoder.mask_downscaling(drawn)
         decoder = sam.mask_decoder
@@ -106,7 +112,8 @@ class TokenRouter(nn.Module):
 
     def channels_of(self, asked: SamSlice, device: torch.device) -> Tensor:
         """Channels (1, 2 (K + 1) + 1, y, x) of a slice, on its own voxels."""
-        return asked.frame.back(self.segmentor.sam, self(asked.embedding.to(device), asked.corners(device)))
+        channels = self(asked.embedding.to(device), asked.corners(device), self.drawn(asked, device))
+        return asked.frame.back(self.segmentor.sam, channels)
 
     def route(
         self, seen: Seen, scaled: Array, view: View, device: torch.device, progress: Progress = silent

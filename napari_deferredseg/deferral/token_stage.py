@@ -16,7 +16,7 @@ from napari_deferredseg.deferral.networks import Routing
 from napari_deferredseg.deferral.segmentors.sam import SamSlice
 from napari_deferredseg.deferral.segmentors.sam_slices import frame_of
 from napari_deferredseg.deferral.stages import Stage, agents_of, routing_loss
-from napari_deferredseg.deferral.token_router import ASKED, EMBEDDING
+from napari_deferredseg.deferral.token_router import ASKED, DRAWN, EMBEDDING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +128,7 @@ def kept_slice(case: PreparedCase, place: int, segmentor: SamSegmentor) -> SamSl
     height, width = case.load("reference").shape[1:]
     frame = frame_of((height, width), segmentor.sam.image_encoder.img_size, segmentor.config.input)
     embedding = torch.from_numpy(np.asarray(case.load(f"{EMBEDDING}{z:05d}"), np.float32))
-    return SamSlice(z, embedding, frame, boxes)
+    return SamSlice(z, embedding, frame, boxes, torch.from_numpy(np.array(case.load(f"{DRAWN}{z:05d}"))))
 
 
 def _places(case: PreparedCase) -> list[int]:

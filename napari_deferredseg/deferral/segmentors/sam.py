@@ -39,12 +39,16 @@ FOLLOW_MARGIN = 3
 
 @dataclass(frozen=True)
 class SamSlice:
-    """A slice that boxes ask about: its embedding (256, h, w) and the boxes' corners (n, 4) in its frame."""
+    """A slice that boxes ask about: its embedding (256, h, w) and the boxes' corners (n, 4) in its frame.
+
+    `drawn` (1, 1, 4 h, 4 w) is the largest logit of all boxes, where it is known.
+    """
 
     z: int
     embedding: Tensor
     frame: SamFrame
     boxes: tuple[SliceBox, ...]
+    drawn: Tensor | None = None
 
     def corners(self, device: torch.device) -> Tensor:
         """Corners (n, 4) of the boxes for the prompt encoder."""
