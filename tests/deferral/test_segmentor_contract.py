@@ -177,6 +177,7 @@ SEGMENTORS = {
     "monai": (monai, (2, 3)),
     "module": (module, (2, 3)),
     "bundle": (bundle, (3,)),
+    "nnunet": (nnunet, (2, 3)),
 }
 
 
