@@ -48,6 +48,8 @@ from napari_deferredseg.masks.prompts import boxes_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
 WINDOW = (-160.0, 240.0)
 PARTS = {"training": (0, 14), "validation": (14, 22), "test": (22, 30)}
 TOML = """
@@ -141,18 +143,21 @@ def loop(out: Path, ct: Path, first: Path, second: Path) -> None:
         "--project",
         out / "project",
     )
-    model = load_model(out / "model")
-    after = model.segmentor.segment(Scan(volume, boxes), pick("cpu"))
-    worst = max(_difference(model.segmentor, volume, z, boxes) for z in sorted({b.z for b in boxes}))
-    shared = [
-        (before[1 + untrained.values.index(v)], after[1 + model.segmentor.values.index(v)])
-        for v in untrained.values
-        if v in model.segmentor.values
-    ]
-    print(
-        f"- largest difference of a logit before and after training: {max(np.abs(a - b).max() for a, b in shared):.1e}"
-    )
-    print(f"- largest difference from the package's own logits: {worst:.1e}")
+    compare(out, untrained, before, Scan(volume, boxes))
+
+
+def compare(out: Path, untrained: SamSegmentor, before: NDArray[np.float32], scan: Scan) -> None:
+    """Print how far the trained model's plain logits are from those before, and from the package's own."""
+    made = load_model(out / "model").segmentor
+    assert isinstance(made, SamSegmentor)
+    boxes = scan.boxes or ()
+    after = made.segment(scan, pick("cpu"))
+    shared = [v for v in untrained.values if v in made.values]
+    first, second = ([1 + x.values.index(v) for v in shared] for x in (untrained, made))
+    worst = max(_difference(made, scan.volume, z, boxes) for z in sorted({b.z for b in boxes}))
+    print(f"- {len(boxes)} boxes, largest difference of a logit before and after training:", end=" ")
+    print(f"{np.abs(before[first] - after[second]).max():.1e}, from the package's own: {worst:.1e}")
+    print(f"- embeddings kept: {sum(1 for _ in (out / 'embeddings').rglob('*.npy'))}")
 
 
 def _difference(made: SamSegmentor, volume: Volume, z: int, boxes: Sequence[SliceBox]) -> float:
