@@ -136,6 +136,7 @@ class Bare(Screen):
         (made,) = (self.viewer.add_layer(type(layer)(array, **state)),)
         if kind == "labels":
             made.editable = editable
+            made.contour = layer.contour  # napari leaves it out of a layer's state
 
     def go(self, item: WorkItem) -> None:
         """Show a region."""

@@ -31,10 +31,10 @@ class Drafts(Protocol):
 
 
 class AutoSave:
-    """Writes drafts to a journal on a thread of its own; of several drafts of one region only the latest.
+    """Writes and deletes drafts of a journal on a thread of its own; of what is asked of one region only the latest.
 
     Both callbacks run on that thread, never on the caller's: hand over to the window's thread before touching it.
-    What could not be saved is tried again with every later `put` and `flush`.
+    What could not be done is tried again with every later `put`, `discard` and `flush`.
 
     Parameters
     ----------
@@ -42,13 +42,13 @@ class AutoSave:
     on_saved : callable (Draft)
         A draft is on the disk.
     on_error : callable (str)
-        One line: a draft could not be saved, and why.
+        One line: a draft could not be saved or deleted, and why.
     """
 
     def __init__(self, journal: Drafts, on_saved: Callable[[Draft], None], on_error: Callable[[str], None]) -> None:
         self._journal, self._on_saved, self._on_error = journal, on_saved, on_error
         self._changed = threading.Condition()
-        self._waiting: dict[Key, Draft] = {}
+        self._waiting: dict[Key, Draft | None] = {}  # None: to be deleted
         self._saved_at: datetime | None = None
         self._asked = self._busy = self._closed = False
         self._thread = threading.Thread(target=self._work, name="deferredseg-autosave", daemon=True)
@@ -62,28 +62,23 @@ class AutoSave:
     def put(self, draft: Draft) -> None:
         """Take a copy of a draft and save it soon. Returns at once; RuntimeError after `close`."""
         copy = dataclasses.replace(draft, before=draft.before.copy(), after=draft.after.copy())
-        with self._changed:
-            if self._closed:
-                raise RuntimeError("this AutoSave is closed")
-            self._waiting[_key(draft.reader, draft.region_id)] = copy
-            self._asked = True
-            self._changed.notify_all()
+        self._ask(_key(draft.reader, draft.region_id), copy)
+
+    def discard(self, reader: str, region_id: str) -> None:
+        """Delete a draft soon, with what was put for its region and waits. Returns at once; RuntimeError as in `put`.
+
+        A process that ends before it is done leaves the draft, older than the submission that made it needless.
+        """
+        self._ask(_key(reader, region_id), None)
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until everything put is on the disk. False when it is not after `timeout` seconds, or cannot be."""
+        """Wait until everything asked for is done. False when it is not after `timeout` seconds, or cannot be."""
         with self._changed:
             if self._waiting:
                 self._asked = True
                 self._changed.notify_all()
             rested = self._changed.wait_for(lambda: not (self._asked or self._busy), timeout)
             return rested and not self._waiting
-
-    def discard(self, reader: str, region_id: str) -> None:
-        """Forget what was put for a region and delete its draft, in that order. InputError as in `Journal.discard`."""
-        with self._changed:
-            self._waiting.pop(_key(reader, region_id), None)
-            self._changed.wait_for(lambda: not self._busy)
-        self._journal.discard(reader, region_id)
 
     def close(self, timeout: float = 10.0) -> bool:
         """Flush and end the thread. False when something is still not on the disk."""
@@ -94,6 +89,14 @@ class AutoSave:
         self._thread.join(timeout)
         return saved
 
+    def _ask(self, key: Key, draft: Draft | None) -> None:
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("this AutoSave is closed")
+            self._waiting[key] = draft
+            self._asked = True
+            self._changed.notify_all()
+
     def _work(self) -> None:
         while True:
             with self._changed:
@@ -103,7 +106,10 @@ class AutoSave:
                 self._asked, self._busy = False, True
                 batch = list(self._waiting.items())
             for key, draft in batch:
-                self._save(key, draft)
+                if draft is None:
+                    self._delete(key)
+                else:
+                    self._save(key, draft)
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
@@ -115,11 +121,22 @@ class AutoSave:
             reason = getattr(error, "strerror", None) or error
             self._tell(self._on_error, f"your last strokes are not saved: {reason}; free the disk, then go on")
             return
-        with self._changed:
-            self._saved_at = utc_now()
-            if self._waiting.get(key) is draft:
-                del self._waiting[key]
+        self._saved_at = utc_now()
+        self._done(key, draft)
         self._tell(self._on_saved, draft)
+
+    def _delete(self, key: Key) -> None:
+        try:
+            self._journal.discard(*key)
+        except Exception as error:
+            self._tell(self._on_error, str(error))
+            return
+        self._done(key, None)
+
+    def _done(self, key: Key, draft: Draft | None) -> None:
+        with self._changed:
+            if key in self._waiting and self._waiting[key] is draft:
+                del self._waiting[key]
 
     def _tell(self, listener: Callable[[Any], None], what: object) -> None:
         # A listener's mistake must not end the thread that saves.

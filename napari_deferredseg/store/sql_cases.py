@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Select, func, insert, or_, select, update
+from sqlalchemy import Select, bindparam, func, insert, or_, select, update
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import (
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 CASES, PREDICTIONS, REGIONS = schema.cases.c, schema.predictions.c, schema.regions.c
 ASSIGNMENTS, READERS = schema.assignments.c, schema.readers.c
 MOST_PARAMETERS = 500
+# Built once, since a reader waits for it.
+_CASE_OF_REGION = (
+    select(schema.cases).join(schema.regions, REGIONS.case_key == CASES.key).where(REGIONS.id == bindparam("region"))
+)
 
 
 def add_prediction(
@@ -101,8 +105,16 @@ def find_region(connection: Connection, region_id: str) -> Region:
     """Find one; as `Store.region`."""
     row = connection.execute(select(schema.regions).where(REGIONS.id == region_id)).mappings().one_or_none()
     if row is None:
-        raise InputError(f"there is no region {region_id!r}: refresh the worklist")
+        raise _no_region(region_id)
     return rows.to_region(row)
+
+
+def case_of_region(connection: Connection, region_id: str) -> CaseRecord:
+    """Find the case that a region is of. InputError when there is no such region."""
+    row = connection.execute(_CASE_OF_REGION, {"region": region_id}).mappings().one_or_none()
+    if row is None:
+        raise _no_region(region_id)
+    return rows.to_case(row)
 
 
 def all_items(connection: Connection, case_key: str | None, known: dict[str, Region]) -> list[WorkItem]:
@@ -131,6 +143,10 @@ def worklist(connection: Connection, login: str, now: datetime, known: dict[str,
     )
     items = _to_items(connection, statement, known)
     return sorted(items, key=lambda item: item.assignment.state is State.SKIPPED)
+
+
+def _no_region(region_id: str) -> InputError:
+    return InputError(f"there is no region {region_id!r}: refresh the worklist")
 
 
 def _items() -> Select[Any]:

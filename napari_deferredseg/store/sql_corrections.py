@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sqlalchemy import Select, delete, exists, insert, or_, select, update
+from sqlalchemy import Select, bindparam, delete, exists, insert, or_, select, update
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Assignment, Correction, State, utc_now
 from napari_deferredseg.store import chain, rows, schema
 from napari_deferredseg.store.codec import DamagedError
-from napari_deferredseg.store.sql_cases import find_case, find_region
+from napari_deferredseg.store.sql_cases import case_of_region, find_case, find_region
 from napari_deferredseg.store.sql_readers import record_event, require_login
 from napari_deferredseg.store.sql_work import current
 
@@ -25,25 +25,62 @@ if TYPE_CHECKING:
 SALT_BYTES = 32
 CORRECTIONS, AUTHORS, PAYLOADS = schema.corrections.c, schema.correction_authors.c, schema.correction_payloads.c
 HEAD, EVENTS, PEOPLE = schema.chain_head.c, schema.events.c, schema.event_people.c
+ASSIGNMENTS = schema.assignments.c
+
+
+def _whole() -> Select[Any]:
+    return (
+        select(schema.corrections, AUTHORS.reader, schema.regions.c.case_key, schema.correction_payloads)
+        .join(schema.correction_authors, AUTHORS.correction_id == CORRECTIONS.id)
+        .join(schema.correction_payloads, PAYLOADS.correction_id == CORRECTIONS.id)
+        .join(schema.regions, schema.regions.c.id == CORRECTIONS.region_id)
+        .order_by(CORRECTIONS.sequence)
+    )
+
+
+def _not_superseded() -> ColumnElement[bool]:
+    later = schema.corrections.alias("later")
+    return ~exists().where(later.c.supersedes == CORRECTIONS.id)
+
+
+# What a submission runs is built once, since building a statement takes longer than running it.
+_HEAD = select(schema.chain_head).with_for_update()
+_MOVE_HEAD = (
+    update(schema.chain_head)
+    .where(HEAD.id == bindparam("head"))
+    .values(length=bindparam("new_length"), chain=bindparam("new_chain"))
+)
+_IS_KNOWN = select(CORRECTIONS.id).where(CORRECTIONS.id == bindparam("correction"))
+_BY_ID = _whole().where(CORRECTIONS.id == bindparam("correction"))
+_NEWEST = (
+    select(CORRECTIONS.id)
+    .join(schema.correction_authors, AUTHORS.correction_id == CORRECTIONS.id)
+    .where(CORRECTIONS.region_id == bindparam("region"), AUTHORS.reader == bindparam("login"), _not_superseded())
+    .order_by(CORRECTIONS.sequence.desc())
+    .limit(1)
+)
+_ADD, _ADD_AUTHOR = insert(schema.corrections), insert(schema.correction_authors)
+_ADD_PAYLOAD = insert(schema.correction_payloads)
+_MARK_SUBMITTED = (
+    update(schema.assignments)
+    .where(ASSIGNMENTS.region_id == bindparam("region"))
+    .values(state=State.SUBMITTED, holder=bindparam("login"), lease_until=None, updated=bindparam("now"))
+)
 
 
 def submit(connection: Connection, correction: Correction) -> None:
     """Keep a correction; as `Store.submit`."""
-    head = connection.execute(select(schema.chain_head).with_for_update()).mappings().one()
+    head = connection.execute(_HEAD).mappings().one()
     author = require_login(connection, correction.reader).login
     given = _spelled(correction, author)
     if _known(connection, given):
         return
     _check_image(connection, given)
     state = current(connection, given.region_id)
-    newest = _newest_of(connection, given.region_id, author)
+    newest = connection.scalar(_NEWEST, {"region": given.region_id, "login": author})
     _check_turn(given, state, newest)
     _append(connection, given, head)
-    connection.execute(
-        update(schema.assignments)
-        .where(schema.assignments.c.region_id == given.region_id)
-        .values(state=State.SUBMITTED, holder=author, lease_until=None, updated=utc_now())
-    )
+    connection.execute(_MARK_SUBMITTED, {"region": given.region_id, "login": author, "now": utc_now()})
     what = "amend" if given.supersedes else "submit"
     record_event(connection, what, region_id=given.region_id, correction_id=given.id, who=author)
 
@@ -112,9 +149,9 @@ def _spelled(correction: Correction, author: str) -> Correction:
 
 def _known(connection: Connection, given: Correction) -> bool:
     """Whether this id was submitted before. InputError when it was submitted with another content."""
-    if not connection.scalar(select(CORRECTIONS.id).where(CORRECTIONS.id == given.id)):
+    if not connection.scalar(_IS_KNOWN, {"correction": given.id}):
         return False
-    row = connection.execute(_whole().where(CORRECTIONS.id == given.id)).mappings().one_or_none()
+    row = connection.execute(_BY_ID, {"correction": given.id}).mappings().one_or_none()
     if row is not None and not _same(_read(row), given):
         raise InputError(f"correction {given.id} was submitted with another content: amend it under a new id")
     return True
@@ -130,8 +167,7 @@ def _same(a: Correction, b: Correction) -> bool:
 
 
 def _check_image(connection: Connection, given: Correction) -> None:
-    region = find_region(connection, given.region_id)
-    case = find_case(connection, region.case_key)
+    case = case_of_region(connection, given.region_id)
     if given.case_key != case.key or given.voxel_hash != case.voxel_hash:
         raise InputError(f"the open image is not the one of case {case.key}: open that case and correct it there")
     if any(low < 0 or high > n for (low, high), n in zip(given.box, case.geometry.shape, strict=True)):
@@ -165,42 +201,15 @@ def _append(connection: Connection, given: Correction, head: RowMapping) -> None
         "previous": head["chain"],
     }
     row["chain"] = _link_of(row)
-    connection.execute(insert(schema.corrections).values(row))
-    connection.execute(insert(schema.correction_authors).values(correction_id=given.id, reader=given.reader))
-    connection.execute(insert(schema.correction_payloads).values(rows.payload_values(given, salt)))
-    connection.execute(
-        update(schema.chain_head).where(HEAD.id == head["id"]).values(length=row["sequence"], chain=row["chain"])
-    )
+    connection.execute(_ADD, row)
+    connection.execute(_ADD_AUTHOR, {"correction_id": given.id, "reader": given.reader})
+    connection.execute(_ADD_PAYLOAD, rows.payload_values(given, salt))
+    moved = {"head": head["id"], "new_length": row["sequence"], "new_chain": row["chain"]}
+    connection.execute(_MOVE_HEAD, moved)
 
 
 def _link_of(row: RowMapping | dict[str, Any]) -> str:
     return chain.link(row["previous"], row["sequence"], row["id"], row["region_id"], row["supersedes"], row["digest"])
-
-
-def _whole() -> Select[Any]:
-    return (
-        select(schema.corrections, AUTHORS.reader, schema.regions.c.case_key, schema.correction_payloads)
-        .join(schema.correction_authors, AUTHORS.correction_id == CORRECTIONS.id)
-        .join(schema.correction_payloads, PAYLOADS.correction_id == CORRECTIONS.id)
-        .join(schema.regions, schema.regions.c.id == CORRECTIONS.region_id)
-        .order_by(CORRECTIONS.sequence)
-    )
-
-
-def _not_superseded() -> ColumnElement[bool]:
-    later = schema.corrections.alias("later")
-    return ~exists().where(later.c.supersedes == CORRECTIONS.id)
-
-
-def _newest_of(connection: Connection, region_id: str, login: str) -> str | None:
-    statement = (
-        select(CORRECTIONS.id)
-        .join(schema.correction_authors, AUTHORS.correction_id == CORRECTIONS.id)
-        .where(CORRECTIONS.region_id == region_id, AUTHORS.reader == login, _not_superseded())
-        .order_by(CORRECTIONS.sequence.desc())
-        .limit(1)
-    )
-    return connection.scalar(statement)
 
 
 def _read(row: RowMapping) -> Correction:
@@ -212,7 +221,7 @@ def _read(row: RowMapping) -> Correction:
 
 def _content_problems(connection: Connection, row: RowMapping) -> list[str]:
     changed = f"correction {row['id']} of region {row['region_id']} is not what was submitted"
-    whole = connection.execute(_whole().where(CORRECTIONS.id == row["id"])).mappings().one_or_none()
+    whole = connection.execute(_BY_ID, {"correction": row["id"]}).mappings().one_or_none()
     if whole is None:
         return [f"{changed}: its content is missing and nobody has erased it"]
     try:

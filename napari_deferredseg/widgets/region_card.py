@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.widgets.stage import Stage
 
 LEGEND = "White: the region in question. Line: the AI. Filled: yours. Faint: other regions."
-NEXT_STEP = "QPushButton:enabled { background: #2a66c8; color: white; }"
+NEXT_STEP = "QPushButton:default:enabled { background: #2a66c8; color: white; }"
 
 
 class RegionCard(QWidget):
@@ -118,6 +118,8 @@ class Buttons(QWidget):
         self._stage = stage
         self.accept = _button("Accept", "accept", stage.accept)
         self.submit = _button("Submit", "submit", stage.submit)
+        for button in (self.accept, self.submit):  # styled once: it takes long
+            button.setStyleSheet(NEXT_STEP)
         self.previous = _button("Previous", "previous", lambda: stage.step(-1))
         self.next = _button("Next", "next", lambda: stage.step(1))
         self.skip = _button("Skip", "skip", stage.skip)
@@ -146,10 +148,8 @@ class Buttons(QWidget):
         """Offer what needs an open region only where there is one; colour what fits what was painted."""
         for widget in (self.accept, self.submit, self.skip, self.decline, self.reset, self.more):
             widget.setEnabled(is_open)
-        for widget, is_next in ((self.accept, not painted), (self.submit, painted)):
-            style = NEXT_STEP if is_next else ""
-            if style != widget.styleSheet():  # napari's own style is worked out anew whatever is set
-                widget.setStyleSheet(style)
+        self.accept.setDefault(not painted)
+        self.submit.setDefault(painted)
         self.amend.setEnabled(self._stage.session.last is not None)
 
     def _verdicts(self) -> QMenu:

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import utc_now
 from napari_deferredseg.store.journal import AutoSave, Journal
 
@@ -120,9 +121,17 @@ def test_what_is_discarded_does_not_come_back(saver, journal, make):
     for seed in range(30):
         saver.put(make.draft(seed))
         saver.discard("anna", "ab12")
-        assert journal.load("anna", "ab12") is None
     assert saver.flush(10)
     assert journal.load("anna", "ab12") is None
+
+
+def test_what_is_put_after_a_discard_stays(saver, journal, make):
+    for seed in range(30):
+        saver.put(make.draft(seed))
+        saver.discard("anna", "ab12")
+        saver.put(make.draft(seed + 100))
+    assert saver.flush(10)
+    assert journal.load("anna", "ab12").active_seconds == 129
 
 
 def test_what_is_put_during_a_save_is_saved_next(tmp_path, heard, make):
@@ -137,15 +146,38 @@ def test_what_is_put_during_a_save_is_saved_next(tmp_path, heard, make):
     assert disk.load("anna", "ab12").active_seconds == 2
 
 
-def test_a_discard_waits_for_the_save_under_way(tmp_path, heard, make):
+def test_a_discard_does_not_wait_for_the_save_under_way_and_outlasts_it(tmp_path, heard, make):
     disk = SlowDisk(tmp_path / "journal")
     saver = AutoSave(disk, heard.on_saved, heard.on_error)
     saver.put(make.draft(1))
     assert disk.begun.wait(10)
-    threading.Timer(0.1, disk.go_on.set).start()
     saver.discard("anna", "ab12")
+    assert not disk.go_on.is_set()
+    disk.go_on.set()
     assert saver.close() is True
+    assert heard.saved == [1]
     assert disk.load("anna", "ab12") is None
+
+
+def test_a_draft_that_cannot_be_deleted_is_told_and_tried_again(tmp_path, heard, make):
+    class Locked(Journal):
+        is_locked = True
+
+        def discard(self, reader, region_id) -> None:
+            if self.is_locked:
+                raise InputError("the draft is locked")
+            super().discard(reader, region_id)
+
+    journal = Locked(tmp_path / "journal")
+    saver = AutoSave(journal, heard.on_saved, heard.on_error)
+    saver.put(make.draft(1))
+    saver.discard("anna", "ab12")
+    assert saver.flush(10) is False
+    assert heard.errors[0] == "the draft is locked"
+    journal.is_locked = False
+    assert saver.flush(10) is True
+    assert saver.close() is True
+    assert journal.load("anna", "ab12") is None
 
 
 def test_closing_saves_what_waits_and_ends_the_thread(journal, heard, make):
