@@ -115,7 +115,7 @@ def first_loop(folder: Path, images: Path) -> None:
     show_plane(viewer, Plane.AXIAL)
     shoot("run", "run")
 
-    stage.pick(stage.items[0])
+    stage.look_at(stage.items[0])
     shoot("defer", "defer")
 
     stage.session.choose_reader("ada")

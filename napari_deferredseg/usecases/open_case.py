@@ -20,6 +20,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class CaseImages:
+    """What of a case no reader changes, arrays (z, y, x) in file order as in `OpenCase`."""
+
+    record: CaseRecord
+    prediction: PredictionRecord
+    volume: Volume
+    labels: Array
+    alternative: Array
+    defer: Array
+
+
+@dataclass(frozen=True)
 class OpenCase:
     """A case in memory, arrays (z, y, x) in file order.
 
@@ -50,8 +62,8 @@ class OpenCase:
     regions: dict[str, Region]
 
 
-def load_case(project: Project, key: str, progress: Progress = silent) -> OpenCase:
-    """Read a case and make sure that the image is still the one that was reviewed.
+def load_images(project: Project, key: str, progress: Progress = silent) -> CaseImages:
+    """Read what of a case no reader changes, and make sure that the image is still the one that was reviewed.
 
     Raises
     ------
@@ -63,13 +75,24 @@ def load_case(project: Project, key: str, progress: Progress = silent) -> OpenCa
     progress(0.0, "reading the volume")
     volume = read_source(project, record)
     progress(0.7, "reading the prediction")
-    labels, alternative, defer = load_prediction(project, prediction)
+    return CaseImages(record, prediction, volume, *load_prediction(project, prediction))
+
+
+def load_case(project: Project, key: str, progress: Progress = silent, ready: CaseImages | None = None) -> OpenCase:
+    """Read a case as it stands now; InputError as in `load_images`.
+
+    Images that were read before (`ready`) are taken where they are this case's and no later run has replaced them.
+    """
+    current = (project.store.case(key), project.store.prediction(key))
+    if ready is None or (ready.record, ready.prediction) != current:
+        ready = load_images(project, key, progress)
     progress(0.9, "reading the corrections")
     corrections = project.store.corrections(case_key=key)
     regions = {c.region_id: project.store.region(c.region_id) for c in corrections}
-    composed = np.array(compose(labels, corrections, regions))
+    composed = np.array(compose(ready.labels, corrections, regions))
     progress(1.0, "done")
-    return OpenCase(record, prediction, volume, labels, alternative, defer, composed, corrections, regions)
+    images = (ready.volume, ready.labels, ready.alternative, ready.defer)
+    return OpenCase(ready.record, ready.prediction, *images, composed, corrections, regions)
 
 
 def read_source(project: Project, record: CaseRecord) -> Volume:

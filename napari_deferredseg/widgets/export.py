@@ -77,11 +77,12 @@ class ExportPanel(Panel):
         written = [x for x in exported if x.files]
         waiting = sum(x.waiting for x in written)
         corrections = sum(x.corrections for x in written)
-        still = f" {waiting} regions still wait for a reader{self._what_is_there()}." if waiting else ""
+        waits = "region still waits" if waiting == 1 else "regions still wait"
+        still = f" {waiting} {waits} for a reader{self._what_is_there()}." if waiting else ""
         left_out = len(exported) - len(written)
-        out = f" {left_out} cases that nobody has reviewed are left out." if left_out else ""
+        out = f" Left out, since nobody has reviewed them: {left_out}." if left_out else ""
         self.result.setText(
-            f"Masks written: {len(written)}, with {corrections} corrections, to {self.folder.value}.{still}{out}"
+            f"Masks written: {len(written)}; corrections in them: {corrections}. See {self.folder.value}.{still}{out}"
         )
 
     def _what_is_there(self) -> str:

@@ -30,7 +30,9 @@ ROOM = 1000
 
 
 class RegionOutlines:
-    """Regions in the colours of their readers, faded when done; while one is read it is white and all others fade.
+    """Regions in the colours of their readers, faded when done; a picked one is white.
+
+    While one is read that is white, and all others but the picked one fade.
 
     A voxel's value says both whose region it belongs to and what colour that has at present. The table of colours
     stays as it is, since napari needs 30 ms for a new one, and a few voxels are rewritten instead.
@@ -82,14 +84,27 @@ class RegionOutlines:
         self._owners = owners
         self._colors = list(dict.fromkeys((*owners.values(), WHITE)))
         self._codes = 2 * len(self._colors) + 1
+        self._items: Sequence[WorkItem] = items
+        self._reading: str | None = None
+        self._picked: str | None = None
         self._shown: dict[str, int] = {}
         most = max((item.region.number for item in items), default=0) + ROOM
         self._values = np.zeros(shape, np.min_scalar_type((most + 1) * self._codes))
 
     def show(self, items: Sequence[WorkItem], reading: str | None = None) -> None:
         """Show who holds each region now; `reading` is the id of one."""
-        wanted = {item.region.id: self._value(item, reading) for item in items}
-        changed = [item for item in items if self._shown.get(item.region.id) != wanted[item.region.id]]
+        self._items, self._reading = items, reading
+        self._rewrite()
+
+    def pick(self, item: WorkItem | None) -> None:
+        """Mark the region that is talked about; None for no more."""
+        self._picked = None if item is None else item.region.id
+        self._rewrite()
+        self.describe(self._items)
+
+    def _rewrite(self) -> None:
+        wanted = {item.region.id: self._value(item) for item in self._items}
+        changed = [item for item in self._items if self._shown.get(item.region.id) != wanted[item.region.id]]
         if not changed:
             return
         for item in changed:
@@ -111,17 +126,14 @@ class RegionOutlines:
         value = int(self.layer.data[tuple(index)]) if inside else 0
         return (value - 1) // self._codes if value else 0
 
-    def pick(self, item: WorkItem | None) -> None:
-        """Select a region's value in the layer's controls."""
-        self.layer.selected_label = 0 if item is None else self._shown.get(item.region.id, 0)
-
-    def _value(self, item: WorkItem, reading: str | None) -> int:
+    def _value(self, item: WorkItem) -> int:
         """A region's number, and which row of the colour table it has."""
-        held = item.assignment
+        held, reads = item.assignment, self._reading is not None
+        is_picked = item.region.id == self._picked
         code = self._colors.index(self._owners.get(held.reader or held.group or "", WHITE))
-        if held.state in DONE or reading is not None:
+        if not is_picked and (reads or held.state in DONE):
             code += len(self._colors)
-        if item.region.id == reading:
+        if item.region.id == self._reading or (is_picked and not reads):
             code = self._codes - 1
         return item.region.number * self._codes + code + 1
 

@@ -56,7 +56,7 @@ class Stage:
         self._tokens: set[object] = set()
         self._attached: list[Attached] = []
         self._closed = False
-        self._opener = Opener(self.events)
+        self._opener = Opener(session, self.events)
         self._edits = 0
         self._later = QTimer()
         self._later.setSingleShot(True)

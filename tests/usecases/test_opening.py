@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Verdict, new_id
-from napari_deferredseg.usecases.open_case import load_case
+from napari_deferredseg.usecases.open_case import load_case, load_images
 from napari_deferredseg.usecases.run import run_external
 from napari_deferredseg.usecases.session import Session
 
@@ -136,3 +136,38 @@ def test_a_run_from_where_the_image_is_now_finds_it_again(scene):
         report = run_external(project, replace(scene.files, volume=moved_to))
         assert report.case.key == case.key
         assert load_case(project, case.key).record.source == project.relative(moved_to)
+
+
+def test_images_read_before_show_the_case_as_it_stands_now(scene):
+    with scene.open() as project:
+        (case,) = project.store.cases()
+        ready = load_images(project, case.key)
+        submit_something(project, case.key)
+        opened = load_case(project, case.key, ready=ready)
+        assert opened.volume is ready.volume
+        assert len(opened.corrections) == 1
+        assert (opened.composed == 9).any()
+        np.testing.assert_array_equal(opened.labels, ready.labels)
+
+
+def test_images_of_an_earlier_run_or_another_case_are_read_again(scene):
+    with scene.open() as project:
+        (case,) = project.store.cases()
+        ready = load_images(project, case.key)
+        run_external(project, replace(scene.files, labels=scene.files.labels[::-1]))
+        opened = load_case(project, case.key, ready=ready)
+        assert opened.prediction == project.store.prediction(case.key)
+        assert opened.prediction != ready.prediction
+        assert (opened.labels != ready.labels).any()
+
+
+def submit_something(project, key: str) -> None:
+    session = Session()
+    session.set_project(project)
+    session.set_case(load_case(project, key))
+    session.choose_reader("ben")
+    item = session.worklist()[0]
+    assert session.begin(item)
+    session.work[tuple(slice(lo, hi) for lo, hi in item.region.box)] = 9
+    session.note_change(item.region.box)
+    session.submit(Verdict.EDITED)

@@ -16,7 +16,7 @@ from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.usecases import read
 from napari_deferredseg.usecases.defer import Target, defer_region
 from napari_deferredseg.usecases.open_case import load_case
-from napari_deferredseg.usecases.session import Session, next_after
+from napari_deferredseg.usecases.session import Session, case_after, next_after
 
 
 def sit_down(scene, login: str | None = None) -> Session:
@@ -121,6 +121,19 @@ def test_next_goes_round():
     assert next_after([], "a", 1) is None
 
 
+def test_the_case_that_comes_next():
+    class Item:
+        def __init__(self, name: str) -> None:
+            self.region = type("Region", (), {"id": name})
+            self.case = type("Case", (), {"key": name[0]})
+
+    items = [Item(name) for name in ("a1", "a2", "b1", "b2", "b3")]
+    assert [case_after(items, x, 1) for x in ("a1", "a2", "b1", "b2", "b3")] == ["b", "b", None, "a", "a"]
+    assert [case_after(items, x, 0) for x in ("a1", "a2", "b3")] == [None, "b", "a"]
+    assert case_after(items[:2], "a1", 9) is None
+    assert case_after(items, "gone", 9) is None
+
+
 # nothing is lost
 def test_work_is_back_after_a_crash(sitting):
     before = sitting("ben")
@@ -137,7 +150,9 @@ def test_work_is_back_after_a_crash(sitting):
     assert after.messages == ["Your earlier work on this region is back."]
     assert after.reading.note == "unsure about the rim"
     assert after.submit(Verdict.EDITED).note == "unsure about the rim"
-    assert after.project.journal.drafts("ben") == []
+    journal = after.project.journal
+    after.close()
+    assert journal.drafts("ben") == []
 
 
 def test_only_ones_own_work_comes_back(sitting):

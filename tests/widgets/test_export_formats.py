@@ -30,7 +30,7 @@ def test_the_options_belong_to_the_format(open_stage, qtbot, scene, tmp_path):
     panel.options["nnunet"]["dataset"].value = 42
     panel.options["nnunet"]["name"].value = "Liver"
     export("raw")
-    qtbot.waitUntil(lambda: "Masks written: 1," in panel.result.text(), timeout=WAIT)
+    qtbot.waitUntil(lambda: "Masks written: 1;" in panel.result.text(), timeout=WAIT)
     assert "there the AI's mask was written" in panel.result.text()
     described = json.loads((tmp_path / "raw" / "Dataset042_Liver" / "dataset.json").read_text("utf-8"))
     assert described["labels"] == {"background": 0, "liver": 1, "spleen": 2}
@@ -41,5 +41,5 @@ def test_the_options_belong_to_the_format(open_stage, qtbot, scene, tmp_path):
 
     panel.form.value = "monai"
     export("list")
-    qtbot.waitUntil(lambda: "Masks written: 1," in panel.result.text(), timeout=WAIT)
+    qtbot.waitUntil(lambda: "Masks written: 1;" in panel.result.text(), timeout=WAIT)
     assert len(read_datalist(tmp_path / "list" / "cases.json").training) == 1

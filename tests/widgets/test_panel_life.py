@@ -5,13 +5,17 @@ from __future__ import annotations
 import gc
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 from qtpy.QtWidgets import QApplication
 
-from napari_deferredseg.usecases.open_case import load_case
+from napari_deferredseg.usecases.open_case import load_case, load_images
+from napari_deferredseg.usecases.run import run_external
 from napari_deferredseg.usecases.session import Session
+from napari_deferredseg.widgets import opening
 from napari_deferredseg.widgets.contributions import ExportDock, WorklistDock
 from napari_deferredseg.widgets.panel import Panel
 
@@ -189,6 +193,42 @@ def test_an_image_that_is_gone_and_a_region_that_somebody_else_took(desk):
     desk.say_who("ada")
     desk.open_row(4)
     assert desk.number == 4
+
+
+def test_the_next_case_is_read_while_the_last_regions_are(desk, monkeypatch):
+    later = a_later_case(desk.scene)
+    read = []
+
+    def reads(*given):
+        images = load_images(*given)
+        read.append(images.record.key)
+        return images
+
+    monkeypatch.setattr(opening, "load_images", reads)
+    desk.sit_down()
+    desk.open_row(1)
+    desk.settle()
+    assert read == []
+    desk.stage.step(1)
+    desk.wait(lambda: read == [later])
+    (desk.scene.root / "later.nii.gz").unlink()
+    for _ in range(3):
+        desk.stage.step(1)
+    desk.wait(lambda: desk.session.reading is not None and desk.session.case.record.key == later)
+    assert np.asarray(desk.viewer.layers[0].data).max() == 999
+    assert read == [later]
+
+
+def a_later_case(scene) -> str:
+    """Another image with the same masks, all of it Ada's."""
+    image = sitk.ReadImage(str(scene.volume))
+    image[5, 6, 7] = 999
+    sitk.WriteImage(image, str(scene.root / "later.nii.gz"))
+    with scene.open() as project:
+        report = run_external(project, replace(scene.files, volume=scene.root / "later.nii.gz"))
+        for item in project.store.items(case_key=report.case.key):
+            project.store.assign(item.region.id, reader="ada", group=None, by="test")
+        return report.case.key
 
 
 def test_two_viewers_share_nothing(desk, make_napari_viewer_proxy):

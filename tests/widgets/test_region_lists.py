@@ -105,6 +105,19 @@ def test_outlines_have_the_readers_colours_and_fade_beside_the_one_that_is_read(
     assert color_of(shown, an_item(301)) == white
 
 
+def test_a_picked_region_stands_out_until_another_is_picked(outlines):
+    shown, items = outlines
+    ada, ben, white = (0.9, 0.62, 0.0), (0.34, 0.71, 0.91), (1.0, 1.0, 1.0, 1.0)
+    shown.pick(items[1])
+    assert [color_of(shown, item) for item in items] == [(*ada, 1.0), white, (*ada, 1.0), (*ada, 1.0)]
+    assert shown.layer.features.set_index("region").loc[2, "index"] == shown.layer.data[3, 4, 7]
+    shown.show(items, items[0].region.id)
+    assert [color_of(shown, item) for item in items] == [white, (*ben, 1.0), (*ada, 0.25), (*ada, 0.25)]
+    shown.show(items)
+    shown.pick(None)
+    assert [color_of(shown, item) for item in items] == [(*ada, 1.0), (*ben, 1.0), (*ada, 1.0), (*ada, 1.0)]
+
+
 def test_a_point_of_the_picture_names_its_region_whatever_its_colour(outlines):
     shown, items = outlines
     for state in STATES:
