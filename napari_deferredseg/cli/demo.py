@@ -46,9 +46,12 @@ def demo(
 
     refuse_used(folder)
     if not any(find_spec(binding) for binding in QT):
-        raise InputError("there is no Qt here for napari's window; install it: pip install 'napari-deferredseg[all]'")
+        raise InputError(
+            "there is no Qt here for napari's window; install it: pip install 'napari-deferredseg[reader]'"
+        )
     if sys.platform.startswith("linux") and not any(os.environ.get(name) for name in SCREENS):
         raise InputError("there is no screen here to open napari on; log in with one, or give --no-viewer")
+    out.print(f"The demo's project is {folder}; napari opens ...")
     # A process of its own: the command line pulls no Qt in. The window opens while the abdomen is made.
     command = [sys.executable, "-m", "napari_deferredseg.widgets.demo", str(folder), "--seed", str(seed)]
     done = subprocess.run(command + (["--screenshot", str(screenshot)] if screenshot else []), check=False)

@@ -29,7 +29,7 @@ def dock_panels(viewer: Viewer, stage: Stage) -> None:
 
 
 def show_demo(folder: Path, seed: int = 0, screenshot: Path | None = None) -> None:
-    """Open the project, made first where the folder is empty, with the first region of the first reader's worklist."""
+    """Open the project, made first where the folder is empty, with the first region of a reader's worklist."""
     viewer = napari.Viewer(title="DeferredSeg demo")
     viewer.window.resize(1500, 950)
     stage = make_stage(viewer, Session())
@@ -37,7 +37,7 @@ def show_demo(folder: Path, seed: int = 0, screenshot: Path | None = None) -> No
 
     def start(_: object = None) -> None:
         stage.open_project(folder)
-        stage.session.choose_reader("ada")
+        stage.session.choose_reader("ben")
         stage.step(1)
 
     if (folder / "project.json").is_file():
