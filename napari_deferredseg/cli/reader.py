@@ -16,6 +16,12 @@ from napari_deferredseg.core.errors import InputError
 app = typer.Typer(help="Add and list readers.", no_args_is_help=True)
 
 
+SPELLED = str.maketrans(
+    {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "ħ": "h"}
+)
+"""Letters that Unicode does not take apart."""
+
+
 class RoleChoice(StrEnum):
     """Roles as the command line offers them."""
 
@@ -85,7 +91,8 @@ def login_from(name: str) -> str:
     InputError
         Nothing is left of it.
     """
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    spelled = name.lower().translate(SPELLED)
+    plain = unicodedata.normalize("NFKD", spelled).encode("ascii", "ignore").decode()
     login = re.sub(r"[^a-z0-9_-]+", ".", plain).strip("._-")[:40]
     if not login:
         raise InputError(f"no login can be made from {name!r}: give one with --login")

@@ -91,9 +91,13 @@ def run(
         str | None, typer.Option(help="With --map: what the learned reliability of these people is used for.")
     ] = None,
     budget: Annotated[
-        str, typer.Option(help="How much to send to readers: 10% of the unit, or a number of minutes or regions.")
+        str,
+        typer.Option(help="How much to send to readers, such as 10%, '2% of voxels', '30 minutes' or '20 regions'."),
     ] = "10%",
-    unit: Annotated[Unit, typer.Option(help="What the budget counts.")] = Unit.PREDICTED_FOREGROUND,
+    unit: Annotated[
+        Unit | None,
+        typer.Option(help="What the budget counts, where it does not say so itself; predicted-foreground by default."),
+    ] = None,
     mode: Annotated[
         Mode,
         typer.Option(
@@ -117,7 +121,7 @@ def run(
     from napari_deferredseg.usecases.route import make_channels
     from napari_deferredseg.usecases.run import run_external, run_model
 
-    amount = Budget.parse(budget, unit=unit.value, mode=mode.value)
+    amount = Budget.parse(budget, unit.value if unit else None, mode.value, otherwise=Unit.PREDICTED_FOREGROUND.value)
     is_external = model == EXTERNAL
     if is_external and mode is Mode.FIXED_THRESHOLD:
         raise InputError("an AI that ran elsewhere fixed no thresholds: leave --mode out, or name a model with --model")

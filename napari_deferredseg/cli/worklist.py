@@ -71,5 +71,5 @@ def as_dict(item: WorkItem, table: LabelTable) -> dict[str, Any]:
         "reader": item.assignment.reader,
         "group": item.assignment.group,
         "origin": region.origin.value,
-        "note": region.note,
+        "note": item.note,
     }

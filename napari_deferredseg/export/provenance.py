@@ -21,14 +21,15 @@ def provenance(export: CaseExport) -> dict[str, Any]:
         "prediction": export.prediction.id,
         "settings": export.prediction.settings,
         "regions": export.region_count,
-        "corrections": [_line(correction) for correction in export.corrections],
+        "corrections": [_line(x, export.regions[x.region_id].number) for x in export.corrections],
     }
 
 
-def _line(correction: Correction) -> dict[str, Any]:
+def _line(correction: Correction, number: int) -> dict[str, Any]:
     return {
         "id": correction.id,
         "region": correction.region_id,
+        "region_number": number,
         "reader": correction.reader,
         "verdict": correction.verdict,
         "model": correction.model_id,

@@ -68,10 +68,13 @@ class Budget(BaseModel):
         return self
 
     @classmethod
-    def parse(cls, text: str, unit: str | None = None, mode: Mode = "per_volume_share") -> Self:
+    def parse(
+        cls, text: str, unit: str | None = None, mode: Mode = "per_volume_share", otherwise: Unit | None = None
+    ) -> Self:
         """Read a budget such as "10%" (of the predicted foreground), "2% of voxels", "30 minutes" or "20 regions".
 
-        With `unit`, one of `UNITS`, the text may be the bare number; a share is then written as 10% or 0.1.
+        With `unit`, one of `UNITS`, the text may be the bare number; a share is then written as 10% or 0.1. Where
+        neither says what is counted, `otherwise` does.
 
         Raises
         ------
@@ -86,7 +89,7 @@ class Budget(BaseModel):
         given = _unit(unit, text) if unit is not None else None
         if named and given and named != given:
             raise InputError(f"the budget {text!r} is given in {named}, but the unit says {given}")
-        chosen = named or given or ("predicted-foreground" if percent else None)
+        chosen = named or given or otherwise or ("predicted-foreground" if percent else None)
         if chosen is None:
             raise InputError(f"the budget {text!r} has no unit; {FORMS}")
         if percent and chosen not in SHARES:

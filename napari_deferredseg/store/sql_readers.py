@@ -22,7 +22,7 @@ def add_reader(connection: Connection, reader: Reader) -> None:
     """Add a reader; as `Store.add_reader`."""
     taken = _by_login(connection, reader.login)
     if taken is not None:
-        raise InputError(f"the login {reader.login!r} is taken by {taken.name}: choose another")
+        raise InputError(f"the login {reader.login!r} is taken by {taken.name}: choose another (--login)")
     connection.execute(insert(schema.readers).values(rows.reader_values(reader)))
 
 

@@ -68,7 +68,10 @@ def known_engine(path: Path) -> Engine:
         _bring_up_to_date(engine, path)
     except OperationalError as error:
         engine.dispose()
-        raise InputError(f"{path} cannot be used: {error.orig}") from None
+        why = str(error.orig)
+        if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+            why = "it cannot be written; copy the project's folder to a local disk where you may write"
+        raise InputError(f"{path} cannot be used: {why}") from None
     except DatabaseError:
         engine.dispose()
         raise InputError(f"{path} is damaged or no database of this program: restore it from a backup") from None

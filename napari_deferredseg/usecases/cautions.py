@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.volume import labels_present
+from napari_deferredseg.core.volume import default_label, labels_present
 from napari_deferredseg.usecases.predict import LEFT_OUT
 from napari_deferredseg.usecases.route import minutes_waiting
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def cautions(project: Project, prediction: Prediction) -> tuple[str, ...]:
-    """Sentences, mostly none: a model that fell back, boxes in vain, unknown specialities, days that are overfull."""
-    told = (*_fell_back(prediction), *_in_vain(prediction))
+    """Sentences, mostly none: what a run fell short of, labels without names, unknown specialities, overfull days."""
+    told = (*_fell_back(prediction), *_in_vain(prediction), *_nameless(prediction))
     return (*told, *_unknown_specialities(project, prediction), *_overfull(project))
 
 
@@ -55,6 +55,12 @@ def _fell_back(prediction: Prediction) -> Iterator[str]:
 def _in_vain(prediction: Prediction) -> Iterator[str]:
     if names := prediction.settings.get(LEFT_OUT):
         yield f"The prompt also shows {names}, which this model does not draw."
+
+
+def _nameless(prediction: Prediction) -> Iterator[str]:
+    labels = prediction.table.labels
+    if labels and all(label == default_label(label.value) for label in labels):
+        yield "The labels have no names: a small table beside the mask gives them (MASK.labels.csv: value,name)."
 
 
 def _unknown_specialities(project: Project, prediction: Prediction) -> Iterator[str]:

@@ -28,10 +28,13 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.core.prediction import Prediction
-    from napari_deferredseg.core.volume import Volume
+    from napari_deferredseg.core.volume import Array, Volume
     from napari_deferredseg.engine import Engine
     from napari_deferredseg.usecases.models import Known
 
+NOISE = 0.5
+"""Share of neighbouring voxels that differ in what cannot be a mask, where it also has `MANY_LABELS` and more."""
+MANY_LABELS = 64
 LEFT_OUT = "prompt_left_out"
 """Setting of a prediction: names of what its prompt shows and the model does not draw."""
 
@@ -89,6 +92,8 @@ def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple
         require_same_grid(label_map, volume)
         if np.array_equal(label_map.array, volume.array):
             raise InputError(f"{files.volume} holds the very voxels of the mask {path}: give the image as the volume")
+        if _looks_like_an_image(label_map.array):
+            raise InputError(f"{path} looks like an image, not like a mask: give the image as the volume")
     if files.probabilities is None:
         progress(0.6, "comparing the masks")
         return volume, from_labels(maps[0], maps[1:])
@@ -96,6 +101,15 @@ def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple
     require_same_grid(probabilities, volume)
     progress(0.6, "measuring the uncertainty")
     return volume, from_probabilities(maps[0], probabilities)
+
+
+def _looks_like_an_image(labels: Array) -> bool:
+    """Whether a label map (z, y, x) has many values of which neighbours hardly ever share one, as a scan does."""
+    here, beside = labels[..., 1:], labels[..., :-1]
+    inside = (here > 0) | (beside > 0)
+    if not inside.any() or np.count_nonzero(here != beside) <= NOISE * np.count_nonzero(inside):
+        return False
+    return int(np.count_nonzero(np.bincount(labels.ravel()))) > MANY_LABELS
 
 
 def predict_with_model(files: ModelInput, engine: Engine, progress: Progress = silent) -> tuple[Volume, Prediction]:

@@ -184,7 +184,9 @@ def _read_info(file: Path) -> ProjectInfo:
 
 def refuse_used(folder: Path) -> None:
     """Raise InputError when something is in the place of a new project."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file: give a new folder for the project")
+    if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} is not empty: give a new folder for the project")
 
 

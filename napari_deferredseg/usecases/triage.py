@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -93,6 +93,8 @@ def triage(
     columns = columns_of(project, channels, prediction.experts) if channels is not None else None
     case = identify(project, volume, files.volume, files.series)
     require_same_meaning(project, case, prediction)
+    if files.orientation_checked:
+        prediction = replace(prediction, settings=prediction.settings | {"orientation_checked": True})
     record = _prediction_record(case, prediction, budget, channels, _present_run(project, case))
     regions = make(prediction, case.key, record.id, budget, lambda share, doing: progress(share * 0.6, doing))
     progress(0.6, "assigning readers")

@@ -159,7 +159,7 @@ CALLS: dict[str, tuple[Callable[[Folder], Words], tuple[str, ...]]] = {
     "project: words for a database": (broken_project("project.sqlite", b"hello " * 99), ("project.sqlite", "backup")),
     "project: empty database": (broken_project("project.sqlite", b""), ("project.sqlite", "no database")),
     "init: not empty": (lambda f: ("project", "init", f.project), ("project", "not empty", "new folder")),
-    "init: a file": (lambda f: ("project", "init", f.ct), ("ct.nii.gz", "not empty", "new folder")),
+    "init: a file": (lambda f: ("project", "init", f.ct), ("ct.nii.gz", "is a file", "new folder")),
     "init: below a file": (lambda f: ("project", "init", f.ct / "p"), ("ct.nii.gz", "cannot be written")),
     "init: long name": (lambda f: ("project", "init", f.root / ("n" * 300)), ("nnn", "check the path")),
     "init: in a project": (lambda f: ("project", "init", f.project / "predictions"), ("predictions", "not empty")),
@@ -204,6 +204,12 @@ CALLS: dict[str, tuple[Callable[[Folder], Words], tuple[str, ...]]] = {
     "file: long name": (lambda f: f.run(ct=f.root / ("n" * 300 + ".nii.gz")), ("nnn", "check the path")),
     "file: time series": (time_series, ("4d.nii.gz", "3 volumes")),
     "file: image for a mask": (lambda f: f.run(second=f.ct), ("ct.nii.gz", "no label")),
+    "file: MR image for a mask": (
+        lambda f: f.run(
+            first=f.image("mr.nii.gz", np.random.default_rng(0).integers(0, 900, f.mask().shape, np.uint16))
+        ),
+        ("mr.nii.gz", "looks like an image"),
+    ),
     "file: fractions for a mask": (
         lambda f: f.run(second=f.image("soft.nii.gz", f.mask() * np.float32(0.5))),
         ("soft.nii.gz", "no label"),
@@ -349,3 +355,20 @@ def test_an_export_to_a_disk_that_refuses_keeps_the_old_one(scene, type_in, snap
     assert {k: v for k, v in after.items() if ".provenance" not in k} == {
         k: v for k, v in before.items() if ".provenance" not in k
     }
+    (names / "keep").unlink()
+    names.rmdir()
+    assert type_in("export", "-p", scene.folder, "-o", out).code == 0
+
+
+def test_a_mask_that_somebody_changed_after_the_export_is_not_replaced(scene, type_in, snapshot):
+    out = scene.root / "out"
+    assert type_in("export", "-p", scene.folder, "-o", out).code == 0
+    (mask,) = out.glob("*.nii.gz")
+    image = sitk.ReadImage(str(mask))
+    image[3, 4, 5] = 1
+    sitk.WriteImage(image, str(mask))
+    before = snapshot(scene.root)
+    said = type_in("export", "-p", scene.folder, "-o", out)
+    assert said.code == 1
+    assert f"{mask} was changed after it was exported" in said.err.replace("\n", "")
+    assert snapshot(scene.root) == before

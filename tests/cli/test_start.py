@@ -84,7 +84,7 @@ HELP = {
     ("model", "add"): ("--project", "FOLDER"),
     ("model", "show"): ("--project", "NAME"),
     ("run",): (
-        *("[default: external]", "[default: 10%]", "[default: predicted-foreground]", "--orientation-checked"),
+        *("[default: external]", "[default: 10%]", "predicted-foreground by default", "--orientation-checked"),
         *("--device", "auto by default", "--channel", "--map", "CHANNEL=WHO", "--purpose"),
     ),
     ("worklist",): ("--json", "--reader"),
@@ -186,4 +186,4 @@ def test_a_name_that_the_terminal_cannot_spell(unread):
     done = subprocess.run(command, capture_output=True, env=env, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     with unread.open() as project:
-        assert project.store.reader("ukasz").name == "Łukasz 李"
+        assert project.store.reader("lukasz").name == "Łukasz 李"

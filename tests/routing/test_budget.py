@@ -26,6 +26,8 @@ from napari_deferredseg.routing.budget import UNITS, Budget
 )
 def test_reads_what_people_write(text, unit, amount, expected):
     budget = Budget.parse(text, unit)
+    if unit is None:
+        assert budget == Budget.parse(text, otherwise="minutes" if budget.unit != "predicted-foreground" else None)
     assert budget.amount == pytest.approx(amount)
     assert budget.unit == expected
 
