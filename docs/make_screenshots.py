@@ -15,7 +15,7 @@ from napari_deferredseg.io.images import read_labels
 from napari_deferredseg.masks.prompts import boxes_of
 from napari_deferredseg.usecases.demo import make_demo
 from napari_deferredseg.usecases.models import add_model, list_models
-from napari_deferredseg.usecases.project import open_project
+from napari_deferredseg.usecases.project import Project, init_project, open_project
 from napari_deferredseg.widgets import contributions
 from napari_deferredseg.widgets.orientation import Plane, show_3d, show_plane
 
@@ -88,6 +88,14 @@ def main(images: Path) -> None:
     QApplication.processEvents()
 
 
+def unread(folder: Path) -> Project:
+    """Make a project with the demo's readers, in which nothing has run yet."""
+    with open_project(folder) as demo, init_project(folder.parent / "abdomen") as project:
+        for reader in demo.store.readers():
+            project.store.add_reader(reader)
+    return open_project(folder.parent / "abdomen")
+
+
 def first_loop(folder: Path, images: Path) -> None:
     """Walk through the demo and save what is on the screen."""
     viewer = napari.Viewer(show=True)
@@ -105,7 +113,7 @@ def first_loop(folder: Path, images: Path) -> None:
         settle()
         viewer.window.screenshot(str(images / f"{name}.png"), canvas_only=False, flash=False)
 
-    stage.session.set_project(open_project(folder))
+    stage.session.set_project(unread(folder))
     run = panels["run"]
     run.form.volume.value = folder / "phantom.mha"
     run.form.first.value = folder / "ai_first.mha"
@@ -118,7 +126,7 @@ def first_loop(folder: Path, images: Path) -> None:
     stage.look_at(stage.items[0])
     shoot("defer", "defer")
 
-    stage.session.choose_reader("ada")
+    stage.session.choose_reader("ben")
     stage.step(1)
     wait_for(lambda: stage.session.reading is not None)
     shoot("demo", "worklist")

@@ -232,8 +232,6 @@ def decline(reading: Reading, reason: str) -> None:
     InputError
         No reason is given; the region is submitted, or not this reader's any more.
     """
-    if not reason.strip():
-        raise InputError("say in a few words why you decline this region")
     if not reading.project.store.decline(reading.item.region.id, reading.reader.login, reason):
         raise InputError(_not_yours(reading))
     _restore(reading)

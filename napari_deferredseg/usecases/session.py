@@ -141,6 +141,7 @@ class Session:
                 self.events.worklist.emit()
                 return False
             self.events.reading.emit()
+            self.events.worklist.emit()
             if self.reading.recovered:
                 self.events.labels.emit(self.reading.box)
                 self.events.message.emit("Your earlier work on this region is back.")
@@ -205,6 +206,8 @@ class Session:
     def decline(self, reason: str) -> None:
         """Refuse the region. InputError without a reason."""
         reading = self._need_reading()
+        if not reason.strip():
+            raise InputError("say in a few words why you decline this region")
         self.save()
         self._flush()
         shown = reading.after.copy()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_deferredseg.core.frame import Frame, frame_of
+from napari_deferredseg.widgets.polygons import paint_polygons_where_shown
 from napari_deferredseg.widgets.region_outlines import RegionOutlines
 from napari_deferredseg.widgets.settings import brush_size
 from napari_deferredseg.widgets.tracked import TrackedArray, reset_undo
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from napari_deferredseg.usecases.open_case import OpenCase
 
 AI, DEFERRAL, CORRECTION = "AI mask", "Deferral map", "My correction"
+
+MILLIMETRES = {"millimeter", "mm"}
 
 # Colours that stay apart for colour-blind eyes (Okabe and Ito, 2008), without the ones that look like tissue.
 PALETTE = ("#e69f00", "#56b4e9", "#f0e442", "#cc79a7", "#009e73", "#d55e00", "#0072b2", "#ffffff")
@@ -64,12 +67,14 @@ class CaseLayers:
             blending="additive",
             opacity=0.7,
             visible=False,
-            **common,
+            **common | {"metadata": {KEY: replace(info, quantity="deferral")}},
         )
+        self._map_waits = False
         self.tracked = TrackedArray(self.frame.view(work))
         self.correction: Labels = viewer.add_labels(
             self.tracked, name=CORRECTION, colormap=palette, opacity=0.3, visible=False, **common
         )
+        paint_polygons_where_shown(self.correction)
         self.correction.brush_size = brush_size()
         self.correction.editable = False
         common["metadata"] = {KEY: replace(info, table=None)}
@@ -79,6 +84,10 @@ class CaseLayers:
     def regions(self) -> Labels:
         """Outlines of the regions."""
         return self.outlines.layer
+
+    def in_hand(self, *, is_reading: bool) -> Labels:
+        """The layer that hands work on: one's correction while a region is read, else the regions."""
+        return self.correction if is_reading else self.regions
 
     @property
     def overlays(self) -> tuple[Layer, ...]:
@@ -133,8 +142,14 @@ class CaseLayers:
         return s, p, left
 
     def show_reading(self, is_reading: bool) -> None:
-        """While a region is read, the AI's mask is an outline and one's own correction is shown and can be painted."""
+        """While a region is read, the AI's mask is an outline and one's own correction is shown and can be painted.
+
+        The deferral map would sway the reader: it is hidden, and comes back afterwards.
+        """
+        map_shown = self.defer.visible or self._map_waits
+        self._map_waits = map_shown and is_reading
         wanted = (
+            (self.defer, "visible", map_shown and not is_reading),
             (self.correction, "visible", is_reading),
             (self.correction, "editable", is_reading),
             (self.correction, "preserve_labels", False),  # napari's B, pressed by mistake: painting over labels stops
@@ -161,6 +176,17 @@ def layers_for(
     if shown is not None:
         shown.leave(viewer)
     return CaseLayers(viewer, case, work, items, colors)
+
+
+def beside(viewer: ViewerModel, layers: CaseLayers) -> str:
+    """What to know of the user's own layers beside a case's; "" where there are none."""
+    own = [layer for layer in viewer.layers if layer not in layers.all]
+    if not own:
+        return ""
+    units = {str(unit) for layer in own for unit in layer.units[-2:]}
+    lost = "" if units <= MILLIMETRES else " While they are there, the scale bar counts without millimetres."
+    names = ", ".join(layer.name for layer in own)
+    return f"Left as they are, below a copy of our own: {names}. Hide what disturbs.{lost}"
 
 
 def reader_colors(readers: Sequence[Reader]) -> dict[str, str]:

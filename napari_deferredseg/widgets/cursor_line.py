@@ -99,6 +99,11 @@ class CursorLine:
         overlay = self._viewer.canvas.overlays[NAME]
         return str(overlay.text) if overlay.opacity else ""
 
+    def say(self, text: str) -> None:
+        """Show something else there until the mouse moves again."""
+        overlay = self._viewer.canvas.overlays[NAME]
+        overlay.text, overlay.opacity, overlay.box, overlay.visible = text, 1.0, True, True
+
     def forget(self, event: Any = None) -> None:
         """Say nothing until the mouse moves: something else may be under the cursor now."""
         self._position = ()
@@ -142,5 +147,7 @@ def _text(layer: Layer, info: LayerInfo, index: tuple[int, ...]) -> list[str]:
         return []
     value = np.asarray(layer.data[index]).item()
     if isinstance(layer, Image):
+        if info.quantity:
+            return [f"{info.quantity} {value:.2f}"]
         return [f"{value:g} HU" if info.modality == "CT" else f"{value:g}"]
-    return [info.table.name(value)] if value and info.table else []
+    return [f"{layer.name}: {info.table.name(value)}"] if value and info.table else []

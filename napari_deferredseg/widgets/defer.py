@@ -13,8 +13,10 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import State
 from napari_deferredseg.usecases.defer import ROUTER, Target, defer_drawn, defer_region
 from napari_deferredseg.widgets.case_layers import reader_colors
-from napari_deferredseg.widgets.panel import Choice, NoteField, Panel, listen, swatch
+from napari_deferredseg.widgets.panel import LINK, Choice, NoteField, Panel, listen, swatch
+from napari_deferredseg.widgets.polygons import paint_polygons_where_shown
 from napari_deferredseg.widgets.volume_layers import layer_options
+from napari_deferredseg.widgets.who_bar import WhoBar
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -32,11 +34,14 @@ STANDING = {
     State.SUBMITTED: ", done",
     State.SETTLED: ", done",
 }
+DRAW = "Click corner after corner, double-click to close; on one slice or several. Then choose who shall look."
 PICK_WHILE_READING = "To pick a region, first click the layer <b>Regions by reader</b> in napari's list. Or draw one."
 
 
 class DeferPanel(Panel):
     """Click a region of the open case, or draw one, and choose who shall look."""
+
+    TITLE = "Defer to expert"
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
@@ -51,10 +56,12 @@ class DeferPanel(Panel):
         self.declined = QLabel()
         self.declined.setWordWrap(True)
         self.declined.setTextFormat(Qt.TextFormat.RichText)
+        bar = WhoBar(stage)
+        self.who = bar.choice
         row = QHBoxLayout()
         row.addWidget(QLabel("To"))
         row.addWidget(self.to, 1)
-        for part in (self.what, self.draw):
+        for part in (bar, self.what, self.draw):
             self.body.addWidget(part)
         self.body.addLayout(row)
         self.body.addWidget(self.note)
@@ -77,10 +84,12 @@ class DeferPanel(Panel):
         self._on_lists()
 
     def defer(self) -> None:
-        """Send the region to whom was chosen. InputError when there is none, or somebody is reading it."""
+        """Send the region to whom was chosen. InputError when there is none, somebody reads it, or nobody sends it."""
         project = self.session.need_project()
+        if self.session.reader is None:
+            raise InputError("say who you are first: the region's reader sees who sent it")
         target: Target = self.to.currentData()
-        by = self.session.reader.login if self.session.reader is not None else "lead"
+        by = self.session.reader.login
         note = self.note.text().strip()
         if self._drawn is not None:
             region = defer_drawn(project, self._need_case(), self._drawn_mask(), target, by, note)
@@ -99,7 +108,7 @@ class DeferPanel(Panel):
 
     def _show(self, item: WorkItem | None) -> None:
         if self._drawn is not None:
-            self.what.setText("Outline the region with the polygon tool, then choose who shall look at it.")
+            self.what.setText(DRAW)
         elif item is None:
             reading = self.session.reading is not None
             self.what.setText(PICK_WHILE_READING if reading else "Click a region in the picture, or draw one.")
@@ -122,7 +131,7 @@ class DeferPanel(Panel):
         if now is not None and now != picked:
             self.stage.pick(now)
         waiting = [x for x in self.stage.items if x.assignment.state is State.DECLINED]
-        links = [f'<a href="{escape(x.region.id)}">region {x.region.number}</a>' for x in waiting]
+        links = [f'<a href="{escape(x.region.id)}" style="{LINK}">region {x.region.number}</a>' for x in waiting]
         self.declined.setText(f"Declined, so with nobody: {', '.join(links)}." if links else "")
         self.declined.setVisible(bool(links))
 
@@ -164,7 +173,9 @@ class DeferPanel(Panel):
         layers = self.stage.layers
         options = layer_options(layers.frame)
         empty = np.zeros(layers.regions.data.shape, np.uint8)
-        self._drawn = self.stage.viewer.add_labels(empty, name=DRAWN, opacity=0.6, **options)
+        self._drawn = paint_polygons_where_shown(
+            self.stage.viewer.add_labels(empty, name=DRAWN, opacity=0.6, **options)
+        )
         self._drawn.mode = "polygon"
         self._show(None)
 
@@ -172,8 +183,15 @@ class DeferPanel(Panel):
         layer, self._drawn = self._drawn, None
         if layer is not None and layer in self.stage.viewer.layers:
             self.stage.viewer.layers.remove(layer)
+            self._hand_back()
         self.draw.setChecked(False)
         self._show(self.stage.picked)
+
+    def _hand_back(self) -> None:
+        """Let the hands go on with what they did before they drew."""
+        if self.stage.layers is not None:
+            before = self.stage.layers.in_hand(is_reading=self.session.reading is not None)
+            self.stage.viewer.layers.selection.active = before
 
     def _on_removed(self, event: Any) -> None:
         if self._drawn is not None and event.value == self._drawn:  # one of both may be a proxy

@@ -22,6 +22,8 @@ EVERY = "all cases"
 class ExportPanel(Panel):
     """Choose cases, format with its options, and folder. `options` holds, for each format, a field for each option."""
 
+    TITLE = "Export"
+
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
         self.case = ComboBox(label="Case", choices=[EVERY])

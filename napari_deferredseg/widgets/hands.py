@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from napari.layers import Image
@@ -28,6 +28,13 @@ STEADY = 1.25
 
 _PIXELS_PER_WIDTH = 300
 _RIGHT = 2
+
+
+class Attached(Protocol):
+    """Something installed on a viewer."""
+
+    def uninstall(self) -> None:
+        """Give the viewer back as it was."""
 
 
 class Hands:
@@ -96,7 +103,9 @@ class Hands:
             yield
             while event.type == "mouse_move":
                 right, down = np.array(event.pos) - start
-                image.contrast_limits = moved_window(limits, float(right), float(-down), unit)
+                low, high = moved_window(limits, float(right), float(-down), unit)
+                image.contrast_limits = low, high
+                self.cursor_line.say(f"W {high - low:g}  L {(low + high) / 2:g}")
                 yield
         finally:
             camera.mouse_pan = pan

@@ -40,7 +40,7 @@ SHORTCUTS: dict[str, Shortcut] = {
     "accept": Shortcut("K", "accept: the AI is right", Needs.REGION),
     "submit": Shortcut("Ctrl+Enter", "submit what you painted", Needs.REGION),
     "skip": Shortcut("J", "skip: the region goes to the end of your worklist", Needs.REGION),
-    "amend": Shortcut("U", "take back: open your last submission again", Needs.READER),
+    "amend": Shortcut("U", "open your last submission again", Needs.READER),
     "hide": Shortcut("H", "hold: hide all overlays", Needs.CASE),
     "undo": Shortcut("Ctrl+Z", "undo in this region", Needs.REGION),
     "redo": Shortcut("Ctrl+Shift+Z", "redo in this region", Needs.REGION),

@@ -12,11 +12,13 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDockWidget,
     QFileDialog,
+    QFrame,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QMainWindow,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -34,8 +36,14 @@ if TYPE_CHECKING:
     from napari_deferredseg.widgets.stage import Stage
 
 
+LINK = "color: #8ab4f8"
+"""Style of a link: Qt's own blue cannot be read on napari's dark ground."""
+
+
 class Panel(QWidget):
     """A docked widget of ours. Its parts listen to the session and hold no facts."""
+
+    TITLE = ""
 
     def __init__(self, stage: Stage) -> None:
         super().__init__()
@@ -43,8 +51,12 @@ class Panel(QWidget):
         self.session = stage.session
         self._docked = False
         self._token = token = object()
-        self.body = QVBoxLayout(self)
+        held = QWidget()
+        self.body = QVBoxLayout(held)
         self.body.setSpacing(4)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(_scrolling(held))
         self.project_bar = ProjectBar(stage)
         self.notice = Notice(stage)
         self.body.addWidget(self.project_bar)
@@ -76,10 +88,26 @@ class Panel(QWidget):
         window = dock.parentWidget() if dock is not None else None
         if not isinstance(dock, QDockWidget) or not isinstance(window, QMainWindow):
             return
+        dock.setWindowTitle(self.TITLE)  # napari's, with the plugin's name behind it, is cut off on a tab
         others = [x for x in window.findChildren(QDockWidget) if x is not dock and isinstance(x.widget(), Panel)]
         if others and dock not in window.tabifiedDockWidgets(others[-1]):
             window.tabifyDockWidget(others[-1], dock)
-        dock.raise_()  # what was just opened is what is to be seen, also where napari made the tab
+        # What was just opened is what is to be seen; a new tab can be raised once Qt has laid it out.
+        soon = QTimer(dock)  # goes with the dock
+        soon.setSingleShot(True)
+        soon.timeout.connect(dock.raise_)
+        soon.start(0)
+
+
+def _scrolling(held: QWidget) -> QScrollArea:
+    """Room for a panel on a low screen, which would squeeze its buttons otherwise."""
+    area = QScrollArea()
+    area.setWidget(held)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    return area
 
 
 def listen(widget: QWidget, emitter: Any, slot: Callable[..., Any]) -> None:
@@ -155,6 +183,8 @@ class Notice(QLabel):
         listen(self, stage.events.problem, self.warn)
         listen(self, stage.events.busy, self.follow)
         listen(self, stage.session.events.project, self.settle)
+        listen(self, stage.session.events.reading, self.settle)
+        listen(self, stage.session.events.reader, lambda: self.say(""))
 
     def minimumSizeHint(self) -> QSize:
         """A long line wraps instead of widening the dock."""

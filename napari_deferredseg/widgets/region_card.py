@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_deferredseg.core.records import Verdict
+from napari_deferredseg.core.records import BY_ROUTER, Verdict
 from napari_deferredseg.widgets.keys import SHORTCUTS
 from napari_deferredseg.widgets.paint_bar import PaintBar
 from napari_deferredseg.widgets.panel import NoteField, Notice, listen
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.usecases.read import Reading
     from napari_deferredseg.widgets.stage import Stage
 
-LEGEND = "White: the region in question. Line: the AI. Filled: yours. Faint: other regions."
+LEGEND = "White: the region. Line: AI. Fill: as it stands."
 NEXT_STEP = "QPushButton:default:enabled { background: #2a66c8; color: white; }"
 
 
@@ -64,6 +64,7 @@ class RegionCard(QWidget):
         column.addWidget(Steady(self.buttons))
         self.note.textEdited.connect(self._note_edited)
         listen(self, stage.session.events.reading, self.refresh)
+        listen(self, stage.session.events.reader, self._show_next_step)
         stage.saved.connect(self._on_saved)
         self.refresh()
 
@@ -131,18 +132,22 @@ class Buttons(QWidget):
             f"Show the AI's mask again in this region; {SHORTCUTS['undo'].key} brings your paint back"
         )
         self.reset.clicked.connect(stage.reset_to_ai)
-        self.amend = _button("Take back", "amend", stage.amend)
+        self.amend = _button("Reopen", "amend", stage.amend)
         self.more = QPushButton("Cannot tell")
         self.more.setToolTip("The image does not decide it, or there is nothing to decide")
         self.more.setMenu(self._verdicts())
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
-        rows = ((self.accept, self.submit), (self.more, self.reset), (self.skip, self.decline))
-        for row, pair in enumerate((*rows, (self.previous, self.next))):
-            for column, widget in enumerate(pair):
-                grid.addWidget(widget, row, column)
-        grid.addWidget(self.amend, len(rows) + 1, 0, 1, 2)
+        pairs = ((self.accept, self.submit), (self.more, self.reset), (self.previous, self.next))
+        thirds = (self.skip, self.decline, self.amend)
+        for place, widget in enumerate(thirds):
+            grid.addWidget(widget, len(pairs), 2 * place, 1, 2)
+        for row, pair in enumerate(pairs):
+            for place, widget in enumerate(pair):
+                grid.addWidget(widget, row, 3 * place, 1, 3)
+        for column in range(6):
+            grid.setColumnStretch(column, 1)
 
     def show_state(self, is_open: bool, painted: bool) -> None:
         """Offer what needs an open region only where there is one; colour what fits what was painted."""
@@ -174,7 +179,9 @@ def _lines(reading: Reading) -> list[str]:
     size = f"{region.volume / 1000:.1f} ml" if region.volume >= 100 else f"{region.volume:.0f} mm³"
     lines = [f"<b>Region {region.number}</b>: {html.escape(names)}, {size}{again}"]
     lines.append(f"<b>{html.escape(reading.question())}</b>")
-    return [*lines, f"<i>{html.escape(region.note)}</i>"] if region.note else lines
+    sender = reading.item.assignment.assigned_by
+    note = f"{reading.item.note} ({sender})" if sender != BY_ROUTER else reading.item.note
+    return [*lines, f"<i>{html.escape(note)}</i>"] if reading.item.note else lines
 
 
 def _button(text: str, name: str, action: Callable[[], Any]) -> QPushButton:

@@ -62,7 +62,7 @@ class RegionOutlines:
         self._frame = frame
         self._begin(shape, owners, items)
         self.layer = viewer.add_labels(
-            frame.view(self._values), name=NAME, colormap=self._colormap(), opacity=0.95, **dict(options)
+            frame.view(self._values), name=NAME, colormap=self._colormap(), opacity=0.7, **dict(options)
         )
         self.layer.contour = 1
         self.layer.editable = False
@@ -154,5 +154,5 @@ def _feature(item: WorkItem, table: LabelTable) -> dict[str, Any]:
         "minutes": round(region.minutes, 1),
         "mm3": round(region.volume),
         "state": held.state.value,
-        "note": region.note,
+        "note": item.note,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_deferredseg.core.records import State
@@ -45,7 +45,11 @@ class RegionTable(QTableWidget):
         for column, text in enumerate(WIDEST):
             wide = self.fontMetrics().horizontalAdvance(text) + 20
             self.setColumnWidth(column, max(header.sectionSizeHint(column), wide))
-        self.setMinimumHeight(76)
+        self.setMinimumHeight(84)
+
+    def sizeHint(self) -> QSize:
+        """No higher than it must be; it takes what room is left."""
+        return self.minimumSize().expandedTo(self.minimumSizeHint())
 
     def show_items(self, items: Sequence[WorkItem], names: Names) -> None:
         """List these, in this order; `names` says what regions are about that are not listed yet."""
@@ -105,4 +109,4 @@ class RegionTable(QTableWidget):
 def _tip(item: WorkItem) -> str:
     done = item.assignment.state in (State.SUBMITTED, State.SETTLED)
     what = "Click to open your submission again." if done else "Click to open."
-    return f"{item.case.key}, region {item.region.number}. {what} {item.region.note}".strip()
+    return f"{item.case.key}, region {item.region.number}. {what} {item.note}".strip()

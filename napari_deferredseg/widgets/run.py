@@ -43,6 +43,8 @@ PATIENCE_MS = 1000
 class RunPanel(Panel):
     """The engineer's and the lead's panel: from files to worklists."""
 
+    TITLE = "Run"
+
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
         self.form = RunForm()

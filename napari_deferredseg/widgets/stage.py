@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
@@ -11,8 +11,8 @@ from napari_deferredseg.core.records import Verdict, WorkItem
 from napari_deferredseg.usecases.project import open_project
 from napari_deferredseg.usecases.session import next_after
 from napari_deferredseg.widgets.background import Relay, one_line
-from napari_deferredseg.widgets.case_layers import CaseLayers, layers_for, reader_colors
-from napari_deferredseg.widgets.hands import Hands, jump
+from napari_deferredseg.widgets.case_layers import CaseLayers, beside, layers_for, reader_colors
+from napari_deferredseg.widgets.hands import Attached, Hands, jump
 from napari_deferredseg.widgets.hiding import Hiding
 from napari_deferredseg.widgets.inference import Inference
 from napari_deferredseg.widgets.opening import Opener, StageEvents
@@ -31,16 +31,9 @@ if TYPE_CHECKING:
     from napari_deferredseg.usecases.session import Session
 
 
-TAKE_BACK = "U takes it back."
+TAKE_BACK = "U opens it again."
 LATER_MS = 150
 """The next region comes first; lists of regions are read again so much later."""
-
-
-class Attached(Protocol):
-    """Something installed on a viewer."""
-
-    def uninstall(self) -> None:
-        """Give the viewer back as it was."""
 
 
 class Stage:
@@ -270,6 +263,8 @@ class Stage:
         if items:
             self.viewer.dims.point = tuple(self.layers.frame.world(self.layers.center(items[0])))
         self.viewer.layers.selection.active = self.layers.regions
+        if remark := beside(self.viewer, self.layers):
+            self.events.message.emit(remark)
 
     def _on_reading(self) -> None:
         self.show_overlays()
@@ -281,7 +276,7 @@ class Stage:
         layers.show_reading(reading is not None)
         self._recolor()
         if reading is None:
-            self.viewer.layers.selection.active = layers.regions
+            self.viewer.layers.selection.active = layers.in_hand(is_reading=False)
             return
         self.pick_tool(reading.item.region.labels[0] if reading.item.region.labels else 1)
         self._jump(reading.item)

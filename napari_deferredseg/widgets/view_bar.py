@@ -6,9 +6,12 @@ import warnings
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtCore import QPoint
+from qtpy.QtWidgets import QGridLayout, QPushButton, QWhatsThis, QWidget
 
+from napari_deferredseg import __version__
 from napari_deferredseg.widgets.hands import image_to_window
+from napari_deferredseg.widgets.keys import SHORTCUTS
 from napari_deferredseg.widgets.orientation import Plane, plane_shown, show_3d, show_plane
 from napari_deferredseg.widgets.panel import Choice, listen
 from napari_deferredseg.widgets.windows import PRESETS, apply_window
@@ -16,10 +19,8 @@ from napari_deferredseg.widgets.windows import PRESETS, apply_window
 if TYPE_CHECKING:
     from napari_deferredseg.widgets.stage import Stage
 
-HELP = (
-    "<small>Wheel: slice. Ctrl+wheel: zoom. Right drag: window. "
-    "Hold H: bare image. Q: next plane. Ctrl+Z: undo.</small>"
-)
+ABOUT = f"DeferredSeg {__version__}: research software, not a medical device."
+HANDS = {"wheel": "slice", "Ctrl+wheel": "zoom", "right drag": "window and level"}
 WINDOW = "Window ..."
 
 
@@ -33,20 +34,21 @@ class ViewBar(QWidget):
         self.three = QPushButton("3-D")
         self.window_presets = Choice()
         self.window_presets.addItems([WINDOW, *PRESETS])
-        help_line = QLabel(HELP)
-        help_line.setWordWrap(True)
+        self.help = QPushButton("Help ?")
+        self.help.setToolTip(what_hands_do())
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         for column, button in enumerate((*self.planes.values(), self.three)):
             button.setCheckable(True)
             button.setMinimumWidth(40)
             grid.addWidget(button, 0, column)
-        grid.addWidget(self.window_presets, 1, 0, 1, 4)
-        grid.addWidget(help_line, 2, 0, 1, 4)
+        grid.addWidget(self.window_presets, 1, 0, 1, 3)
+        grid.addWidget(self.help, 1, 3)
         for plane, button in self.planes.items():
             button.clicked.connect(partial(self._show, plane))
         self.three.clicked.connect(lambda: self._show(None))
         self.window_presets.textActivated.connect(self._apply)
+        self.help.clicked.connect(self._explain)
         for emitter in (self._viewer.dims.events.order, self._viewer.dims.events.ndisplay):
             listen(self, emitter, self.refresh)
         listen(self, self._viewer.scene.camera.events.orientation, self.refresh)
@@ -69,8 +71,18 @@ class ViewBar(QWidget):
             show_plane(self._viewer, plane)
         self.refresh()
 
+    def _explain(self) -> None:
+        QWhatsThis.showText(self.help.mapToGlobal(QPoint(0, 0)), what_hands_do(), self.help)
+
     def _apply(self, preset: str) -> None:
         image = image_to_window(self._viewer)
         if preset != WINDOW and image is not None:
             apply_window(image, preset)
         self.window_presets.setCurrentIndex(0)
+
+
+def what_hands_do() -> str:
+    """List what mouse and keys do, as a table in HTML, and what this program is."""
+    does = HANDS | {shortcut.key: shortcut.does for shortcut in SHORTCUTS.values()}
+    rows = [f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{what}</td></tr>" for key, what in does.items()]
+    return f"<table>{''.join(rows)}</table><p>{ABOUT}</p>"

@@ -33,6 +33,8 @@ class LayerInfo:
         Names of the labels, on a labels layer.
     modality : str
         DICOM code where known, else "".
+    quantity : str
+        What an image shows, where that is not the scanner's intensity.
     """
 
     geometry: Geometry
@@ -40,6 +42,7 @@ class LayerInfo:
     source: str
     table: LabelTable | None = None
     modality: str = ""
+    quantity: str = ""
 
 
 def info_of(layer: Layer) -> LayerInfo | None:

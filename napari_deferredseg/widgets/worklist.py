@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QHBoxLayout, QLabel
+from qtpy.QtWidgets import QLabel
 
-from napari_deferredseg.widgets.case_layers import reader_colors
-from napari_deferredseg.widgets.panel import Choice, Panel, leave_keys_to_viewer, listen, swatch
+from napari_deferredseg.widgets.panel import LINK, Panel, leave_keys_to_viewer, listen
 from napari_deferredseg.widgets.region_card import RegionCard
 from napari_deferredseg.widgets.region_table import RegionTable
-from napari_deferredseg.widgets.settings import last_reader, remember_reader
+from napari_deferredseg.widgets.settings import last_project
 from napari_deferredseg.widgets.view_bar import ViewBar
+from napari_deferredseg.widgets.who_bar import WhoBar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,40 +21,37 @@ if TYPE_CHECKING:
     from napari_deferredseg.usecases.session import Session
     from napari_deferredseg.widgets.stage import Stage
 
-NOBODY = "choose your name"
 NO_READERS = 'This project has no readers yet: deferredseg reader add "NAME" --project FOLDER adds one.'
 
 
 class WorklistPanel(Panel):
     """The reader's panel."""
 
+    TITLE = "My worklist"
+
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
-        self.who = Choice()
-        self.who.setToolTip("Who is reading? Corrections are kept under this name.")
+        bar = WhoBar(stage)
+        self.who = bar.choice
         self.summary = QLabel()
         self.summary.setWordWrap(True)
+        self.summary.linkActivated.connect(lambda _: self._open_last())
         self.table = RegionTable()
         self.region = RegionCard(stage, self.notice)
-        row = QHBoxLayout()
-        row.addWidget(QLabel("I am"))
-        row.addWidget(self.who, 1)
-        self.body.addLayout(row)
+        self.body.addWidget(bar)
         self.body.addWidget(self.summary)
         self.body.addWidget(self.table, 1)
         self.body.addWidget(self.region)
         self.body.addWidget(ViewBar(stage))
         leave_keys_to_viewer(self)
-        self.who.activated.connect(self._choose)
         self.table.cellClicked.connect(self._open_row)
         events = stage.session.events
-        listen(self, events.project, self._list_readers)
-        listen(self, events.reader, self._show_reader)
+        listen(self, events.project, self.refresh)
         listen(self, stage.events.lists, self.refresh)
         listen(self, events.reading, self._mark)
         self._items: list[WorkItem] = []
         self._done: list[WorkItem] = []
-        self._list_readers()
+        self.refresh()
 
     def refresh(self) -> None:
         """Read the worklist again."""
@@ -81,7 +79,7 @@ class WorklistPanel(Panel):
 
     def _summary(self) -> str:
         if self.session.project is None:
-            return "Press <b>Open ...</b> and choose your project's folder."
+            return f"Press <b>Open ...</b> and choose your project's folder{_or_the_last()}."
         if self.session.reader is None:
             return "Choose your name: corrections are kept under it." if self.who.count() > 1 else NO_READERS
         if not self._items:
@@ -92,32 +90,10 @@ class WorklistPanel(Panel):
         count = "<b>1</b> region" if len(self._items) == 1 else f"<b>{len(self._items)}</b> regions"
         return f"{count}{where}, about <b>{max(1, round(minutes))}</b> min"
 
-    def _list_readers(self) -> None:
-        self.who.clear()
-        self.who.addItem(NOBODY, None)
-        project = self.session.project
-        readers = project.store.readers() if project is not None else []
-        colors = reader_colors(readers)
-        for reader in readers:
-            self.who.addItem(swatch(colors[reader.login]), reader.name, reader.login)
-        known = self.who.findData(last_reader())
-        if project is not None and self.session.reader is None and known > 0:
-            self.stage.attempt(lambda: self.session.choose_reader(last_reader()))
-            self.stage.events.message.emit(f"Reading as {self.who.itemText(known)}. Not you? Choose your name above.")
-        self._show_reader()
-        self.refresh()
-
-    def _choose(self, index: int) -> None:
-        login = self.who.itemData(index)
-        if self.stage.attempt(lambda: self.session.choose_reader(login)) and login:
-            remember_reader(login)
-            if self.session.case is None and self._items:
-                self.stage.open_case(self._items[0].case.key)
-        self._show_reader()
-
-    def _show_reader(self) -> None:
-        reader = self.session.reader
-        self.who.setCurrentIndex(0 if reader is None else self.who.findData(reader.login))
+    def _open_last(self) -> None:
+        folder = last_project()
+        if folder is not None:
+            self.project_bar.open_folder(folder)
 
     def _open_row(self, row: int, column: int) -> None:
         self.stage.open_item(self._rows[row])
@@ -125,6 +101,11 @@ class WorklistPanel(Panel):
     def _mark(self) -> None:
         """Point at the open region."""
         self.table.mark(self.session.reading.item.region.id if self.session.reading else None)
+
+
+def _or_the_last() -> str:
+    folder = last_project()
+    return "" if folder is None else f', or open <a href="last" style="{LINK}">{html.escape(folder.name)}</a> again'
 
 
 def _label_names(items: Sequence[WorkItem], session: Session) -> dict[str, str]:

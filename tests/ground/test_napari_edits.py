@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
@@ -105,3 +106,11 @@ def test_after_a_reset_nothing_comes_back_with_control_z(scene, mouse):
     mouse.stroke(viewer, layer, [voxel(viewer, layer, 12, 5)])
     QTest.keyClick(native, Qt.Key.Key_Z, CONTROL)
     np.testing.assert_array_equal(layer.data, one)
+
+
+def test_polygons_are_cut_off_to_a_slice():
+    """Once napari rounds instead, `widgets/polygons.py` can go."""
+    layer = Labels(np.zeros((3, 12, 12), np.uint8))
+    layer.paint_polygon([(1 - 1e-9, a, b) for a, b in ((2.5, 2.5), (2.5, 8.5), (8.5, 8.5), (8.5, 2.5))], 1)
+    assert layer.data[0].any()
+    assert not layer.data[1].any()

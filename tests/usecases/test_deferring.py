@@ -43,6 +43,11 @@ def test_a_region_goes_from_one_reader_to_another(project):
     assert (given.reader, given.state, given.assigned_by, given.reason) == ("ada", State.OPEN, "lea", "your field")
     assert item.region.id in on_worklist(project, "ada")
     assert item.region.id not in on_worklist(project, "ben")
+    (found,) = [x for x in project.store.worklist("ada", utc_now()) if x.region.id == item.region.id]
+    assert found.note == "your field"
+    project.store.decline(item.region.id, "ada", "on leave")
+    (found,) = [x for x in project.store.items() if x.region.id == item.region.id]
+    assert found.note == ""
 
 
 def test_a_region_goes_to_a_group_and_every_member_sees_it(project):

@@ -171,9 +171,19 @@ def test_a_lead_sends_a_region_to_somebody_else(open_stage, mouse, qtbot, projec
     defer.to.setCurrentIndex(defer.to.findText("Ada"))
     defer.note.setText("the border to the stomach")
     qtbot.mouseClick(defer.send, Qt.MouseButton.LeftButton)
+    assert "say who you are first" in defer.notice.text()
+    say_who(defer, "Chen")
+    qtbot.mouseClick(defer.send, Qt.MouseButton.LeftButton)
     held = next(x.assignment for x in store.items() if x.region.id == item.region.id)
-    assert (held.reader, held.state) == ("ada", State.OPEN)
+    assert (held.reader, held.state, held.assigned_by) == ("ada", State.OPEN, "chen")
     assert "Ada" in defer.notice.text()
+    worklist = panels["worklist"]
+    assert worklist.who.currentText() == "Chen"
+    say_who(worklist, "Ada")
+    stage.open_item(next(x for x in worklist.session.worklist() if x.region.id == item.region.id))
+    assert "the border to the stomach (chen)" in worklist.region.title.text()
+    row = stage.layers.regions.features.set_index("region").loc[item.region.number]
+    assert row["note"] == "the border to the stomach"
 
 
 def test_a_drawn_region_goes_to_whom_the_router_chooses(open_stage, mouse, qtbot, project, data):
@@ -182,6 +192,7 @@ def test_a_drawn_region_goes_to_whom_the_router_chooses(open_stage, mouse, qtbot
     defer = panels["defer"]
     store = defer.session.project.store
     known = {x.region.id for x in store.items()}
+    say_who(defer, "Chen")
     defer.draw.setChecked(True)
     drawn = viewer.layers["New region"]
     drawn.mode = "paint"
@@ -226,6 +237,7 @@ def test_a_polygon_is_saved_at_once_and_submitted_whole(open_stage, mouse, qtbot
     qtbot.keyClick(mouse.native(viewer), Qt.Key.Key_Return)
     drawn = session.work != before
     assert drawn.sum() > 60
+    assert set(np.argwhere(stage.layers.frame.view(drawn))[:, 0]) == {corners[0][0]}
     qtbot.waitUntil(lambda: session.project.journal.load("ben", region.id) is not None, timeout=1000)
     draft = session.project.journal.load("ben", region.id)
     assert (draft.after != draft.before).sum() == drawn.sum()

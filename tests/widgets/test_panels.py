@@ -12,8 +12,10 @@ from napari_deferredseg.io.images import read_volume
 from napari_deferredseg.io.writing import write_volume
 from napari_deferredseg.usecases.predict import ExternalInput
 from napari_deferredseg.usecases.run import run_external
+from napari_deferredseg.widgets.keys import SHORTCUTS
 from napari_deferredseg.widgets.orientation import Plane, show_plane
 from napari_deferredseg.widgets.settings import last_reader
+from napari_deferredseg.widgets.view_bar import ViewBar
 
 
 def correction_of(desk, number):
@@ -25,6 +27,22 @@ def listed(desk):
     desk.settle()
     table = desk.worklist.table
     return [(int(table.item(row, 1).text()), table.item(row, 4).text()) for row in range(table.rowCount())]
+
+
+def test_a_low_screen_squeezes_nothing(desk):
+    desk.viewer.window.resize(1000, 600)
+    desk.sit_down()
+    desk.open_row(1)
+    desk.settle()
+    assert desk.viewer.window.geometry()[3] <= 620
+    buttons = [x for x in desk.worklist.findChildren(QPushButton) if x.isVisible()]
+    assert len(buttons) > 12
+    for button in buttons:
+        assert button.height() >= button.sizeHint().height(), button.text()
+    told = desk.worklist.findChild(ViewBar).help.toolTip()
+    assert "not a medical device" in told
+    for shortcut in SHORTCUTS.values():
+        assert shortcut.key in told
 
 
 def stands_out(button: QPushButton) -> bool:
@@ -67,7 +85,7 @@ def test_from_the_first_look_to_a_name(desk):
 
 
 def the_view_bar_follows_and_leads(desk):
-    bar = next(w for w in desk.worklist.children() if type(w).__name__ == "ViewBar")
+    bar = desk.worklist.findChild(ViewBar)
     viewer = desk.viewer
 
     def pressed():
@@ -119,7 +137,7 @@ def test_everything_that_can_be_said(desk):
         assert desk.number == 1
     desk.qtbot.keyClicks(desk.worklist.region.note, "vessel")
     desk.click(buttons.submit)
-    assert "Region 1 submitted. U takes it back." in desk.notice
+    assert "Region 1 submitted. U opens it again." in desk.notice
     kept = correction_of(desk, 1)
     assert (kept.verdict, kept.note, kept.reader) == (Verdict.EDITED, "vessel", "ada")
     assert desk.worklist.region.note.text() == ""

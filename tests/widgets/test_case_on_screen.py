@@ -1,0 +1,86 @@
+"""What the reader is told of what is on the screen, and what is kept from them while they read."""
+
+from __future__ import annotations
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDockWidget
+
+from napari_deferredseg.widgets.cursor_line import under_cursor
+
+PLUGIN = "napari-deferredseg"
+
+
+def test_the_deferral_map_is_hidden_while_a_region_is_read(desk):
+    desk.sit_down()
+    layers = desk.stage.layers
+    desk.open_row(1)
+    assert not layers.defer.visible
+    desk.session.leave()
+    assert not layers.defer.visible
+    layers.defer.visible = True
+    desk.open_row(1)
+    assert not layers.defer.visible
+    desk.stage.step(1)
+    assert not layers.defer.visible
+    desk.session.leave()
+    assert layers.defer.visible
+
+
+def test_the_cursor_says_what_each_number_is(desk):
+    desk.sit_down()
+    layers = desk.stage.layers
+    layers.defer.visible = True
+    item = next(x for x in desk.stage.items if x.region.number == 1)
+    place = tuple(np.argwhere(item.region.mask)[0] + [low for low, _ in item.region.box])
+    case = desk.session.case
+    said = under_cursor(desk.viewer, layers.frame.world(layers.frame.to_view(place)))
+    name = case.prediction.table.name(int(case.labels[place]))
+    assert said.texts == (
+        f"deferral {float(case.defer[place]):.2f}",
+        f"AI mask: {name}",
+        f"{int(case.volume.array[place])}",
+    )
+
+
+def test_the_window_is_told_while_it_is_dragged(desk):
+    desk.sit_down()
+    pixels = [(200 + 10 * step, 200) for step in range(6)]
+    desk.mouse.drag(desk.viewer, pixels, Qt.MouseButton.RightButton)
+    low, high = desk.stage.layers.images[0].contrast_limits
+    assert desk.stage.hands.cursor_line.text == f"W {high - low:g}  L {(low + high) / 2:g}"
+    desk.mouse.hover(desk.viewer, desk.stage.layers.ai, desk.stage.layers.center(desk.stage.items[0]))
+    assert "mm" in desk.stage.hands.cursor_line.text
+
+
+def test_layers_of_ones_own_stay_and_that_is_said(desk):
+    mine = desk.viewer.add_image(np.zeros((4, 5, 6)), name="mine", scale=(2, 2, 2))
+    before = mine.as_layer_data_tuple()
+    desk.sit_down()
+    desk.wait(lambda: "Left as they are" in desk.notice)
+    assert "mine" in desk.notice
+    assert "scale bar counts without millimetres" in desk.notice
+    after = mine.as_layer_data_tuple()
+    assert after[0] is before[0]
+    assert np.array_equal(after[1]["affine"], before[1]["affine"])
+    assert mine.visible
+
+
+def test_a_panel_from_the_menu_comes_to_the_front_with_a_short_name(open_viewer, qtbot):
+    viewer = open_viewer()
+    for name, title in (("My worklist", "My worklist"), ("Defer to expert", "Defer to expert")):
+        dock, panel = viewer.window.add_plugin_dock_widget(PLUGIN, name)
+        qtbot.waitUntil(lambda panel=panel: not panel.visibleRegion().isEmpty())
+        assert isinstance(dock, QDockWidget)
+        assert dock.windowTitle() == title
+
+
+def test_a_declined_region_needs_a_reason_and_says_so(desk):
+    desk.sit_down()
+    desk.open_row(1)
+    desk.paint(7)
+    desk.wait(lambda: "Saved" in desk.worklist.region.saved.text())
+    desk.stage.decline("  ")
+    desk.qtbot.wait(300)
+    assert "say in a few words why" in desk.notice
+    assert desk.number == 1
