@@ -172,10 +172,6 @@ class Region:
             raise ValueError(f"a {self.mask.dtype} mask {self.mask.shape} does not fill the box {self.box}")
 
 
-BY_ROUTER = "router"
-"""Who assigned a region that no person did."""
-
-
 class Assignment(Record):
     """Who holds a region: one reader, or a group of which any member may claim it. Exactly one of both is set.
 
@@ -189,7 +185,7 @@ class Assignment(Record):
     holder: str | None = None
     lease_until: datetime | None = None
     reason: str = ""
-    assigned_by: str = BY_ROUTER
+    assigned_by: str = "router"
     updated: datetime = Field(default_factory=utc_now)
 
 
@@ -204,8 +200,12 @@ class WorkItem:
     @property
     def note(self) -> str:
         """What people wrote to its reader: whoever drew the region, and whoever sent it on."""
-        sent = "" if self.assignment.state is State.DECLINED else self.assignment.reason
-        return "; ".join(dict.fromkeys(text for text in (self.region.note, sent) if text))
+        return "; ".join(dict.fromkeys(text for text in (self.region.note, self.sent_with) if text))
+
+    @property
+    def sent_with(self) -> str:
+        """What `assignment.assigned_by` wrote when they sent it to its reader."""
+        return "" if self.assignment.state is State.DECLINED else self.assignment.reason
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ def _write_case(export: CaseExport, folder: Path) -> tuple[Path, ...]:
         before = _hash(folder / mask) if (folder / mask).is_file() else None
         said = provenance(export) | {MASK_HASH: _hash(Path(part) / mask), REPLACES: before}
         (Path(part) / facts).write_text(json.dumps(said, indent=1), encoding="utf-8")
+        _refuse_foreign(folder, export.case)  # an export of many cases takes long
         # The provenance first: with it an export that was cut short is known as ours and may be replaced.
         for name in (facts, names, mask):
             (Path(part) / name).replace(folder / name)

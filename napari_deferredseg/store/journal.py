@@ -15,6 +15,7 @@ from napari_deferredseg.store.draft import Draft, dump, parse
 from napari_deferredseg.store.files import patiently, private_folder, replace, sync_folder, write_synced
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
 __all__ = ["AutoSave", "Draft", "Journal"]
@@ -78,8 +79,10 @@ class Journal:
             found = [self._load(stem) for stem in stems]
         return sorted((d for d in found if d is not None), key=lambda d: d.saved, reverse=True)
 
-    def discard(self, reader: str, region_id: str) -> None:
+    def discard(self, reader: str, region_id: str, not_after: datetime | None = None) -> None:
         """Delete a draft, since it was submitted or the reader does not want it. Harmless when there is none.
+
+        One that was saved after `not_after` stays.
 
         Raises
         ------
@@ -88,6 +91,9 @@ class Journal:
         """
         stem = _stem(reader, region_id)
         with self._lock:
+            newest = None if not_after is None else self._load(stem)
+            if newest is not None and not_after is not None and newest.saved > not_after:
+                return
             # The newest goes last: killed in between, no older state comes back in its place.
             doomed = [*self.folder.glob(f"{stem}.*{UNFINISHED}"), self._path(stem, PREVIOUS), self._path(stem, NEWEST)]
             try:

@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CaseImages:
-    """What of a case no reader changes, arrays (z, y, x) in file order as in `OpenCase`."""
+    """What of a case no reader changes, arrays (z, y, x) in file order.
+
+    Attributes
+    ----------
+    labels : uint8 or uint16
+        The AI's mask under review, read only.
+    alternative : as labels
+        What else was voted for, read only.
+    defer : float16
+        Raw deferral map, read only.
+    """
 
     record: CaseRecord
     prediction: PredictionRecord
@@ -32,17 +42,11 @@ class CaseImages:
 
 
 @dataclass(frozen=True)
-class OpenCase:
-    """A case in memory, arrays (z, y, x) in file order.
+class OpenCase(CaseImages):
+    """A case in memory.
 
     Attributes
     ----------
-    labels : uint8 or uint16
-        The AI's mask under review, read only.
-    alternative : as labels
-        What else was voted for, read only.
-    defer : float16
-        Raw deferral map, read only.
     composed : as labels
         The AI's mask with every submitted correction written in.
     corrections : list of Correction
@@ -51,12 +55,6 @@ class OpenCase:
         Region of each of the corrections, by id.
     """
 
-    record: CaseRecord
-    prediction: PredictionRecord
-    volume: Volume
-    labels: Array
-    alternative: Array
-    defer: Array
     composed: Array
     corrections: list[Correction]
     regions: dict[str, Region]
@@ -91,8 +89,7 @@ def load_case(project: Project, key: str, progress: Progress = silent, ready: Ca
     regions = {c.region_id: project.store.region(c.region_id) for c in corrections}
     composed = np.array(compose(ready.labels, corrections, regions))
     progress(1.0, "done")
-    images = (ready.volume, ready.labels, ready.alternative, ready.defer)
-    return OpenCase(ready.record, ready.prediction, *images, composed, corrections, regions)
+    return OpenCase(**vars(ready), composed=composed, corrections=corrections, regions=regions)
 
 
 def read_source(project: Project, record: CaseRecord) -> Volume:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.usecases.models import Known
 
 NOISE = 0.5
-"""Share of neighbouring voxels that differ in what cannot be a mask, where it also has `MANY_LABELS` and more."""
+"""Share of neighbours, of which two labels differ, in what cannot be a mask, where it has over `MANY_LABELS` too."""
 MANY_LABELS = 64
 LEFT_OUT = "prompt_left_out"
 """Setting of a prediction: names of what its prompt shows and the model does not draw."""
@@ -106,8 +106,8 @@ def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple
 def _looks_like_an_image(labels: Array) -> bool:
     """Whether a label map (z, y, x) has many values of which neighbours hardly ever share one, as a scan does."""
     here, beside = labels[..., 1:], labels[..., :-1]
-    inside = (here > 0) | (beside > 0)
-    if not inside.any() or np.count_nonzero(here != beside) <= NOISE * np.count_nonzero(inside):
+    either, both = (here > 0) | (beside > 0), (here > 0) & (beside > 0)
+    if np.count_nonzero((here != beside) & both) <= NOISE * np.count_nonzero(either):
         return False
     return int(np.count_nonzero(np.bincount(labels.ravel()))) > MANY_LABELS
 

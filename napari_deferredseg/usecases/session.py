@@ -189,7 +189,7 @@ class Session:
         shown = reading.after.copy()
         correction = read.submit(reading, verdict, utc_now())
         if self._saver is not None:
-            self._saver.discard(reading.reader.login, reading.item.region.id)
+            self._saver.discard(reading.reader.login, reading.item.region.id, correction.submitted)
         self.last = reading.item
         self._finish(reading, shown)
         return correction

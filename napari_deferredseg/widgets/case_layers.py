@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Labels
 
 from napari_deferredseg.core.frame import Frame, frame_of
 from napari_deferredseg.widgets.polygons import paint_polygons_where_shown
@@ -14,6 +15,7 @@ from napari_deferredseg.widgets.region_outlines import RegionOutlines
 from napari_deferredseg.widgets.settings import brush_size
 from napari_deferredseg.widgets.tracked import TrackedArray, reset_undo
 from napari_deferredseg.widgets.volume_layers import (
+    DRAWING,
     KEY,
     LayerInfo,
     add_volume,
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels, Layer
+    from napari.layers import Image, Layer
 
     from napari_deferredseg.core.records import Reader, WorkItem
     from napari_deferredseg.core.volume import Array, LabelTable
@@ -74,7 +76,7 @@ class CaseLayers:
         self.correction: Labels = viewer.add_labels(
             self.tracked, name=CORRECTION, colormap=palette, opacity=0.3, visible=False, **common
         )
-        paint_polygons_where_shown(self.correction)
+        paint_polygons_where_shown(self.correction, viewer)
         self.correction.brush_size = brush_size()
         self.correction.editable = False
         common["metadata"] = {KEY: replace(info, table=None)}
@@ -88,6 +90,10 @@ class CaseLayers:
     def in_hand(self, *, is_reading: bool) -> Labels:
         """The layer that hands work on: one's correction while a region is read, else the regions."""
         return self.correction if is_reading else self.regions
+
+    def drawn_on(self, active: Layer | None) -> bool:
+        """Whether hands draw on the active layer, so that a click there is a stroke."""
+        return isinstance(active, Labels) and active != self.regions and active != self.ai
 
     @property
     def overlays(self) -> tuple[Layer, ...]:
@@ -180,7 +186,7 @@ def layers_for(
 
 def beside(viewer: ViewerModel, layers: CaseLayers) -> str:
     """What to know of the user's own layers beside a case's; "" where there are none."""
-    own = [layer for layer in viewer.layers if layer not in layers.all]
+    own = [layer for layer in viewer.layers if layer not in layers.all and DRAWING not in layer.metadata]
     if not own:
         return ""
     units = {str(unit) for layer in own for unit in layer.units[-2:]}

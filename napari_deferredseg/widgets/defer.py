@@ -15,7 +15,7 @@ from napari_deferredseg.usecases.defer import ROUTER, Target, defer_drawn, defer
 from napari_deferredseg.widgets.case_layers import reader_colors
 from napari_deferredseg.widgets.panel import LINK, Choice, NoteField, Panel, listen, swatch
 from napari_deferredseg.widgets.polygons import paint_polygons_where_shown
-from napari_deferredseg.widgets.volume_layers import layer_options
+from napari_deferredseg.widgets.volume_layers import DRAWING, layer_options
 from napari_deferredseg.widgets.who_bar import WhoBar
 
 if TYPE_CHECKING:
@@ -174,7 +174,8 @@ class DeferPanel(Panel):
         options = layer_options(layers.frame)
         empty = np.zeros(layers.regions.data.shape, np.uint8)
         self._drawn = paint_polygons_where_shown(
-            self.stage.viewer.add_labels(empty, name=DRAWN, opacity=0.6, **options)
+            self.stage.viewer.add_labels(empty, name=DRAWN, opacity=0.6, metadata={DRAWING: True}, **options),
+            self.stage.viewer,
         )
         self._drawn.mode = "polygon"
         self._show(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psutil
 from psygnal import Signal, SignalGroup
 from qtpy.QtCore import QTimer
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 SOON = 2
 """So many regions before another case begins, its images are read."""
+ROOM = 4
+"""So many times the memory of the present image must be free for that."""
 
 
 class StageEvents(SignalGroup):
@@ -40,9 +43,11 @@ class Opener:
         self._loading: str | None = None
         self._preparing: str | None = None
         self._ready: CaseImages | None = None
+        self._failed: str | None = None
         self._then: Callable[[], None] = _nothing
         events.lists.connect(self._on_lists)
         session.events.project.connect(self._forget)
+        session.events.case.connect(self._forget)
 
     def open(self, project: Project, key: str, show: Callable[[OpenCase], None]) -> None:
         """Read a case, then `show` it; while one is being read, another is not begun."""
@@ -82,13 +87,15 @@ class Opener:
         if project is None or reading is None or self._preparing is not None or self._loading is not None:
             return
         key = case_after(self._session.waiting(), reading.item.region.id, SOON)
-        if key is None or (self._ready is not None and self._ready.record.key == key):
+        if key is None or key == self._failed or (self._ready is not None and self._ready.record.key == key):
+            return
+        if psutil.virtual_memory().available < ROOM * reading.case.volume.array.nbytes:
             return
         self._preparing, self._ready = key, None
         in_background(
             lambda progress: load_images(project, key),
             done=lambda images: self._prepared(images if self._session.project is project else None),
-            failed=lambda line: self._prepared(None),  # whoever opens the case is told
+            failed=lambda line: self._not_prepared(key),
             progressed=lambda share, doing: None,
         )
 
@@ -97,8 +104,12 @@ class Opener:
         then, self._then = self._then, _nothing
         then()
 
+    def _not_prepared(self, key: str) -> None:
+        self._failed = key  # whoever opens the case is told why
+        self._prepared(None)
+
     def _forget(self) -> None:
-        self._ready = None
+        self._ready = self._failed = None
 
     def _rest(self) -> None:
         self._loading = None

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractButton,
+    QAbstractSlider,
+    QAbstractSpinBox,
     QComboBox,
     QDockWidget,
     QFileDialog,
@@ -33,11 +35,15 @@ if TYPE_CHECKING:
 
     from qtpy.QtGui import QKeyEvent, QWheelEvent
 
+    from napari_deferredseg.usecases.session import Session
     from napari_deferredseg.widgets.stage import Stage
 
 
 LINK = "color: #8ab4f8"
 """Style of a link: Qt's own blue cannot be read on napari's dark ground."""
+
+
+LEAST_WIDTH = 300
 
 
 class Panel(QWidget):
@@ -56,11 +62,10 @@ class Panel(QWidget):
         self.body.setSpacing(4)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(_scrolling(held))
+        outer.addWidget(ScrollArea(held))
         self.project_bar = ProjectBar(stage)
         self.notice = Notice(stage)
         self.body.addWidget(self.project_bar)
-        self.setMinimumWidth(300)
         stage.adopt(token)
         self.destroyed.connect(lambda: stage.lose(token))
 
@@ -99,15 +104,39 @@ class Panel(QWidget):
         soon.start(0)
 
 
-def _scrolling(held: QWidget) -> QScrollArea:
-    """Room for a panel on a low screen, which would squeeze its buttons otherwise."""
-    area = QScrollArea()
-    area.setWidget(held)
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    return area
+class ScrollArea(QScrollArea):
+    """Room for a panel on a low screen, which would squeeze its buttons otherwise; as wide as the panel must be."""
+
+    def __init__(self, held: QWidget) -> None:
+        super().__init__()
+        self._held = held
+        self.setWidget(held)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+
+    def minimumSizeHint(self) -> QSize:
+        """Wide enough for the panel beside the scroll bar."""
+        wide = self._held.minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width()
+        return QSize(max(LEAST_WIDTH, wide), super().minimumSizeHint().height())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """The panel may have become wider."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return bool(super().eventFilter(watched, event))
+
+
+class WheelGuard(QObject):
+    """Keeps the wheel from widgets that do not have the focus: it scrolls what they lie on."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Qt's own change what is chosen when the wheel turns above them."""
+        if event.type() != QEvent.Type.Wheel or (isinstance(watched, QWidget) and watched.hasFocus()):
+            return False
+        event.ignore()
+        return True
 
 
 def listen(widget: QWidget, emitter: Any, slot: Callable[..., Any]) -> None:
@@ -119,8 +148,14 @@ def listen(widget: QWidget, emitter: Any, slot: Callable[..., Any]) -> None:
 def leave_keys_to_viewer(panel: QWidget) -> None:
     """Let a click on a button or list leave the keys with the picture; Tab still reaches them.
 
-    A button that a click gives the focus is pressed again by the next space bar.
+    A button that a click gives the focus is pressed again by the next space bar. A number or choice that nobody is
+    typing in leaves the wheel to the panel.
     """
+    wheel = WheelGuard(panel)
+    counts: tuple[type[QWidget], ...] = (QAbstractSpinBox, QComboBox, QAbstractSlider)
+    for counted in (child for kind in counts for child in panel.findChildren(kind)):
+        counted.installEventFilter(wheel)
+        counted.setFocusPolicy(Qt.FocusPolicy.StrongFocus)  # Qt gives some the focus for a turn of the wheel
     for kind in (QAbstractButton, QComboBox):
         for widget in panel.findChildren(kind):
             widget.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -183,7 +218,7 @@ class Notice(QLabel):
         listen(self, stage.events.problem, self.warn)
         listen(self, stage.events.busy, self.follow)
         listen(self, stage.session.events.project, self.settle)
-        listen(self, stage.session.events.reading, self.settle)
+        listen(self, stage.session.events.reading, lambda: self._go_on(stage.session))
         listen(self, stage.session.events.reader, lambda: self.say(""))
 
     def minimumSizeHint(self) -> QSize:
@@ -205,6 +240,10 @@ class Notice(QLabel):
         elif self.text() == self._doing:
             self.say("")
         self._doing = doing
+
+    def _go_on(self, session: Session) -> None:
+        if session.reading is not None:  # else the warning may say why there is none
+            self.settle()
 
     def settle(self) -> None:
         """Take back a warning once the work goes on."""

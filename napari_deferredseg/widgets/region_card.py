@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_deferredseg.core.records import BY_ROUTER, Verdict
+from napari_deferredseg.core.records import Verdict
 from napari_deferredseg.widgets.keys import SHORTCUTS
 from napari_deferredseg.widgets.paint_bar import PaintBar
 from napari_deferredseg.widgets.panel import NoteField, Notice, listen
@@ -179,9 +179,9 @@ def _lines(reading: Reading) -> list[str]:
     size = f"{region.volume / 1000:.1f} ml" if region.volume >= 100 else f"{region.volume:.0f} mm³"
     lines = [f"<b>Region {region.number}</b>: {html.escape(names)}, {size}{again}"]
     lines.append(f"<b>{html.escape(reading.question())}</b>")
-    sender = reading.item.assignment.assigned_by
-    note = f"{reading.item.note} ({sender})" if sender != BY_ROUTER else reading.item.note
-    return [*lines, f"<i>{html.escape(note)}</i>"] if reading.item.note else lines
+    item = reading.item
+    sent = f"{item.sent_with} ({item.assignment.assigned_by})" if item.sent_with else ""
+    return [*lines, *(f"<i>{html.escape(note)}</i>" for note in (region.note, sent) if note)]
 
 
 def _button(text: str, name: str, action: Callable[[], Any]) -> QPushButton:

@@ -258,13 +258,12 @@ class Stage:
         self.layers = layers_for(self.viewer, shown, session.case, session.work, items, colors)
         if self.layers is not shown:
             show_plane(self.viewer, Plane.AXIAL)
+            self.events.message.emit(beside(self.viewer, self.layers))
         self.layers.correction.events.paint.connect(self._on_edit)
         self.layers.correction.events.set_data.connect(self._on_edit)
         if items:
             self.viewer.dims.point = tuple(self.layers.frame.world(self.layers.center(items[0])))
         self.viewer.layers.selection.active = self.layers.regions
-        if remark := beside(self.viewer, self.layers):
-            self.events.message.emit(remark)
 
     def _on_reading(self) -> None:
         self.show_overlays()
@@ -319,7 +318,8 @@ class Stage:
 
     def _on_press(self, viewer: Any, event: Any) -> None:
         """A click that is no stroke picks the region under the cursor."""
-        if self.layers is None or event.button != 1 or self.viewer.layers.selection.active == self.layers.correction:
+        active = self.viewer.layers.selection.active
+        if self.layers is None or event.button != 1 or self.layers.drawn_on(active):
             return
         number = self.layers.outlines.at(event.position)
         self.pick(next((x for x in self.items if x.region.number == number), None))

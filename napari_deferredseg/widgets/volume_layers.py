@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.volume import LabelTable, Volume
 
 KEY = "deferredseg"
+DRAWING = "deferredseg_drawing"
+"""In the metadata of a layer that somebody draws a region in; it goes again."""
 
 
 @dataclass(frozen=True)

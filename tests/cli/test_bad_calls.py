@@ -339,6 +339,21 @@ def test_it_is_the_same_in_a_process_of_its_own(scene, shell, snapshot, name):
     assert snapshot(scene.root) == before
 
 
+def test_many_small_lesions_are_a_mask(unread, type_in):
+    sitk_image = sitk.ReadImage(str(unread.first))
+    many = np.zeros(sitk.GetArrayFromImage(sitk_image).shape, np.uint16)
+    places = [(z, y, x) for z in range(1, 22, 4) for y in range(1, 38, 4) for x in range(1, 40, 6)]
+    for number, (z, y, x) in enumerate(places, start=1):
+        many[z : z + 2, y : y + 2, x : x + 2] = number
+    image = sitk.GetImageFromArray(many)
+    image.CopyInformation(sitk_image)
+    lesions = unread.root / "lesions.nii.gz"
+    sitk.WriteImage(image, str(lesions))
+    assert many.max() > 100
+    said = type_in("run", unread.volume, "-p", unread.folder, "--labels", lesions, "--labels", unread.second)
+    assert said.code == 0, said.err
+
+
 def test_an_export_to_a_disk_that_refuses_keeps_the_old_one(scene, type_in, snapshot):
     out = scene.root / "out"
     assert type_in("export", "-p", scene.folder, "-o", out).code == 0

@@ -26,10 +26,22 @@ from napari_deferredseg.routing.budget import UNITS, Budget
 )
 def test_reads_what_people_write(text, unit, amount, expected):
     budget = Budget.parse(text, unit)
-    if unit is None:
-        assert budget == Budget.parse(text, otherwise="minutes" if budget.unit != "predicted-foreground" else None)
     assert budget.amount == pytest.approx(amount)
     assert budget.unit == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "otherwise", "amount", "expected"),
+    [
+        ("0.1", "voxels", 0.1, "voxels"),
+        ("10%", "voxels", 0.1, "voxels"),
+        ("20", "regions", 20, "regions"),
+        ("20 regions", "voxels", 20, "regions"),
+    ],
+)
+def test_what_is_counted_where_nobody_says_so(text, otherwise, amount, expected):
+    budget = Budget.parse(text, otherwise=otherwise)
+    assert (budget.amount, budget.unit) == (pytest.approx(amount), expected)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -120,18 +121,31 @@ def test_a_listeners_mistake_does_not_end_the_saving(journal, make, caplog):
 def test_what_is_discarded_does_not_come_back(saver, journal, make):
     for seed in range(30):
         saver.put(make.draft(seed))
-        saver.discard("anna", "ab12")
+        saver.discard("anna", "ab12", utc_now())
     assert saver.flush(10)
     assert journal.load("anna", "ab12") is None
 
 
-def test_what_is_put_after_a_discard_stays(saver, journal, make):
-    for seed in range(30):
-        saver.put(make.draft(seed))
-        saver.discard("anna", "ab12")
-        saver.put(make.draft(seed + 100))
+def test_what_is_put_after_a_discard_stays(tmp_path, heard, make):
+    class SlowDiscard(SlowDisk):
+        def save(self, draft) -> None:
+            Journal.save(self, draft)
+
+        def discard(self, *given) -> None:
+            self.begun.set()
+            assert self.go_on.wait(10)
+            super().discard(*given)
+
+    disk = SlowDiscard(tmp_path / "journal")
+    saver = AutoSave(disk, heard.on_saved, heard.on_error)
+    saver.put(make.draft(1))
     assert saver.flush(10)
-    assert journal.load("anna", "ab12").active_seconds == 129
+    saver.discard("anna", "ab12", utc_now())
+    assert disk.begun.wait(10)
+    saver.put(make.draft(2, saved=utc_now()))
+    disk.go_on.set()
+    assert saver.close() is True
+    assert disk.load("anna", "ab12").active_seconds == 2
 
 
 def test_what_is_put_during_a_save_is_saved_next(tmp_path, heard, make):
@@ -151,7 +165,7 @@ def test_a_discard_does_not_wait_for_the_save_under_way_and_outlasts_it(tmp_path
     saver = AutoSave(disk, heard.on_saved, heard.on_error)
     saver.put(make.draft(1))
     assert disk.begun.wait(10)
-    saver.discard("anna", "ab12")
+    saver.discard("anna", "ab12", utc_now())
     assert not disk.go_on.is_set()
     disk.go_on.set()
     assert saver.close() is True
@@ -159,25 +173,27 @@ def test_a_discard_does_not_wait_for_the_save_under_way_and_outlasts_it(tmp_path
     assert disk.load("anna", "ab12") is None
 
 
-def test_a_draft_that_cannot_be_deleted_is_told_and_tried_again(tmp_path, heard, make):
+def test_a_draft_that_cannot_be_deleted_holds_nobody_up(tmp_path, heard, make, caplog):
     class Locked(Journal):
-        is_locked = True
-
-        def discard(self, reader, region_id) -> None:
-            if self.is_locked:
-                raise InputError("the draft is locked")
-            super().discard(reader, region_id)
+        def discard(self, *given) -> None:
+            raise InputError("the draft is locked")
 
     journal = Locked(tmp_path / "journal")
     saver = AutoSave(journal, heard.on_saved, heard.on_error)
     saver.put(make.draft(1))
-    saver.discard("anna", "ab12")
-    assert saver.flush(10) is False
-    assert heard.errors[0] == "the draft is locked"
-    journal.is_locked = False
+    saver.discard("anna", "ab12", utc_now())
     assert saver.flush(10) is True
+    assert heard.errors == []
+    assert "the draft is locked" in caplog.text
     assert saver.close() is True
-    assert journal.load("anna", "ab12") is None
+
+
+def test_a_later_draft_of_another_window_outlasts_a_discard(saver, journal, make):
+    submitted = utc_now()
+    journal.save(make.draft(3, saved=submitted + timedelta(seconds=1)))
+    saver.discard("anna", "ab12", submitted)
+    assert saver.flush(10)
+    assert journal.load("anna", "ab12").active_seconds == 3
 
 
 def test_closing_saves_what_waits_and_ends_the_thread(journal, heard, make):

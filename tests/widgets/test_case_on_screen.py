@@ -6,6 +6,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget
 
+from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.widgets.cursor_line import under_cursor
 
 PLUGIN = "napari-deferredseg"
@@ -73,6 +74,47 @@ def test_a_panel_from_the_menu_comes_to_the_front_with_a_short_name(open_viewer,
         qtbot.waitUntil(lambda panel=panel: not panel.visibleRegion().isEmpty())
         assert isinstance(dock, QDockWidget)
         assert dock.windowTitle() == title
+
+
+def test_the_wheel_over_a_number_scrolls_the_panel_and_changes_nothing(desk):
+    run = desk.panels["run"]
+    run.parentWidget().raise_()
+    desk.qtbot.wait(50)
+    before = (run.form.amount.value, run.form.unit.value)
+    for field in (run.form.amount, run.form.unit):
+        desk.mouse.wheel_on(field.native, -1)
+    assert (run.form.amount.value, run.form.unit.value) == before
+
+
+def test_why_no_next_region_opens_stays_on_the_screen(desk, monkeypatch):
+    desk.sit_down()
+    desk.open_row(1)
+
+    def locked(*given):
+        raise InputError("the draft is locked")
+
+    monkeypatch.setattr(desk.session.project.journal, "load", locked)
+    desk.stage.accept()
+    desk.settle()
+    assert "the draft is locked" in desk.notice
+    assert desk.session.reading is None
+
+
+def test_drawing_picks_no_region(desk):
+    desk.sit_down()
+    defer = desk.panels["defer"]
+    item = next(x for x in desk.stage.items if x.region.number == 1)
+    desk.stage.look_at(item)
+    desk.stage.pick(None)
+    defer.draw.click()
+    layer = desk.viewer.layers["New region"]
+    layer.mode = "paint"
+    inside = np.argwhere(item.region.mask) + [low for low, _ in item.region.box]
+    views = [tuple(int(i) for i in desk.stage.layers.frame.to_view(place)) for place in inside]
+    shown = desk.stage.layers.center(item)[0]
+    desk.mouse.click(desk.viewer, layer, next(view for view in views if view[0] == shown))
+    assert layer.data.any()
+    assert desk.stage.picked is None
 
 
 def test_a_declined_region_needs_a_reason_and_says_so(desk):

@@ -14,6 +14,7 @@ from napari_deferredseg.usecases.predict import ExternalInput
 from napari_deferredseg.usecases.run import run_external
 from napari_deferredseg.widgets.keys import SHORTCUTS
 from napari_deferredseg.widgets.orientation import Plane, show_plane
+from napari_deferredseg.widgets.panel import ScrollArea
 from napari_deferredseg.widgets.settings import last_reader
 from napari_deferredseg.widgets.view_bar import ViewBar
 
@@ -39,10 +40,13 @@ def test_a_low_screen_squeezes_nothing(desk):
     assert len(buttons) > 12
     for button in buttons:
         assert button.height() >= button.sizeHint().height(), button.text()
+    for panel in desk.panels.values():
+        area = panel.findChild(ScrollArea)
+        assert area.widget().width() <= area.viewport().width()
     told = desk.worklist.findChild(ViewBar).help.toolTip()
     assert "not a medical device" in told
     for shortcut in SHORTCUTS.values():
-        assert shortcut.key in told
+        assert f"<b>{shortcut.key}</b>" in told
 
 
 def stands_out(button: QPushButton) -> bool:

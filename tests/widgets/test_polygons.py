@@ -29,7 +29,7 @@ def test_a_polygon_changes_the_slice_on_the_screen_only(open_viewer, mouse, anyw
     (image,) = add_volume(viewer, anywhere)
     frame = info_of(image).frame
     empty = np.zeros(image.data.shape, np.uint8)
-    layer = paint_polygons_where_shown(viewer.add_labels(empty, **layer_options(frame)))
+    layer = paint_polygons_where_shown(viewer.add_labels(empty, **layer_options(frame)), viewer)
     for plane in Plane:
         show_plane(viewer, plane)
         axis = viewer.dims.order[0]
@@ -44,6 +44,25 @@ def test_a_polygon_changes_the_slice_on_the_screen_only(open_viewer, mouse, anyw
             assert set(painted[:, axis]) == {shown}
             across = [painted[:, other] for other in viewer.dims.displayed]
             assert all(abs(x.mean() - n // 2) <= 1 for x, n in zip(across, shape_of(image, viewer), strict=True))
+
+
+def test_between_two_slices_it_is_the_one_that_is_shown(open_viewer, mouse, make_volume):
+    """A finer layer of one's own makes napari's slider stop between the slices of the volume."""
+    viewer = open_viewer()
+    (image,) = add_volume(viewer, make_volume("axial"))
+    frame = info_of(image).frame
+    empty = np.zeros(image.data.shape, np.uint8)
+    layer = paint_polygons_where_shown(viewer.add_labels(empty, **layer_options(frame)), viewer)
+    viewer.add_image(np.zeros((2, 2, 2)), scale=(0.5, 0.5, 0.5), translate=frame.world((3, 3, 3)), units=("mm",) * 3)
+    viewer.layers.selection.active = layer
+    show_plane(viewer, Plane.AXIAL)
+    for part in (-0.4, 0.4):
+        place = [10, *(n // 2 for n in image.data.shape[1:])]
+        viewer.dims.point = tuple(frame.world([10 + part, *place[1:]]))
+        layer.data[:] = 0
+        layer.mode = "polygon"
+        draw_polygon(viewer, mouse, layer, place)
+        assert set(np.argwhere(layer.data)[:, 0]) == {10}
 
 
 def shape_of(image, viewer) -> list[int]:
