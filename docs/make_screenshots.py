@@ -132,8 +132,8 @@ def first_loop(folder: Path, images: Path) -> None:
     shoot("demo", "worklist")
     reading, layers = stage.session.reading, stage.layers
     center = layers.frame.to_view(np.round(reading.item.case.geometry.index(reading.item.region.center)).astype(int))
-    layers.correction.selected_label = 6
-    layers.correction.paint(tuple(int(i) for i in center), 6)
+    layers.correction.brush_size = 17
+    layers.correction.paint(tuple(int(i) for i in center), 0)
     shoot("worklist", "worklist")
     show_plane(viewer, Plane.CORONAL)
     shoot("coronal", "worklist")

@@ -60,6 +60,7 @@ class Panel(QWidget):
         held = QWidget()
         self.body = QVBoxLayout(held)
         self.body.setSpacing(4)
+        self.body.setContentsMargins(6, 6, 6, 6)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(ScrollArea(held))
@@ -110,11 +111,16 @@ class ScrollArea(QScrollArea):
     def __init__(self, held: QWidget) -> None:
         super().__init__()
         self._held = held
+        self._width = 0
         self.setWidget(held)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+
+    def sizeHint(self) -> QSize:
+        """No wider than it must be: the picture needs the room."""
+        return QSize(self.minimumSizeHint().width(), super().sizeHint().height())
 
     def minimumSizeHint(self) -> QSize:
         """Wide enough for the panel beside the scroll bar."""
@@ -123,7 +129,8 @@ class ScrollArea(QScrollArea):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """The panel may have become wider."""
-        if event.type() == QEvent.Type.LayoutRequest:
+        if event.type() == QEvent.Type.LayoutRequest and self.minimumSizeHint().width() != self._width:
+            self._width = self.minimumSizeHint().width()
             self.updateGeometry()
         return bool(super().eventFilter(watched, event))
 
