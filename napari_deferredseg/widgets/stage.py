@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.usecases.session import Session
 
 
-TAKE_BACK = "U opens it again."
+REOPEN = "U opens it again."
 LATER_MS = 150
 """The next region comes first; lists of regions are read again so much later."""
 
@@ -160,16 +160,16 @@ class Stage:
     # what a reader says about the open region
     def accept(self) -> None:
         """The AI is right."""
-        self._finish_with(lambda: self.session.submit(Verdict.ACCEPTED), f"accepted. {TAKE_BACK}")
+        self._finish_with(lambda: self.session.submit(Verdict.ACCEPTED), f"accepted. {REOPEN}")
 
     def submit(self) -> None:
         """Keep what was painted."""
-        self._finish_with(lambda: self.session.submit(Verdict.EDITED), f"submitted. {TAKE_BACK}")
+        self._finish_with(lambda: self.session.submit(Verdict.EDITED), f"submitted. {REOPEN}")
 
     def give_verdict(self, verdict: Verdict) -> None:
         """Say that the region cannot be decided, or is pointless."""
         said = {Verdict.INDETERMINATE: "cannot be decided on this image", Verdict.POINTLESS: "is pointless"}[verdict]
-        self._finish_with(lambda: self.session.submit(verdict), f"{said}: submitted. {TAKE_BACK}")
+        self._finish_with(lambda: self.session.submit(verdict), f"{said}: submitted. {REOPEN}")
 
     def skip(self) -> None:
         """Put the open region off."""
@@ -258,7 +258,8 @@ class Stage:
         self.layers = layers_for(self.viewer, shown, session.case, session.work, items, colors)
         if self.layers is not shown:
             show_plane(self.viewer, Plane.AXIAL)
-            self.events.message.emit(beside(self.viewer, self.layers))
+            if remark := beside(self.viewer, self.layers):
+                self.events.message.emit(remark)
         self.layers.correction.events.paint.connect(self._on_edit)
         self.layers.correction.events.set_data.connect(self._on_edit)
         if items:
