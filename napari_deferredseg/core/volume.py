@@ -90,6 +90,8 @@ class Volume:
         Names of the channels; empty for a single one.
     modality : str
         DICOM code such as CT or MR where known, else "".
+    notes : tuple of str
+        Sentences: what was decided in reading that the file left open, for whoever uses the result.
     """
 
     array: Array
@@ -97,6 +99,7 @@ class Volume:
     source: str
     channels: tuple[str, ...] = ()
     modality: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.array.shape[-3:] != self.geometry.shape or self.array.ndim not in (3, 4):
@@ -111,21 +114,23 @@ class Volume:
 
 @dataclass(frozen=True)
 class LabelMap:
-    """Integer labels (z, y, x) on a grid, with names and colours."""
+    """Integer labels (z, y, x) on a grid, with names and colours; `notes` as those of a volume."""
 
     array: Array
     geometry: Geometry
     source: str
     table: LabelTable = field(default_factory=LabelTable)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Probabilities:
-    """Class probabilities (c, z, y, x), float32, summing to one over c; class 0 is background."""
+    """Class probabilities (c, z, y, x), float32, summing to one over c; class 0 is background. `notes` as above."""
 
     array: Array
     geometry: Geometry
     source: str
+    notes: tuple[str, ...] = ()
 
 
 def voxel_hash(array: Array, key: bytes) -> str:

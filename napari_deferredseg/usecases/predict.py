@@ -94,13 +94,14 @@ def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple
             raise InputError(f"{files.volume} holds the very voxels of the mask {path}: give the image as the volume")
         if _looks_like_an_image(label_map.array):
             raise InputError(f"{path} looks like an image, not like a mask: give the image as the volume")
+    notes = tuple(note for label_map in maps for note in label_map.notes)
     if files.probabilities is None:
         progress(0.6, "comparing the masks")
-        return volume, from_labels(maps[0], maps[1:])
+        return volume, replace(from_labels(maps[0], maps[1:]), notes=notes)
     probabilities = read_probabilities(files.probabilities)
     require_same_grid(probabilities, volume)
     progress(0.6, "measuring the uncertainty")
-    return volume, from_probabilities(maps[0], probabilities)
+    return volume, replace(from_probabilities(maps[0], probabilities), notes=(*notes, *probabilities.notes))
 
 
 def _looks_like_an_image(labels: Array) -> bool:

@@ -115,7 +115,7 @@ def triage(
         realised_share=voxels / max(foreground, 1),
         new=new,
         remark="" if regions else _why_nothing(prediction),
-        cautions=cautions(project, prediction),
+        cautions=(*volume.notes, *prediction.notes, *cautions(project, prediction)),
     )
 
 
