@@ -130,5 +130,5 @@ def _region(prediction: PredictionRecord, geometry: Geometry, number: int, box: 
         volume=float(mask.sum() * geometry.voxel_volume),
         center=(x, y, z),
         gain=0.8,
-        minutes=estimated_minutes(mask, geometry.spacing_zyx),
+        minutes=estimated_minutes(mask, geometry),
     )

@@ -55,6 +55,8 @@ class Prediction:
         Which model, with its settings, made it.
     over_thresholds : tuple of OverThreshold
         One for each budget that validation cases fixed a threshold for; empty for an external AI.
+    votes : int
+        How many other masks `defer` is the share of; 0 where it is a map of probabilities.
     notes : tuple of str
         Sentences that somebody should read before regions are believed; not kept with the run.
     """
@@ -69,6 +71,7 @@ class Prediction:
     experts: tuple[str, ...] = ()
     gain: NDArray[np.float16] | None = None
     over_thresholds: tuple[OverThreshold, ...] = ()
+    votes: int = 0
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -116,28 +116,36 @@ def most_voxels(prediction: Prediction, budget: Budget) -> int | None:
     Raises
     ------
     InputError
-        As `fixed_for`; or the budget is a share of the predicted foreground and the AI's mask is empty.
+        As `lowest_threshold`; or the budget is a share of the predicted foreground and the AI's mask is empty.
     """
     if budget.unit not in SHARES:
         return None
     if budget.mode == "fixed_threshold":
-        return round(fixed_for(prediction, budget).share * prediction.labels.size)
+        return round(max(x.share for x in _up_to(prediction, budget)) * prediction.labels.size)
     voxels = whole(prediction, budget.unit)
     if voxels == 0 and prediction.defer.any():
         raise InputError("the AI's mask is empty: give the budget in regions, minutes or as a share of voxels")
     return int(budget.amount * voxels + 1e-6)
 
 
-def fixed_for(prediction: Prediction, budget: Budget) -> OverThreshold:
-    """Find what a model fixed for a budget on its validation cases.
+def lowest_threshold(prediction: Prediction, budget: Budget) -> float:
+    """Threshold that a model fixed for a budget on its validation cases; infinite where none is asked for.
 
     Raises
     ------
     InputError
-        It fixed nothing for this one.
+        It fixed nothing for this budget.
     """
+    if budget.mode != "fixed_threshold":
+        return math.inf
+    return min(x.threshold for x in _up_to(prediction, budget))
+
+
+def _up_to(prediction: Prediction, budget: Budget) -> list[OverThreshold]:
+    """What a model fixed for a budget and for smaller ones: a larger budget never sends less than they do."""
     known = [(x.budget, x.unit) for x in prediction.over_thresholds]
-    return prediction.over_thresholds[number_of(budget, known)]
+    own = prediction.over_thresholds[number_of(budget, known)]
+    return [x for x in prediction.over_thresholds if x.unit == own.unit and x.budget <= own.budget]
 
 
 def number_of(budget: Budget, fixed: Sequence[tuple[float, str]]) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from napari_deferredseg.core.boxes import Box, grown, slices
+from napari_deferredseg.core.boxes import Box, bounding_box, grown, slices
 from napari_deferredseg.masks.components import structure_radius
 from napari_deferredseg.masks.smoothing import TRUNCATE, smooth
 
@@ -68,6 +68,33 @@ def smooth_map(prediction: Prediction, sigma_mm: float, floor: float) -> SmoothM
         np.copyto(most[crop], own, where=wins)
         subject[crop][wins] = value
     return SmoothMap(np.minimum(values, 1, out=values), subject, sigmas)
+
+
+def pair_codes(prediction: Prediction) -> tuple[Array, list[int]]:
+    """Number the pairs of labels in which masks differ.
+
+    Returns
+    -------
+    codes : (dz, dy, dx) uint8, uint16 or uint32
+        The crop that holds all of them. A number from 1 for each pair of the mask's label and the one most voted for
+        against it; 0 where nobody does.
+    corner : list of int
+        Index of the crop's first voxel.
+    """
+    differs = prediction.defer > 0
+    box = bounding_box(differs) or ((0, 1), (0, 1), (0, 1))
+    crop = slices(box)
+    labels, other, differs = prediction.labels[crop], prediction.alternative[crop], differs[crop]
+    pairs = [_pairs(a, b, where) for a, b, where in zip(labels, other, differs, strict=True)]
+    known = np.unique(np.concatenate(pairs))
+    codes = np.zeros(differs.shape, np.min_scalar_type(len(known) + 1))
+    for code, where, found in zip(codes, differs, pairs, strict=True):
+        code[where] = np.searchsorted(known, found) + 1
+    return codes, [low for low, _ in box]
+
+
+def _pairs(labels: Array, other: Array, where: NDArray[np.bool_]) -> Array:
+    return labels[where].astype(np.uint32) << 16 | other[where].astype(np.uint32)
 
 
 def _extents(named: Array, where: NDArray[np.bool_]) -> Iterator[tuple[int, Box]]:

@@ -9,12 +9,12 @@ from napari_deferredseg.routing.regions import make_regions
 if TYPE_CHECKING:
     from napari_deferredseg.core.prediction import Prediction
     from napari_deferredseg.core.progress import Progress, Warm
-    from napari_deferredseg.core.records import Region
     from napari_deferredseg.routing.budget import Budget
+    from napari_deferredseg.routing.proposal import Proposal
 
 
 def regions(
     warm: Warm, progress: Progress, prediction: Prediction, case_key: str, prediction_id: str, budget: Budget
-) -> list[Region]:
+) -> Proposal:
     """Do what `make_regions` does."""
     return make_regions(prediction, case_key, prediction_id, budget, progress)

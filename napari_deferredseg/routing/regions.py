@@ -1,4 +1,9 @@
-"""From a deferral map to a few smooth regions, each about one label and worth a reader's time."""
+"""From what speaks against a mask to a few regions worth a reader's time.
+
+Laws, the first ones first: a budget is never exceeded; what a smaller budget sends a larger one sends too; where masks
+were compared and the budget has room for all that differs, all of it is sent; a compact part is one region; specks
+are looked at with something near or are counted.
+"""
 
 from __future__ import annotations
 
@@ -11,27 +16,25 @@ import numpy as np
 from napari_deferredseg.core.boxes import Box, bounding_box, slices
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.records import Region
-from napari_deferredseg.masks.components import Components, components, counted, deepest_index, without_specks
-from napari_deferredseg.routing.budget import Budget, fixed_for, most_voxels
-from napari_deferredseg.routing.cut import cut, smooth_map
+from napari_deferredseg.masks.components import deepest_index
+from napari_deferredseg.routing.atoms import Atoms, make_atoms
+from napari_deferredseg.routing.budget import Budget, lowest_threshold, most_voxels, whole
+from napari_deferredseg.routing.cut import cut, pair_codes, smooth_map
 from napari_deferredseg.routing.effort import estimated_minutes
+from napari_deferredseg.routing.proposal import Account, Proposal
+from napari_deferredseg.routing.spend import Spent, everything, spend_minutes, spend_regions, spend_voxels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from numpy.typing import NDArray
 
-    from napari_deferredseg.core.geometry import Geometry, Vector
     from napari_deferredseg.core.prediction import Prediction
     from napari_deferredseg.core.volume import Array
 
+    Points = NDArray[np.int32]
+
 SIGMA_MM = 3.0
 FLOOR = 0.2
-MAX_MINUTES = 2.5
-
-FWHM = 2.355  # full width at half maximum of a Gaussian, in sigmas
-SPECK_VOXELS = 8
-PARTS = 10  # a small budget is not lost to specks: a tenth of it is always enough for a region
+FIRST_SHARE = 0.01  # a piece of at most this share of what a budget is a share of never waits for smaller ones
 MINOR = 0.05  # a label with a smaller share of a region is not named
 
 
@@ -44,135 +47,130 @@ def make_regions(
     *,
     sigma_mm: float = SIGMA_MM,
     floor: float = FLOOR,
-    min_volume_mm3: float | None = None,
-    max_minutes: float = MAX_MINUTES,
-) -> list[Region]:
+) -> Proposal:
     """Choose what readers should look at.
 
-    The deferral map is smoothed (less for labels of small structures, such as lesions), cut at the budget, separated
-    by the label under review (the AI's, or the alternative where the AI says background) and into connected parts.
-    Parts that would take too long are halved across their longest extent; specks join a part that they touch, or are
-    dropped.
+    Where masks were compared, all voxels in which they differ are candidates, separated by the pair of labels. A map is
+    smoothed (less for labels of small structures, such as lesions); a share cuts it at its highest voxels, minutes and
+    regions take what reaches the floor. Connected parts that are compact stay whole, others are cut into pieces, and
+    what shows most for a reader's minute is taken first.
 
     Parameters
     ----------
     prediction : Prediction
-        Raw deferral map with the AI's labels and the alternative.
+        Deferral map with the AI's labels and the alternative.
     case_key, prediction_id : str
         Written into the regions; the region ids follow from `prediction_id` and the regions' voxels.
     budget : Budget
-        Never exceeded. Shares cut the map; minutes and regions keep the regions with most expected errors.
+        Never exceeded, in its own unit.
     sigma_mm : float
-        Standard deviation of the smoothing, mm; at most a quarter of the radius of the label's structures.
+        Standard deviation of a map's smoothing, mm; at most a quarter of the radius of the label's structures.
     floor : float
-        Smoothed values below it are never read, whatever the budget has left; a lower threshold that validation fixed
-        takes its place.
-    min_volume_mm3 : float, optional
-        Smallest region worth a reader's visit. By default a ball (on a single slice, a disc) as large as the smoothing
-        makes of a point: its radius is the Gaussian's full width at half maximum.
-    max_minutes : float
-        Estimated reading time above which a part is halved.
-
-    Returns
-    -------
-    list of Region
-        By falling sum of `prediction.defer`, numbered from 1.
+        Smoothed values of a map below it are never read, whatever the budget has left; a lower threshold that
+        validation fixed takes its place.
 
     Raises
     ------
     InputError
         As `most_voxels`.
     """
+    most_voxels(prediction, budget)  # what is wrong with the budget is said before the work
+    if prediction.votes:
+        return _from_votes(prediction, case_key, prediction_id, budget, progress)
+    return _from_map(prediction, case_key, prediction_id, budget, progress, sigma_mm, floor)
+
+
+def _from_votes(
+    prediction: Prediction, case_key: str, prediction_id: str, budget: Budget, progress: Progress
+) -> Proposal:
     geometry = prediction.geometry
-    limit = most_voxels(prediction, budget)
-    if budget.mode == "fixed_threshold":
-        floor = min(floor, fixed_for(prediction, budget).threshold)
-    progress(0.0, "smoothing the deferral map")
-    smoothed = smooth_map(prediction, sigma_mm, floor)
-    progress(0.4, "cutting it at the budget")
-    chosen = cut(smoothed.values, limit, floor, geometry.spacing_zyx, sigma_mm)
-    box = bounding_box(chosen)
-    if box is None:
-        return []
-    # Where nothing names a label the parts still need a number of their own, hence the shift by one.
-    about = smoothed.subject[slices(box)].astype(np.min_scalar_type(int(smoothed.subject.max()) + 1))
-    about += 1
-    about *= chosen[slices(box)]
-    progress(0.7, "making regions")
-    parts, values = _halved(about, geometry, max_minutes)
-    if min_volume_mm3 is None:
-        volume = _point_volume([smoothed.sigma_mm[v] for v in values], geometry)
-    else:
-        volume = np.full(len(values), min_volume_mm3)
-    least = np.ceil(volume / geometry.voxel_volume - 1e-6).astype(np.int64)
-    if limit is not None:
-        least = np.minimum(least, limit // PARTS)
-    found = [
-        _region(prediction, case_key, prediction_id, _shifted(part, box), mask, smoothed.subject)
-        for part, mask in _each(counted(without_specks(parts, least)))
-    ]
-    return _kept(found, budget)
+    progress(0.0, "finding what differs")
+    codes, corner = pair_codes(prediction)
+    count = int(np.count_nonzero(codes))
+    atoms = _moved(make_atoms(codes, geometry), corner)
+    del codes
+    progress(0.5, "making regions")
+    found = _paid(atoms, prediction.defer, prediction, budget)
+    regions = [_region(prediction, case_key, prediction_id, points, None) for points in found.regions]
+    return _proposal(prediction, regions, found, against=count, specks=len(atoms.specks), faint=0)
 
 
-def _point_volume(sigma_mm: Sequence[float], geometry: Geometry) -> NDArray[np.float64]:
-    """Volume that a Gaussian makes of a point, and at least a few voxels', mm3."""
-    radius = FWHM * np.array(sigma_mm)
-    flat = geometry.shape[0] == 1
-    volume = np.pi * radius**2 * geometry.spacing_zyx[0] if flat else 4 / 3 * np.pi * radius**3
-    return np.asarray(np.maximum(volume, SPECK_VOXELS * geometry.voxel_volume))
-
-
-def _halved(about: Array, geometry: Geometry, max_minutes: float) -> tuple[Array, list[int]]:
-    """Numbered parts of one label each, none of over `max_minutes`, and the label of part i + 1."""
-    ids = np.zeros(about.shape, np.uint32)
-    values: list[int] = []
-    for box, mask in _each(components(about)):
-        value = int(about[slices(box)][mask][0]) - 1
-        todo = [(box, mask)]
-        while todo:
-            where, piece = todo.pop()
-            if piece.sum() > 1 and estimated_minutes(piece, geometry.spacing_zyx) > max_minutes:
-                todo.extend(_pieces(where, piece, geometry.spacing_zyx))
-                continue
-            values.append(value)
-            ids[slices(where)][piece] = len(values)
-    return ids, values
-
-
-def _pieces(box: Box, mask: NDArray[np.bool_], spacing_zyx: Vector) -> Iterator[tuple[Box, NDArray[np.bool_]]]:
-    """Connected pieces of the two halves of a mask, cut at the median across its longest extent."""
-    points = np.argwhere(mask)
-    where = (points - points.mean(axis=0)) * spacing_zyx
-    axis = np.linalg.eigh(where.T @ where)[1][:, -1]
-    axis *= np.sign(axis[np.argmax(np.abs(axis))])
-    order = np.argsort(np.round(where @ axis, 6), kind="stable")
-    halves = np.zeros(mask.shape, np.uint8)
-    halves[tuple(points.T)] = 1
-    halves[tuple(points[order[len(order) // 2 :]].T)] = 2
-    for part, piece in _each(components(halves)):
-        yield _shifted(part, box), piece
-
-
-def _each(parts: Components) -> Iterator[tuple[Box, NDArray[np.bool_]]]:
-    return ((box, parts.mask(i)) for i, box in enumerate(parts.boxes, start=1))
-
-
-def _shifted(inner: Box, outer: Box) -> Box:
-    z, y, x = ((lo + start, hi + start) for (lo, hi), (start, _) in zip(inner, outer, strict=True))
-    return z, y, x
-
-
-def _region(
+def _from_map(
     prediction: Prediction,
     case_key: str,
     prediction_id: str,
-    box: Box,
-    mask: NDArray[np.bool_],
-    subject: Array,
-) -> Region:
+    budget: Budget,
+    progress: Progress,
+    sigma_mm: float,
+    floor: float,
+) -> Proposal:
     geometry = prediction.geometry
+    progress(0.0, "smoothing the deferral map")
+    smoothed = smooth_map(prediction, sigma_mm, floor)
+    lowest = min(floor, lowest_threshold(prediction, budget))
+    reached = int(np.count_nonzero((smoothed.values >= lowest) & (smoothed.values > 0)))
+    faint = int(np.count_nonzero(smoothed.values)) - reached
+    progress(0.4, "cutting it at the budget")
+    limit = most_voxels(prediction, budget)
+    chosen = cut(smoothed.values, limit, lowest, geometry.spacing_zyx, sigma_mm)
+    box = bounding_box(chosen)
+    if box is None:
+        return _proposal(prediction, [], Spent(), against=reached, specks=0, faint=faint)
+    atoms = _moved(make_atoms(chosen[slices(box)].astype(np.uint8), geometry), [low for low, _ in box])
+    progress(0.7, "making regions")
+    if limit is None:
+        found = _paid(atoms, smoothed.values, prediction, budget)
+    else:
+        found = everything(atoms, smoothed.values, geometry)
+    regions = [_region(prediction, case_key, prediction_id, points, smoothed.subject) for points in found.regions]
+    return _proposal(prediction, regions, found, against=reached, specks=len(atoms.specks), faint=faint)
+
+
+def _paid(atoms: Atoms, weight: NDArray[np.float32], prediction: Prediction, budget: Budget) -> Spent:
+    geometry = prediction.geometry
+    if budget.unit == "minutes":
+        return spend_minutes(atoms, weight, geometry, budget.amount)
+    if budget.unit == "regions":
+        return spend_regions(atoms, weight, geometry, int(budget.amount))
+    limit = most_voxels(prediction, budget) or 0
+    return spend_voxels(atoms, weight, geometry, limit, int(FIRST_SHARE * whole(prediction, budget.unit)))
+
+
+def _moved(atoms: Atoms, corner: list[int]) -> Atoms:
+    """Pieces of a crop, in the whole array."""
+    by = np.array(corner, np.int32)
+    return Atoms([points + by for points in atoms.points], atoms.compact, atoms.specks + by)
+
+
+def _proposal(
+    prediction: Prediction, regions: list[Region], found: Spent, *, against: int, specks: int, faint: int
+) -> Proposal:
+    ordered = sorted(regions, key=lambda r: (-r.gain * r.mask.sum(), r.box, r.id))
+    covered = sum(int(region.mask.sum()) for region in regions)
+    account = Account(
+        compared=bool(prediction.votes),
+        against=against,
+        covered=covered,
+        specks=specks,
+        unpaid=against - covered - specks,
+        faint=faint,
+        foreground=int(np.count_nonzero(prediction.labels)),
+        next_piece=found.next_piece,
+    )
+    return Proposal(tuple(replace(r, number=n) for n, r in enumerate(ordered, start=1)), account)
+
+
+def _region(prediction: Prediction, case_key: str, prediction_id: str, points: Points, subject: Array | None) -> Region:
+    geometry = prediction.geometry
+    low, high = points.min(axis=0), points.max(axis=0) + 1
+    (a, b, c), (d, e, f) = low.tolist(), high.tolist()
+    box: Box = ((a, d), (b, e), (c, f))
+    mask = np.zeros(high - low, bool)
+    mask[tuple((points - low).T)] = True
     crop = slices(box)
     defer = prediction.defer[crop][mask]
+    own, other = prediction.labels[crop][mask], prediction.alternative[crop][mask]
+    about = np.where(own > 0, own, other) if subject is None else subject[crop][mask]
     middle = deepest_index(mask, geometry.spacing_zyx)
     x, y, z = geometry.lps([i + lo for i, (lo, _) in zip(middle, box, strict=True)]).tolist()
     digest = hashlib.blake2b(f"{prediction_id}{box}".encode() + np.packbits(mask).tobytes(), digest_size=16)
@@ -181,13 +179,13 @@ def _region(
         case_key=case_key,
         prediction_id=prediction_id,
         number=1,
-        labels=_labels(subject[crop][mask], prediction.labels[crop][mask], prediction.alternative[crop][mask], defer),
+        labels=_labels(about, own, other, defer),
         box=box,
         mask=mask,
         volume=float(mask.sum() * geometry.voxel_volume),
         center=(x, y, z),
         gain=float(defer.mean(dtype=float)),
-        minutes=estimated_minutes(mask, geometry.spacing_zyx),
+        minutes=estimated_minutes(mask, geometry),
         scores=_scores(prediction, crop, mask),
     )
 
@@ -206,17 +204,3 @@ def _scores(prediction: Prediction, crop: tuple[slice, slice, slice], mask: NDAr
     if prediction.gain is None:
         return ()
     return tuple(float(gain[crop][mask].mean(dtype=float)) for gain in prediction.gain)
-
-
-def _kept(regions: Sequence[Region], budget: Budget) -> list[Region]:
-    """Regions by falling expected errors, as many as the budget pays for, numbered."""
-    kept: list[Region] = []
-    minutes = 0.0
-    for region in sorted(regions, key=lambda r: (-r.gain * r.mask.sum(), r.box, r.id)):
-        if budget.unit == "regions" and len(kept) == budget.amount:
-            break
-        if budget.unit == "minutes" and minutes + region.minutes > budget.amount:
-            continue
-        minutes += region.minutes
-        kept.append(replace(region, number=len(kept) + 1))
-    return kept

@@ -72,7 +72,7 @@ def defer_drawn(
         volume=float(mask.sum()) * case.record.geometry.voxel_volume,
         center=(float(center[0]), float(center[1]), float(center[2])),
         gain=float(case.defer[slices(box)][mask].mean()),
-        minutes=estimated_minutes(mask, case.record.geometry.spacing_zyx),
+        minutes=estimated_minutes(mask, case.record.geometry),
         origin=Origin.DRAWN,
         note=note,
     )

@@ -15,9 +15,9 @@ from napari_deferredseg.usecases.triage import DEFAULT_BUDGET, RunReport, requir
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.prediction import Prediction
-    from napari_deferredseg.core.records import Region
     from napari_deferredseg.engine import Engine
     from napari_deferredseg.routing.budget import Budget
+    from napari_deferredseg.routing.proposal import Proposal
     from napari_deferredseg.usecases.project import Project
     from napari_deferredseg.usecases.route import Channels
     from napari_deferredseg.usecases.triage import RegionMaker
@@ -92,9 +92,7 @@ def run_model(
 def regions_in(engine: Engine) -> RegionMaker:
     """Make regions in the engine's process, so that a window beside it stays fluent."""
 
-    def make(
-        prediction: Prediction, case_key: str, prediction_id: str, budget: Budget, progress: Progress
-    ) -> list[Region]:
+    def make(prediction: Prediction, case_key: str, prediction_id: str, budget: Budget, progress: Progress) -> Proposal:
         return engine.run(regions, prediction, case_key, prediction_id, budget, progress=progress)
 
     return make

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.prediction import Prediction
     from napari_deferredseg.core.records import Assignment, Region
     from napari_deferredseg.core.volume import Volume
+    from napari_deferredseg.routing.proposal import Proposal
     from napari_deferredseg.usecases.predict import ExternalInput, ModelInput
     from napari_deferredseg.usecases.project import Project
 
-    RegionMaker = Callable[[Prediction, str, str, Budget, Progress], list[Region]]
+    RegionMaker = Callable[[Prediction, str, str, Budget, Progress], Proposal]
 
 DEFAULT_BUDGET = Budget(amount=0.10, unit="predicted-foreground")
 
@@ -38,7 +39,8 @@ DEFAULT_BUDGET = Budget(amount=0.10, unit="predicted-foreground")
 class RunReport:
     """What a run left in the project. `new` is False when it is the case's present run; then nothing was changed.
 
-    `remark` is empty, or says in a few words why there is nothing to review; `cautions` are sentences.
+    `account` says how much speaks against the mask, how much of that the regions cover, what is left out and why;
+    `cautions` are sentences.
     """
 
     case: CaseRecord
@@ -47,7 +49,7 @@ class RunReport:
     assignments: tuple[Assignment, ...]
     realised_share: float
     new: bool
-    remark: str = ""
+    account: str = ""
     cautions: tuple[str, ...] = ()
 
 
@@ -96,7 +98,8 @@ def triage(
     if files.orientation_checked:
         prediction = replace(prediction, settings=prediction.settings | {"orientation_checked": True})
     record = _prediction_record(case, prediction, budget, channels, _present_run(project, case))
-    regions = make(prediction, case.key, record.id, budget, lambda share, doing: progress(share * 0.6, doing))
+    proposal = make(prediction, case.key, record.id, budget, lambda share, doing: progress(share * 0.6, doing))
+    regions = list(proposal.regions)
     progress(0.6, "assigning readers")
     assignments = route(project, regions, prediction.table, columns, replaced_case=case.key)
     progress(0.8, "saving")
@@ -114,7 +117,7 @@ def triage(
         assignments=tuple(assignments),
         realised_share=voxels / max(foreground, 1),
         new=new,
-        remark="" if regions else _why_nothing(prediction),
+        account=str(proposal.account),
         cautions=(*volume.notes, *prediction.notes, *cautions(project, prediction)),
     )
 
@@ -170,14 +173,6 @@ def _keep(
 def _present_run(project: Project, case: CaseRecord) -> PredictionRecord | None:
     known = any(x.key == case.key for x in project.store.cases())
     return project.store.prediction(case.key) if known else None
-
-
-def _why_nothing(prediction: Prediction) -> str:
-    if prediction.defer.any():
-        return "what speaks against the AI's mask is too little for a region within this budget"
-    if not prediction.labels.any():
-        return "the AI's mask is empty and nothing speaks against it"
-    return "nothing speaks against the AI's mask; was the same output given twice?"
 
 
 def _prediction_record(

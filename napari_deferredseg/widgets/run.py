@@ -274,13 +274,14 @@ class RunPanel(Panel):
 def _told(report: RunReport) -> str:
     again = "" if report.new else " This very run was in the project already; nothing was changed."
     told = " ".join(map(escape, report.cautions))
-    if report.remark:
-        return f"Nothing to review: {report.remark}. {told}{again}"
+    account = escape(report.account[:1].upper() + report.account[1:])
+    if not report.regions:
+        return f"No regions. {account}. {told}{again}"
     minutes = sum(region.minutes for region in report.regions)
     readers = len({a.reader or a.group for a in report.assignments})
     return (
         f"{len(report.regions)} regions, {report.realised_share:.1%} of the AI's foreground, about {minutes:.0f} min "
-        f"for {readers} readers. {told} Open <i>My worklist</i> to start.{again}"
+        f"for {readers} readers. {account}. {told} Open <i>My worklist</i> to start.{again}"
     )
 
 

@@ -108,18 +108,18 @@ def test_masks_that_agree_leave_nothing_to_review(unread, value, remark):
     with unread.open() as project:
         report = run_external(project, replace(unread.files, labels=masks))
         assert (report.regions, report.assignments, report.realised_share) == ((), (), 0)
-        assert remark in report.remark
+        assert remark in report.account
         assert load_case(project, report.case.key).labels.max() == value
         again = run_external(project, replace(unread.files, labels=masks))
         assert not again.new
-        assert remark in again.remark
+        assert remark in again.account
 
 
 def test_a_budget_too_small_for_any_region_says_so(unread):
     with unread.open() as project:
         report = run_external(project, unread.files, Budget(amount=1e-6, unit="voxels"))
     assert not report.regions
-    assert "too little" in report.remark
+    assert "budget has no room" in report.account
 
 
 def test_a_run_over_a_region_that_is_being_read_is_refused_whole(scene):

@@ -54,6 +54,7 @@ def from_labels(first: LabelMap, others: Sequence[LabelMap]) -> Prediction:
         table=table,
         model_id=LABELS,
         settings={"mask": first.source, "votes": len(others), **sources},
+        votes=len(others),
     )
 
 

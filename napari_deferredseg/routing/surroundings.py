@@ -1,0 +1,160 @@
+"""What pieces have in common: outlines that fall away when they are read together, and what is seen from both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from napari_deferredseg.routing.effort import edge_mm
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_deferredseg.core.geometry import Geometry
+    from napari_deferredseg.routing.atoms import Atoms
+
+JOIN_MM = 20.0
+"""Pieces so near to each other may be read as one region."""
+
+SEEN_MM = 3.0
+"""Who looks at a piece sees what lies within this distance of it."""
+
+CELL_MM = 1.5
+"""Finer grids are looked at in cells of about this size."""
+
+COARSE_MM = 5.0
+"""Size of the cells by which it is told which pieces are near to each other."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Pieces by number.
+
+    Attributes
+    ----------
+    voxels : list of int
+        How many each has.
+    compact : list of bool
+        As in `Atoms`.
+    slices : list of int
+        The slices that each is on, as bits.
+    outline : list of float
+        Length of each one's outlines, mm.
+    shared : list of dict of int to float
+        Length of outline, mm, that a piece and a neighbour both have.
+    near : list of set of int
+        Which pieces lie within `JOIN_MM`, by the middles of coarse cells.
+    seen : list of (cells,) int
+        Cells within `SEEN_MM` of each piece.
+    worth : (cells,) float
+        What speaks against the mask in each cell, summed.
+    """
+
+    voxels: list[int]
+    compact: list[bool]
+    slices: list[int]
+    outline: list[float]
+    shared: list[dict[int, float]]
+    near: list[set[int]]
+    seen: list[NDArray[np.intp]]
+    worth: NDArray[np.float64]
+
+
+def surroundings(atoms: Atoms, weight: NDArray[np.float32], geometry: Geometry) -> Surroundings:
+    """Measure what pieces have in common.
+
+    Parameters
+    ----------
+    weight : (z, y, x) float32
+        What speaks against the mask at each voxel.
+    """
+    owner = np.repeat(np.arange(len(atoms.points)), [len(p) for p in atoms.points])
+    points = np.concatenate(atoms.points)
+    outline, shared = _outlines(points, owner, geometry)
+    seen, worth = _seen(points, owner, weight[tuple(points.T)], geometry)
+    return Surroundings(
+        voxels=[len(p) for p in atoms.points],
+        compact=atoms.compact,
+        slices=[sum(1 << int(z) for z in np.unique(p[:, 0])) for p in atoms.points],
+        outline=outline,
+        shared=shared,
+        near=_near(points, owner, geometry),
+        seen=seen,
+        worth=worth,
+    )
+
+
+def _outlines(
+    points: NDArray[np.int32], owner: NDArray[np.intp], geometry: Geometry
+) -> tuple[list[float], list[dict[int, float]]]:
+    count = int(owner[-1]) + 1
+    padded = np.array(geometry.shape) + 2
+    place = np.ravel_multi_index(tuple((points + 1).T), tuple(padded))
+    order = np.argsort(place)
+    place, owner = place[order], owner[order]
+    outline = np.zeros(count)
+    shared: list[dict[int, float]] = [{} for _ in range(count)]
+    for step, mm in zip((int(padded[2]), 1), edge_mm(geometry.spacing_zyx), strict=True):
+        after = _owner_at(place, owner, place + step)
+        outline += mm * np.bincount(owner[after != owner], minlength=count)
+        before = _owner_at(place, owner, place - step)
+        outline += mm * np.bincount(owner[before != owner], minlength=count)
+        touch = (after != owner) & (after >= 0)
+        pairs, edges = np.unique(np.stack([owner[touch], after[touch]]), axis=1, return_counts=True)
+        for a, b, n in zip(*pairs.tolist(), edges.tolist(), strict=True):
+            shared[a][b] = shared[b][a] = shared[a].get(b, 0.0) + n * mm
+    return outline.tolist(), shared
+
+
+def _owner_at(place: NDArray[np.intp], owner: NDArray[np.intp], wanted: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Owner of each wanted place, -1 where nobody has it; `place` ascends."""
+    at = np.minimum(np.searchsorted(place, wanted), len(place) - 1)
+    return np.where(place[at] == wanted, owner[at], -1)
+
+
+def _seen(
+    points: NDArray[np.int32], owner: NDArray[np.intp], weight: NDArray[np.float32], geometry: Geometry
+) -> tuple[list[NDArray[np.intp]], NDArray[np.float64]]:
+    cells = _Cells.of(points, owner, geometry, CELL_MM)
+    worth = np.bincount(cells.number, weight.astype(float), minlength=len(cells.middle)).astype(float)
+    return [cells.within(own, SEEN_MM) for own in cells.mine], worth
+
+
+def _near(points: NDArray[np.int32], owner: NDArray[np.intp], geometry: Geometry) -> list[set[int]]:
+    cells = _Cells.of(points, owner, geometry, COARSE_MM)
+    owners: list[set[int]] = [set() for _ in cells.middle]
+    for piece, own in enumerate(cells.mine):
+        for cell in own.tolist():
+            owners[cell].add(piece)
+    return [
+        {other for cell in cells.within(own, JOIN_MM).tolist() for other in owners[cell]} - {piece}
+        for piece, own in enumerate(cells.mine)
+    ]
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Cells that hold points: where their middles are (mm), each point's cell, and the cells of each piece."""
+
+    middle: NDArray[np.float64]
+    number: NDArray[np.intp]
+    mine: list[NDArray[np.intp]]
+    tree: cKDTree
+
+    @classmethod
+    def of(cls, points: NDArray[np.int32], owner: NDArray[np.intp], geometry: Geometry, size_mm: float) -> _Cells:
+        spacing = np.array(geometry.spacing_zyx)
+        step = np.maximum(1, (size_mm / spacing).astype(int))
+        cells, number = np.unique(points // step, axis=0, return_inverse=True)
+        pairs = np.unique(np.stack([owner, number.ravel()]), axis=1)
+        middle = (cells * step + (step - 1) / 2) * spacing
+        mine = np.split(pairs[1], np.cumsum(np.bincount(pairs[0]))[:-1])
+        return cls(middle, number.ravel(), mine, cKDTree(middle))
+
+    def within(self, cells: NDArray[np.intp], distance_mm: float) -> NDArray[np.intp]:
+        """Cells whose middle is within a distance of one of these, mm."""
+        found = self.tree.query_ball_point(self.middle[cells], distance_mm * (1 + 1e-9))
+        return np.unique(np.concatenate([np.asarray(f, np.intp) for f in found]))
