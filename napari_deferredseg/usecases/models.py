@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.volume import table_from_names
 from napari_deferredseg.deferral.segmentors.settings import KINDS, ModuleConfig
 from napari_deferredseg.deferral.trust import call_of, distrust, trust, trusted
 
 if TYPE_CHECKING:
+    from napari_deferredseg.core.volume import LabelTable
     from napari_deferredseg.usecases.project import Project
 
 EXTERNAL = "external"
@@ -44,6 +46,11 @@ class Known:
     thresholds: tuple[tuple[float, str], ...] = ()
     values: tuple[int, ...] = ()
     prompted: bool = False
+
+    @property
+    def table(self) -> LabelTable:
+        """Its labels, with generated colours."""
+        return table_from_names(dict(zip(self.values, self.labels, strict=True)))
 
     def read_card(self) -> str:
         """Read its model card, Markdown. InputError when it has none."""
