@@ -52,8 +52,8 @@ def compare_numbers(here: Array, there: Array) -> Numbering:
             count += np.bincount(plane.ravel(), minlength=size)
         where = (mine != other) & (mine > 0) & (other > 0)
         if where.any():
-            pairs, often = np.unique(np.stack([mine[where], other[where]]), axis=1, return_counts=True)
-            both.update({(int(a), int(b)): int(n) for (a, b), n in zip(pairs.T, often, strict=True)})
+            pairs, often = np.unique(mine[where].astype(np.int64) * sizes[1] + other[where], return_counts=True)
+            both.update({divmod(int(p), sizes[1]): int(n) for p, n in zip(pairs, often, strict=True)})
     totals = [{int(v): int(count[v]) for v in np.flatnonzero(count) if v} for count in counts]
     twins = (Twin(a, b, 2 * n / (totals[0][a] + totals[1][b]), totals[0][a]) for (a, b), n in both.items())
     found = sorted((t for t in twins if t.dice >= ALIKE), key=lambda t: t.value)

@@ -20,6 +20,7 @@ from napari_deferredseg.io.images import (
     require_same_grid,
 )
 from napari_deferredseg.masks.prompts import boxes_of, in_terms_of
+from napari_deferredseg.usecases.domain import domain_notes
 from napari_deferredseg.usecases.extras import require_model
 from napari_deferredseg.usecases.models import describe_model
 from napari_deferredseg.usecases.numbers import number_notes
@@ -72,6 +73,8 @@ class ModelInput:
     drawn_on: Geometry | None = None
     series: str | None = None
     orientation_checked: bool = False
+    outside_domain: bool = False
+    """Somebody knows that the image may be unlike those that the model learned from."""
 
 
 def anything(volume: Volume, table: LabelTable) -> None:
@@ -151,7 +154,8 @@ def predict_with_model(
     Raises
     ------
     InputError
-        The extra `model` is missing, a file or the model cannot be used, or its memory ran out.
+        The extra `model` is missing, a file or the model cannot be used, the image is out of the model's domain, or
+        its memory ran out.
     """
     require_model()
     progress(0.0, "reading the volume")
@@ -161,6 +165,7 @@ def predict_with_model(
     model = describe_model(files.model)
     _require_channels(model, channels)
     check(volume, model.table)
+    notes = domain_notes(model, channels, files.outside_domain)
     boxes, left_out = _boxes(files, model, volume)
     progress(0.1, "starting the model")
     prediction: Prediction = engine.run(
@@ -170,9 +175,12 @@ def predict_with_model(
         files.device,
         progress=lambda share, doing: progress(0.1 + share * 0.9, doing),
     )
+    settings = dict(prediction.settings)
     if left_out:
-        prediction = replace(prediction, settings=prediction.settings | {LEFT_OUT: ", ".join(left_out)})
-    return volume, prediction
+        settings[LEFT_OUT] = ", ".join(left_out)
+    if files.outside_domain:
+        settings["outside_domain"] = True
+    return volume, replace(prediction, settings=settings, notes=(*notes, *prediction.notes))
 
 
 def _boxes(files: ModelInput, model: Known, volume: Volume) -> tuple[tuple[SliceBox, ...] | None, tuple[str, ...]]:
