@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -227,7 +228,7 @@ def read_domain(folder: Path, labels: Sequence[str], channels: int) -> Domain | 
 
 def write_domain(folder: Path, domain: Domain) -> None:
     """Write the record into a model's folder, whole or not at all. OSError when it cannot be written."""
-    part = folder / f".{FILE}.part"
+    part = folder / f".{FILE}.{os.getpid()}.part"  # processes that train together all write it
     part.write_text(domain.model_dump_json(indent=1), encoding="utf-8")
     part.replace(folder / FILE)
 
