@@ -64,8 +64,7 @@ class BundleSegmentor:
         """Logits (C, z, y, x) on the model's grid; between, they are where the bundle's transforms put the image."""
         volume, config = scan.volume, self.config
         assert config.channels is not None
-        assert config.patch is not None
-        assert config.overlap is not None  # `segmentor_over` has seen to all three
+        assert config.patch is not None  # `segmentor_over` has seen to it
         require_channels(volume, config.channels)
         progress(0.0, "preparing the image")
         array = volume.array if volume.array.ndim == 4 else volume.array[np.newaxis]
@@ -79,7 +78,7 @@ class BundleSegmentor:
                 config.patch,
                 sliding.WINDOWS,
                 self._logits,
-                config.overlap,
+                OVERLAP if config.overlap is None else config.overlap,
                 "gaussian",
             )
         progress(0.9, "bringing it to the grid of the volume")
@@ -140,7 +139,7 @@ def _completed(config: BundleConfig, bundle: Path) -> BundleConfig:
     needed = [config.network, config.transforms, config.patch]
     if None in [*needed, config.overlap, config.output] and (None in needed or files.has_inference()):
         config = _inferred(config, files.inference())
-    defaults = {"output": config.output or "logits", "overlap": OVERLAP if config.overlap is None else config.overlap}
+    defaults = {"overlap": OVERLAP if config.overlap is None else config.overlap, "output": config.output or "logits"}
     found = BundleConfig.model_validate(config.model_dump(warnings=False) | defaults)
     _steps(found)
     return found
@@ -198,6 +197,6 @@ def segmentor_over(
     network: nn.Module, config: BundleConfig, table: LabelTable, spacing_mm: Vector | None
 ) -> BundleSegmentor:
     """Segmentor of a network. InputError as `classes_of`, or where settings are not complete."""
-    if None in (config.channels, config.patch, config.transforms, config.overlap):
+    if None in (config.channels, config.patch, config.transforms):
         raise InputError("the bundle's settings are not complete: the model folder is damaged, copy it again")
     return BundleSegmentor(network, config, classes_of(config.labels or (), table), spacing_mm)
