@@ -36,6 +36,13 @@ def export(
         list[str] | None,
         typer.Option(help="nnunet: name of the image's channel, such as CT for Hounsfield units; repeat for more."),
     ] = None,
+    by_name: Annotated[
+        bool | None,
+        typer.Option(
+            "--by-name",
+            help="nnunet: one name is one class, where the cases' tables number the same names differently.",
+        ),
+    ] = None,
     validation: Annotated[
         float | None, typer.Option(help="monai: share of the cases for validation, such as 0.2; none by default.")
     ] = None,
@@ -50,6 +57,7 @@ def export(
         "name": name,
         "ignore_unreviewed": ignore_unreviewed,
         "channel": tuple(channel) if channel else None,
+        "by_name": by_name,
         "validation": validation,
         "test": test,
         "seed": seed,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from napari_deferredseg.cli.console import ProjectOption, given_path, opened, out, show_table
+from napari_deferredseg.cli.console import ProjectOption, given_path, opened, out, progress_bar, show_table
 
 if TYPE_CHECKING:
     from napari_deferredseg.usecases.models import Known
@@ -96,7 +96,29 @@ def show(
     project: AnyProjectOption = None,
 ) -> None:
     """Print the card of a model: what it is for, what it learned from, what validation chose, its limits."""
-    typer.echo(_found(name, project).read_card())
+    from napari_deferredseg.usecases.domain import domain_lines
+
+    found = _found(name, project)
+    typer.echo(found.read_card())
+    typer.echo("\n".join(["## Images that it learned from", "", *(f"- {line}" for line in domain_lines(found)), ""]))
+
+
+@app.command("measure")
+def measure(
+    folder: Annotated[Path, typer.Argument(help="Model folder.", parser=given_path, metavar="FOLDER")],
+    data: Annotated[
+        Path,
+        typer.Option("--data", help="Cases file that the model learned from.", parser=given_path, metavar="PATH"),
+    ],
+    modality: Annotated[str, typer.Option(help="Such as CT, where the files do not say it.")] = "",
+) -> None:
+    """Record what images a model learned from, for one that has no such record; its weights stay as they are."""
+    from napari_deferredseg.usecases.domain import measure_domain
+
+    with progress_bar() as progress:
+        domain = measure_domain(folder, data, modality, progress)
+    for line in domain.described():
+        typer.echo(line)
 
 
 def _found(name: str, project: Path | None) -> Known:

@@ -112,6 +112,12 @@ def run(
         bool,
         typer.Option("--orientation-checked", help="You made sure which side is left; the file does not say."),
     ] = False,
+    outside_domain: Annotated[
+        bool,
+        typer.Option(
+            "--outside-domain", help="Run a model on an image unlike those that it learned from all the same."
+        ),
+    ] = False,
 ) -> None:
     """Find where not to trust a segmentation, and give those regions to the project's readers."""
     from napari_deferredseg.engine import Engine
@@ -125,9 +131,10 @@ def run(
     is_external = model == EXTERNAL
     if is_external and mode is Mode.FIXED_THRESHOLD:
         raise InputError("an AI that ran elsewhere fixed no thresholds: leave --mode out, or name a model with --model")
-    if is_external and (channel or prompt or device or mapped or purpose):
+    if is_external and (channel or prompt or device or mapped or purpose or outside_domain):
         raise InputError(
-            "--channel, --prompt, --device, --map and --purpose are for a deferral model: name one with --model"
+            "--channel, --prompt, --device, --map, --purpose and --outside-domain are for a deferral model: name one "
+            "with --model"
         )
     people = make_channels(_people(mapped or ()), purpose or "")
     with opened(project) as open_project, progress_bar() as progress:
@@ -154,6 +161,7 @@ def run(
                 prompt=prompt,
                 series=series,
                 orientation_checked=orientation_checked,
+                outside_domain=outside_domain,
             )
             with Engine() as engine:
                 report = run_model(open_project, images, engine, amount, people, progress)

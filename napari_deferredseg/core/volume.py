@@ -54,6 +54,10 @@ class LabelTable(BaseModel):
         """Name of a value, "background" for 0."""
         return "background" if value == 0 else self.get(value).name
 
+    def is_named(self, value: int) -> bool:
+        """Whether somebody gave this value its name, other than the generated one."""
+        return value in self and self.name(value) != default_label(value).name
+
     def completed(self, values: Iterable[int]) -> LabelTable:
         """Same table with a generated entry for every value it lacks, in order of value."""
         every = {x.value: x for x in self.labels} | {int(v): self.get(int(v)) for v in values if v != 0}

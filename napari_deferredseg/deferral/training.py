@@ -25,6 +25,8 @@ from napari_deferredseg.deferral.calibration import (
     voxels_of_each,
 )
 from napari_deferredseg.deferral.card import write_card
+from napari_deferredseg.deferral.domain import FILE as DOMAIN
+from napari_deferredseg.deferral.domain import training_domain, write_domain
 from napari_deferredseg.deferral.fitting import Bench
 from napari_deferredseg.deferral.judging import keep_logits
 from napari_deferredseg.deferral.maps import entropy_of
@@ -134,6 +136,7 @@ def _prepared(
     if config.mode == "joint" and config.joint_loss == "script-as-written" and len(prepared.table.labels) > 1:
         raise InputError("joint_loss = 'script-as-written' knows one foreground label; choose 'dense-softmax'")
     _same_run(work / "data.json", _data_of(prepared), "data")
+    write_domain(work, training_domain(prepared, config.data))
     return work, prepared
 
 
@@ -142,7 +145,7 @@ def _move_out(work: Path, out: Path) -> None:
     if (work / LOG).exists():
         shutil.rmtree(out / LOG, ignore_errors=True)
         (work / LOG).replace(out / LOG)
-    for name in (WEIGHTS, CARD, CONFIG):
+    for name in (WEIGHTS, CARD, DOMAIN, CONFIG):
         (work / name).replace(out / name)
     shutil.rmtree(work)
 

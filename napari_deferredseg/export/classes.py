@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_deferredseg.core.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -50,6 +52,49 @@ def number_classes(cases: Iterable[Mapping[int, str]]) -> Classes:
         for value, name in names.items():
             first[name.casefold()] = min(first.get(name.casefold(), (value, name)), (value, name))
     return Classes(names=tuple(name for _, name in sorted(first.values())))
+
+
+def require_named(tables: Mapping[str, LabelTable], remedy: str) -> None:
+    """Check that no case of a data set has names for its labels where another has none.
+
+    Parameters
+    ----------
+    tables : mapping of case key to LabelTable
+    remedy : str
+        What else to do, the end of the line.
+
+    Raises
+    ------
+    InputError
+        Some have and some have not: nobody knows which labels are the same.
+    """
+    named = [key for key, table in tables.items() if any(table.is_named(x.value) for x in table.labels)]
+    nameless = [key for key, table in tables.items() if table.labels and key not in named]
+    if named and nameless:
+        known = tables[named[0]]
+        label = next(x for x in known.labels if known.is_named(x.value))
+        raise InputError(
+            f"label {label.value} is {label.name!r} in {named[0]}, and the labels of {nameless[0]} have no names: put "
+            f"a table of names beside its mask and run it again, or {remedy}"
+        )
+
+
+def require_one_numbering(tables: Mapping[str, LabelTable], remedy: str) -> None:
+    """Check that in all cases of a data set a value has one name, and a name one value. As `require_named`."""
+    names: dict[int, tuple[str, str]] = {}
+    values: dict[str, tuple[set[int], str]] = {}
+    for key, table in tables.items():
+        own: dict[str, set[int]] = {}
+        for label in table.labels:
+            own.setdefault(label.name.casefold(), set()).add(label.value)
+            name, case = names.setdefault(label.value, (label.name, key))
+            if name.casefold() != label.name.casefold():
+                raise InputError(f"label {label.value} is {name!r} in {case} and {label.name!r} in {key}: {remedy}")
+        for name, has in own.items():
+            had, case = values.setdefault(name, (has, key))
+            if had != has:
+                told, tells = (", ".join(map(str, sorted(x))) for x in (had, has))
+                raise InputError(f"{name!r} is label {told} in {case} and label {tells} in {key}: {remedy}")
 
 
 def renumbered(labels: Array, numbers: Mapping[int, int], highest: int) -> Array:

@@ -12,6 +12,7 @@ from napari_deferredseg.core.datalist import SPLITS, Split
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.volume import LabelTable, labels_present
 from napari_deferredseg.export.base import Written
+from napari_deferredseg.export.classes import require_named, require_one_numbering
 from napari_deferredseg.export.dataset import (
     finish,
     refuse_foreign_folder,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 FORM = "monai"
 DATALIST = "cases.json"
+LOOKING = 0.2
+"""Share of the work that is done before the first file is written."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +80,18 @@ class MonaiExport:
         done: list[Written] = []
         entries: dict[str, dict[str, Any]] = {}
         facts: list[dict[str, Any]] = []
-        tables = _Names()
+        names = _names(cases, progress)
         project = ""
         with whole_folder(folder) as part:
             for number, export in enumerate(cases):
-                progress(number / len(cases), f"exporting {export.case.key}")
-                tables.add(export)
+                progress(LOOKING + (1 - LOOKING) * number / len(cases), f"exporting {export.case.key}")
                 entries[export.case.key] = entry = _write_case(part, export)
                 done.append(Written(export.case, (folder / entry["label"], folder / DATALIST), len(export.corrections)))
                 facts.append(provenance(export))
                 project = export.project
             parts = split_patients(list(entries), self.validation, self.test, self.seed)
             lists: dict[str, Any] = {str(name): [entries[key] for key in keys] for name, keys in parts.items() if keys}
-            write_json(part / DATALIST, {"labels": tables.names, **lists})
+            write_json(part / DATALIST, {"labels": names, **lists})
             finish(part, FORM, project, facts)
         return done
 
@@ -114,26 +116,17 @@ def split_patients(patients: Sequence[str], validation: float, test: float, seed
     return {name: sorted(keys) for name, keys in zip(SPLITS, found, strict=True)}
 
 
-class _Names:
-    """Names of the label values, which all cases share."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[str, str]] = {}
-
-    @property
-    def names(self) -> dict[str, str]:
-        return {"0": "background", **{str(value): self._known[value][0] for value in sorted(self._known)}}
-
-    def add(self, export: CaseExport) -> None:
-        """Take a case's names in. InputError when an earlier case calls a value by another name."""
+def _names(cases: Collection[CaseExport], progress: Progress) -> dict[str, str]:
+    """Names of the label values, which all cases share. InputError when they contradict each other."""
+    tables = {}
+    for number, export in enumerate(cases):
+        progress(LOOKING * number / len(cases), f"looking at the labels of {export.case.key}")
         values = {v for array in (export.ai, *(c.after for c in export.corrections)) for v in labels_present(array)}
-        for label in export.prediction.table.completed(values).labels:
-            name, case = self._known.setdefault(label.value, (label.name, export.case.key))
-            if name.casefold() != label.name.casefold():
-                raise InputError(
-                    f"label {label.value} is {name!r} in {case} and {label.name!r} in {export.case.key}: "
-                    "export them to folders of their own with --case"
-                )
+        tables[export.case.key] = export.prediction.table.completed(values)
+    for check in (require_named, require_one_numbering):
+        check(tables, "export them to folders of their own with --case")
+    every = {label.value: label.name for table in tables.values() for label in table.labels}
+    return {"0": "background", **{str(value): every[value] for value in sorted(every)}}
 
 
 def _write_case(folder: Path, export: CaseExport) -> dict[str, Any]:

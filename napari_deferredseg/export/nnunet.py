@@ -11,7 +11,14 @@ import numpy as np
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.volume import LabelTable, labels_present
 from napari_deferredseg.export.base import Written
-from napari_deferredseg.export.classes import Classes, class_names, number_classes, renumbered
+from napari_deferredseg.export.classes import (
+    Classes,
+    class_names,
+    number_classes,
+    renumbered,
+    require_named,
+    require_one_numbering,
+)
 from napari_deferredseg.export.dataset import (
     finish,
     refuse_foreign_folder,
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
 ENDING = ".nii.gz"
 FORM = "nnunet"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+APART = "export them to data sets of their own with --case"
 LOOKING = 0.2
 """Share of the work that is done before the first file is written."""
 
@@ -53,6 +61,8 @@ class NnunetExport:
     channel : tuple of str
         Names of the image's channels. nnU-Net normalises one that is called "CT" as Hounsfield units. By default the
         modality where all cases have the same, as DICOM series say it, else "image".
+    by_name : bool
+        Take cases whose label tables number the same names differently: one name is one class.
 
     Raises
     ------
@@ -64,6 +74,7 @@ class NnunetExport:
     name: str = "Corrected"
     ignore_unreviewed: bool = False
     channel: tuple[str, ...] = ()
+    by_name: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.dataset <= 999:
@@ -111,16 +122,22 @@ class NnunetExport:
     def _names(self, cases: Collection[CaseExport], progress: Progress) -> dict[str, dict[int, str]]:
         """Names of the labels in each case that goes into the data set."""
         names = {}
+        tables = {}
         for number, export in enumerate(cases):
             progress(LOOKING * number / len(cases), f"looking at the labels of {export.case.key}")
             if self.ignore_unreviewed and not export.reviewed.any():
                 continue
             known = export.corrected[export.reviewed] if self.ignore_unreviewed else export.corrected
-            names[export.case.key] = class_names(export.prediction.table, labels_present(known))
+            present = labels_present(known)
+            names[export.case.key] = class_names(export.prediction.table, present)
+            tables[export.case.key] = export.prediction.table.completed(present)
         if not names:
             raise InputError("no reader has reviewed any of the cases: export without --ignore-unreviewed, or later")
         if not any(names.values()):
             raise InputError("the masks to export hold no label at all, and nothing can be learned from them")
+        require_named(tables, APART)
+        if not self.by_name:
+            require_one_numbering(tables, f"{APART}, or with --by-name, where the names are right whatever the numbers")
         return names
 
     def _write_case(self, folder: Path, export: CaseExport, classes: Classes, names: dict[int, str]) -> _Member:

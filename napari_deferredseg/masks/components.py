@@ -58,61 +58,6 @@ def counted(ids: Array) -> Components:
     return Components(ids, found["voxel_counts"][1:].astype(np.int64), boxes)
 
 
-def without_specks(ids: Array, least: NDArray[np.int64]) -> Array:
-    """Give parts that are too small to the neighbour they share most surface with, or drop them.
-
-    Parameters
-    ----------
-    ids : (z, y, x) uint
-        Numbered parts, as in `Components`; parts may touch each other.
-    least : (n,) int64
-        Voxels that part i + 1 must have to stay. Touching specks that reach it together stay as one.
-
-    Returns
-    -------
-    (z, y, x) uint32
-        Numbered from 1 without a gap.
-    """
-    voxels = np.bincount(ids.ravel())
-    contact: dict[int, dict[int, int]] = {}
-    for (a, b), area in cc3d.contacts(ids, connectivity=26, surface_area=False).items():
-        contact.setdefault(int(a), {})[int(b)] = int(area)
-        contact.setdefault(int(b), {})[int(a)] = int(area)
-    home = _homes(voxels, contact, least)
-    kept = np.unique(home[home > 0])
-    table = np.zeros(len(voxels), np.uint32)
-    table[home > 0] = 1 + np.searchsorted(kept, home[home > 0]).astype(np.uint32)
-    return table[ids]
-
-
-def _homes(voxels: NDArray[np.intp], contact: dict[int, dict[int, int]], least: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Which part each part ends up in, 0 for dropped ones; the smallest are placed first."""
-    size = voxels.copy()
-    home = np.arange(len(voxels))
-    for part in sorted(range(1, len(voxels)), key=lambda p: (int(voxels[p]), p)):
-        if size[part] >= least[part - 1]:
-            continue
-        near = contact.pop(part, {})
-        if near:
-            host = max(near, key=lambda p: (near[p], size[p], -p))
-            size[host] += size[part]
-            _hand_over(contact, part, host, near)
-        else:
-            host = 0
-        home[home == part] = host
-    home[0] = 0
-    return home
-
-
-def _hand_over(contact: dict[int, dict[int, int]], part: int, host: int, near: dict[int, int]) -> None:
-    """Let `host` touch whatever `part` touched."""
-    for other, area in near.items():
-        contact[other].pop(part, None)
-        if other != host:
-            contact[other][host] = contact[other].get(host, 0) + area
-            contact[host][other] = contact[host].get(other, 0) + area
-
-
 def structure_radius(labels: Array, spacing_zyx: Vector) -> dict[int, float]:
     """Typical radius of each label's connected structures, mm.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.scan import SliceBox
-from napari_deferredseg.core.volume import default_label, labels_present
+from napari_deferredseg.core.volume import labels_present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,17 +48,12 @@ def in_terms_of(table: LabelTable, mask: LabelMap) -> tuple[Array, tuple[str, ..
 
 def _match(value: int, own: LabelTable, table: LabelTable) -> int | None:
     """Value that a table has for a label of one's own."""
-    if _is_named(value, own):
+    if own.is_named(value):
         name = own.name(value).casefold()
         by_name = next((x.value for x in table.labels if x.name.casefold() == name), None)
-        if by_name is not None or _is_named(value, table):
+        if by_name is not None or table.is_named(value):
             return by_name
     return value if value in table else None
-
-
-def _is_named(value: int, table: LabelTable) -> bool:
-    """Whether somebody gave a label its name."""
-    return value in table and table.name(value) != default_label(value).name
 
 
 def boxes_of(labels: Array, margin: int = 0) -> tuple[SliceBox, ...]:

@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.deferral.segmentors.settings import KINDS, ModuleConfig
+from napari_deferredseg.core.volume import table_from_names
+from napari_deferredseg.deferral.domain import read_domain, scale_of
+from napari_deferredseg.deferral.segmentors.settings import KINDS, ModuleConfig, View
 from napari_deferredseg.deferral.trust import call_of, distrust, trust, trusted
 
 if TYPE_CHECKING:
+    from napari_deferredseg.core.volume import LabelTable
+    from napari_deferredseg.deferral.domain import Domain, Scale
     from napari_deferredseg.usecases.project import Project
 
 EXTERNAL = "external"
@@ -32,7 +36,8 @@ class Known:
     """A model folder and what it says of itself.
 
     `thresholds` are the budgets, shares with their unit, that it fixed a threshold for on its validation cases;
-    `values` are the values of its labels. A model that is `prompted` must be told by boxes where to look.
+    `values` are the values of its labels. A model that is `prompted` must be told by boxes where to look. `scale` is
+    how its networks see grey values.
     """
 
     name: str
@@ -44,6 +49,16 @@ class Known:
     thresholds: tuple[tuple[float, str], ...] = ()
     values: tuple[int, ...] = ()
     prompted: bool = False
+    scale: Scale = "stored"
+
+    @property
+    def table(self) -> LabelTable:
+        """Its labels, with generated colours."""
+        return table_from_names(dict(zip(self.values, self.labels, strict=True)))
+
+    def read_domain(self) -> Domain | None:
+        """Read what images it learned from; None where that was not recorded. InputError as `read_domain`."""
+        return read_domain(self.folder, self.labels, self.channels)
 
     def read_card(self) -> str:
         """Read its model card, Markdown. InputError when it has none."""
@@ -103,6 +118,7 @@ def describe_model(folder: Path, *, shipped: bool = False) -> Known:
             ),
             values=tuple(int(x["value"]) for x in content["table"]["labels"]),
             prompted=KINDS[content["config"]["segmentor"]["kind"]].PROMPTED,
+            scale=scale_of(View.model_validate({"intensity": content["config"]["data"]["intensity"]})),
         )
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{folder}: is no model folder; give one made by: deferredseg train") from None

@@ -10,8 +10,8 @@ import numpy as np
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.scan import Scan, SliceBox
-from napari_deferredseg.core.volume import table_from_names
-from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities
+from napari_deferredseg.core.volume import LabelMap
+from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities, merged_table
 from napari_deferredseg.io.images import (
     as_channels,
     read_labels,
@@ -20,17 +20,22 @@ from napari_deferredseg.io.images import (
     require_same_grid,
 )
 from napari_deferredseg.masks.prompts import boxes_of, in_terms_of
+from napari_deferredseg.usecases.domain import domain_notes
 from napari_deferredseg.usecases.extras import require_model
 from napari_deferredseg.usecases.models import describe_model
+from napari_deferredseg.usecases.numbers import number_notes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.core.prediction import Prediction
-    from napari_deferredseg.core.volume import Array, Volume
+    from napari_deferredseg.core.volume import Array, LabelTable, Probabilities, Volume
     from napari_deferredseg.engine import Engine
     from napari_deferredseg.usecases.models import Known
+
+    Check = Callable[[Volume, LabelTable], None]
 
 NOISE = 0.5
 """Share of neighbours, of which two labels differ, in what cannot be a mask, where it has over `MANY_LABELS` too."""
@@ -68,10 +73,23 @@ class ModelInput:
     drawn_on: Geometry | None = None
     series: str | None = None
     orientation_checked: bool = False
+    outside_domain: bool = False
+    """Somebody knows that the image may be unlike those that the model learned from."""
 
 
-def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple[Volume, Prediction]:
+def anything(volume: Volume, table: LabelTable) -> None:
+    """Let any image and any labels pass."""
+
+
+def predict_external(
+    files: ExternalInput, progress: Progress = silent, check: Check = anything
+) -> tuple[Volume, Prediction]:
     """Read a volume and what the AI said of it.
+
+    Parameters
+    ----------
+    check : callable
+        Gets the volume and the names of its labels before voxels are compared; an InputError of it ends the run.
 
     Raises
     ------
@@ -94,14 +112,24 @@ def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple
             raise InputError(f"{files.volume} holds the very voxels of the mask {path}: give the image as the volume")
         if _looks_like_an_image(label_map.array):
             raise InputError(f"{path} looks like an image, not like a mask: give the image as the volume")
+    check(volume, merged_table(maps[0], maps[1:]))
     notes = tuple(note for label_map in maps for note in label_map.notes)
     if files.probabilities is None:
         progress(0.6, "comparing the masks")
+        notes += tuple(note for other in maps[1:] for note in number_notes(maps[0], other))
         return volume, replace(from_labels(maps[0], maps[1:]), notes=notes)
     probabilities = read_probabilities(files.probabilities)
     require_same_grid(probabilities, volume)
     progress(0.6, "measuring the uncertainty")
-    return volume, replace(from_probabilities(maps[0], probabilities), notes=(*notes, *probabilities.notes))
+    prediction = from_probabilities(maps[0], probabilities)
+    numbers = number_notes(maps[0], _most_probable(probabilities))
+    return volume, replace(prediction, notes=(*notes, *probabilities.notes, *numbers))
+
+
+def _most_probable(probabilities: Probabilities) -> LabelMap:
+    p = probabilities.array
+    planes = [p[:, z].argmax(axis=0).astype(np.uint8 if len(p) <= 256 else np.uint16) for z in range(p.shape[1])]
+    return LabelMap(np.stack(planes), probabilities.geometry, probabilities.source)
 
 
 def _looks_like_an_image(labels: Array) -> bool:
@@ -113,13 +141,21 @@ def _looks_like_an_image(labels: Array) -> bool:
     return int(np.count_nonzero(np.bincount(labels.ravel()))) > MANY_LABELS
 
 
-def predict_with_model(files: ModelInput, engine: Engine, progress: Progress = silent) -> tuple[Volume, Prediction]:
+def predict_with_model(
+    files: ModelInput, engine: Engine, progress: Progress = silent, check: Check = anything
+) -> tuple[Volume, Prediction]:
     """Read a volume and run a model on it in the engine's process. The volume returned is without its companions.
+
+    Parameters
+    ----------
+    check : callable
+        Gets the volume and the model's labels before the model starts; an InputError of it ends the run.
 
     Raises
     ------
     InputError
-        The extra `model` is missing, a file or the model cannot be used, or its memory ran out.
+        The extra `model` is missing, a file or the model cannot be used, the image is out of the model's domain, or
+        its memory ran out.
     """
     require_model()
     progress(0.0, "reading the volume")
@@ -128,6 +164,8 @@ def predict_with_model(files: ModelInput, engine: Engine, progress: Progress = s
     channels = as_channels([volume, *(read_volume(path) for path in files.companions)])
     model = describe_model(files.model)
     _require_channels(model, channels)
+    check(volume, model.table)
+    notes = domain_notes(model, channels, files.outside_domain)
     boxes, left_out = _boxes(files, model, volume)
     progress(0.1, "starting the model")
     prediction: Prediction = engine.run(
@@ -137,9 +175,12 @@ def predict_with_model(files: ModelInput, engine: Engine, progress: Progress = s
         files.device,
         progress=lambda share, doing: progress(0.1 + share * 0.9, doing),
     )
+    settings = dict(prediction.settings)
     if left_out:
-        prediction = replace(prediction, settings=prediction.settings | {LEFT_OUT: ", ".join(left_out)})
-    return volume, prediction
+        settings[LEFT_OUT] = ", ".join(left_out)
+    if files.outside_domain:
+        settings["outside_domain"] = True
+    return volume, replace(prediction, settings=settings, notes=(*notes, *prediction.notes))
 
 
 def _boxes(files: ModelInput, model: Known, volume: Volume) -> tuple[tuple[SliceBox, ...] | None, tuple[str, ...]]:
@@ -155,8 +196,7 @@ def _boxes(files: ModelInput, model: Known, volume: Volume) -> tuple[tuple[Slice
     if files.prompt is not None:
         mask = read_labels(files.prompt)
         require_same_grid(mask, volume)
-        table = table_from_names(dict(zip(model.values, model.labels, strict=True)))
-        array, left_out = in_terms_of(table, mask)
+        array, left_out = in_terms_of(model.table, mask)
         found = boxes_of(array)
         if not found and not files.boxes:
             raise InputError(f"{files.prompt} holds nothing to look at: give another mask, or draw boxes")

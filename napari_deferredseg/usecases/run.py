@@ -8,16 +8,19 @@ from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.routing.budget import number_of
 from napari_deferredseg.routing.jobs import regions
 from napari_deferredseg.routing.regions import make_regions
+from napari_deferredseg.usecases.cautions import require_same_meaning
 from napari_deferredseg.usecases.models import describe_model
 from napari_deferredseg.usecases.predict import ExternalInput, ModelInput, predict_external, predict_with_model
 from napari_deferredseg.usecases.route import columns_of
-from napari_deferredseg.usecases.triage import DEFAULT_BUDGET, RunReport, require_readers, triage
+from napari_deferredseg.usecases.triage import DEFAULT_BUDGET, RunReport, pseudonym, require_readers, triage
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.prediction import Prediction
+    from napari_deferredseg.core.volume import LabelTable, Volume
     from napari_deferredseg.engine import Engine
     from napari_deferredseg.routing.budget import Budget
     from napari_deferredseg.routing.proposal import Proposal
+    from napari_deferredseg.usecases.predict import Check
     from napari_deferredseg.usecases.project import Project
     from napari_deferredseg.usecases.route import Channels
     from napari_deferredseg.usecases.triage import RegionMaker
@@ -43,7 +46,9 @@ def run_external(
         As `predict_external` and `triage`.
     """
     require_readers(project)
-    volume, prediction = predict_external(files, lambda share, doing: progress(share * 0.6, doing))
+    volume, prediction = predict_external(
+        files, lambda share, doing: progress(share * 0.6, doing), labels_kept(project)
+    )
     return triage(
         project,
         files,
@@ -76,7 +81,9 @@ def run_model(
         columns_of(project, channels, model.experts)
     if budget.mode == "fixed_threshold":
         number_of(budget, model.thresholds)
-    volume, prediction = predict_with_model(files, engine, lambda share, doing: progress(share * 0.7, doing))
+    volume, prediction = predict_with_model(
+        files, engine, lambda share, doing: progress(share * 0.7, doing), labels_kept(project)
+    )
     return triage(
         project,
         files,
@@ -87,6 +94,15 @@ def run_model(
         lambda share, doing: progress(0.7 + share * 0.3, doing),
         regions_in(engine),
     )
+
+
+def labels_kept(project: Project) -> Check:
+    """Check, before the work, that labels mean what they meant in the corrections of an image."""
+
+    def check(volume: Volume, table: LabelTable) -> None:
+        require_same_meaning(project, pseudonym(project, volume)[0], table)
+
+    return check
 
 
 def regions_in(engine: Engine) -> RegionMaker:

@@ -94,7 +94,7 @@ def triage(
     require_known_sides(files, volume)
     columns = columns_of(project, channels, prediction.experts) if channels is not None else None
     case = identify(project, volume, files.volume, files.series)
-    require_same_meaning(project, case, prediction)
+    require_same_meaning(project, case.key, prediction.table)
     if files.orientation_checked:
         prediction = replace(prediction, settings=prediction.settings | {"orientation_checked": True})
     record = _prediction_record(case, prediction, budget, channels, _present_run(project, case))
@@ -124,8 +124,7 @@ def triage(
 
 def identify(project: Project, volume: Volume, path: Path, series: str | None = None) -> CaseRecord:
     """Record of a volume under its pseudonym; one image has one pseudonym in a project, wherever the file lies."""
-    digest = voxel_hash(volume.array, project.key)
-    key = f"case-{digest[:8]}"
+    key, digest = pseudonym(project, volume)
     found = CaseRecord(
         key=key,
         geometry=volume.geometry,
@@ -140,6 +139,12 @@ def identify(project: Project, volume: Volume, path: Path, series: str | None = 
     if (known.source, known.series) != (found.source, found.series):
         project.store.move_case(key, found.source, found.series)
     return known.model_copy(update={"source": found.source, "series": found.series})
+
+
+def pseudonym(project: Project, volume: Volume) -> tuple[str, str]:
+    """Key of an image in a project, and the keyed hash of its voxels that it comes from."""
+    digest = voxel_hash(volume.array, project.key)
+    return f"case-{digest[:8]}", digest
 
 
 def _series_read(path: Path, chosen: str | None) -> str:

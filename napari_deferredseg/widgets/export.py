@@ -115,6 +115,7 @@ def _option_fields() -> dict[str, dict[str, Any]]:
             "dataset": SpinBox(label="Dataset number", value=500, min=1, max=999),
             "name": LineEdit(label="Dataset name", value="Corrected"),
             "ignore_unreviewed": CheckBox(label="Ignore what nobody reviewed", value=False),
+            "by_name": CheckBox(label="One name is one class", value=False),
         },
         "monai": {
             "validation": FloatSpinBox(label="Share for validation", value=0.0, min=0.0, max=0.9, step=0.05),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinBox
-from qtpy.QtCore import Signal
+from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinBox, Label
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.routing.budget import Budget, Mode, Unit
+from napari_deferredseg.usecases.domain import domain_lines
 from napari_deferredseg.usecases.models import EXTERNAL, Known
 from napari_deferredseg.usecases.predict import ExternalInput, ModelInput
 from napari_deferredseg.usecases.route import Channels, make_channels
@@ -72,14 +73,25 @@ class RunForm(Container[Any]):
             text="Left and right checked",
             tooltip="Only for an image whose file does not say which side is which",
         )
+        self.outside = CheckBox(
+            text="Outside its domain",
+            tooltip="Run the model on an image unlike those that it learned from all the same",
+        )
+        self.learned = Label(label="Learned from", tooltip="What the images were like that the model learned from")
         self.companions: list[FileEdit] = []
-        fields = [self.model, self.volume, self.first, self.second, self.probabilities]
+        fields = [self.model, self.learned, self.volume, self.first, self.second, self.probabilities]
         fields += [self.prompt, self.boxes, self.about, self.device]
         super().__init__(labels=True)
-        self.extend([*fields, self.amount, self.unit, self.checked])  # afterwards, or the labels get different widths
+        self.extend(
+            [*fields, self.amount, self.unit, self.checked, self.outside]
+        )  # afterwards, or the labels get different widths
         self.model.native.setMinimumContentsLength(12)
         self.model.native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.learned.native.setTextFormat(Qt.TextFormat.PlainText)
+        self.learned.native.setWordWrap(True)
         self.model.changed.connect(self.fit)
+        for field in (self.model, self.volume):
+            field.changed.connect(self._ask_again)
         self.fit()
 
     @property
@@ -103,7 +115,9 @@ class RunForm(Container[Any]):
             field.visible = model is not None and model.prompted
         self.about.choices = model.labels if model is not None and model.prompted else ()
         self.about.visible = len(self.about.choices) > 1
-        self.device.visible = model is not None
+        for field in (self.device, self.outside, self.learned):
+            field.visible = model is not None
+        self.learned.value = "" if model is None else _learned_from(model)
         fixed = {unit for _, unit in model.thresholds} if model is not None else set()
         self.unit.choices = [*UNITS, *(text for text, (unit, _, _) in VALIDATED.items() if unit in fixed)]
         wanted = 0 if model is None else model.channels - 1
@@ -148,6 +162,10 @@ class RunForm(Container[Any]):
                 if path is not None and field.value == NOTHING:
                     field.value = path
 
+    def _ask_again(self) -> None:
+        """What somebody knows of one image and one model is not known of the next."""
+        self.outside.value = False
+
     def _images(self, model: Known) -> ModelInput:
         if self.volume.value == NOTHING:
             raise InputError("choose the volume")
@@ -161,6 +179,7 @@ class RunForm(Container[Any]):
             prompt=self.prompt.value if model.prompted and self.prompt.value != NOTHING else None,
             device=self.device.value,
             orientation_checked=self.checked.value,
+            outside_domain=self.outside.value,
         )
 
 
@@ -233,6 +252,13 @@ def _choices(models: Sequence[Known]) -> list[tuple[str, object]]:
     texts = ["external AI", "Browse ...", *(x.name for x in models)]
     named = [(x.name if texts.count(x.name) == 1 else f"{x.name} ({x.folder})", x) for x in models]
     return [(texts[0], EXTERNAL), *named, (texts[1], BROWSE)]
+
+
+def _learned_from(model: Known) -> str:
+    try:
+        return "\n".join(domain_lines(model))
+    except InputError as error:
+        return str(error)
 
 
 def _file(label: str, tooltip: str) -> FileEdit:

@@ -7,6 +7,7 @@ import re
 import shutil
 
 import pytest
+import SimpleITK as sitk
 
 from napari_deferredseg.core.records import Reader
 
@@ -43,7 +44,9 @@ def test_a_model_is_added_listed_shown_and_refused_twice(type_in, unread, tiny_m
     card = (tiny_model / "CARD.md").read_text("utf-8")
     for words in (("tiny", "-p", unread.folder), (tiny_model,)):
         said = type_in("model", "show", *words)
-        assert (said.code, said.out.strip()) == (0, card.strip())
+        assert said.code == 0
+        assert said.out.startswith(card)
+        assert "- voxels (z, y, x): 3 x 1.25 x 1.5 mm" in said.out
     copies = sorted((unread.folder / "models").iterdir())
     again = type_in("model", "add", tiny_model, "-p", unread.folder)
     assert again.code == 1
@@ -53,6 +56,25 @@ def test_a_model_is_added_listed_shown_and_refused_twice(type_in, unread, tiny_m
     (tiny,) = copies
     shutil.rmtree(tiny)
     assert "tiny" not in type_in("model", "list", "-p", unread.folder).out
+
+
+def test_an_image_out_of_the_domain_needs_a_word_and_its_range_may_be_unknown(run, type_in, readers, tiny_model):
+    thick = readers.root / "thick.nii.gz"
+    image = sitk.ReadImage(str(readers.volume))
+    image.SetSpacing((1.5, 1.25, 9.0))
+    sitk.WriteImage(image, str(thick))
+    said = run(volume=thick)
+    assert said.code == 1
+    assert "--outside-domain" in said.err
+    assert said.err.count("\n") == 1
+    bare = shutil.copytree(tiny_model, readers.root / "bare")
+    (bare / "domain.json").unlink()
+    assert "range unknown" in type_in("model", "show", bare).out
+    measured = type_in("model", "measure", bare, "--data", tiny_model.parent / "cases.json", "--modality", "CT")
+    assert (measured.code, measured.err) == (0, "")
+    assert "modality: CT" in type_in("model", "show", bare).out
+    masks = ("--labels", readers.first, "--labels", readers.second, "--outside-domain")
+    assert "--outside-domain are for a deferral model" in type_in("run", thick, "-p", readers.folder, *masks).err
 
 
 def test_code_of_others_is_allowed_listed_and_withdrawn(type_in, tmp_path, tiny_model, monkeypatch):

@@ -105,16 +105,17 @@ def hospital(scene, data, tmp_path) -> Iterator[tuple[Project, dict[str, Path]]]
     named, other = tmp_path / "spleen.nii.gz", tmp_path / "shifted.nii.gz"
     write_labels(named, manual.array, manual.geometry, table_from_names({1: "Spleen"}))
     write_labels(other, np.roll(manual.array, 3, 2), manual.geometry, table_from_names({1: "Spleen"}))
+    organs = []
+    for path in (abdomen / "ct_small_ai_mask_a.nii.gz", abdomen / "ct_small_ai_mask_b.nii.gz"):
+        mask = read_labels(path)
+        names = {x.value: f"organ {x.value}" for x in mask.table.labels} | {1: "spleen", 5: "liver"}
+        organs.append(tmp_path / path.name)
+        write_labels(organs[-1], mask.array, mask.geometry, table_from_names(names))
     project = scene.open()
     project.store.add_reader(Reader(login="aux", name="Auxilia", capacity=600))
     sources = {
         project.store.cases()[0].key: scene.volume,
-        run(
-            project,
-            abdomen / "ct_small.nii.gz",
-            abdomen / "ct_small_ai_mask_a.nii.gz",
-            abdomen / "ct_small_ai_mask_b.nii.gz",
-        ): abdomen / "ct_small.nii.gz",
+        run(project, abdomen / "ct_small.nii.gz", *organs): abdomen / "ct_small.nii.gz",
         run(project, spleen / "image.nii.gz", named, other): spleen / "image.nii.gz",
     }
     yield project, sources
@@ -131,9 +132,13 @@ def assigned(project: Project, key: str) -> str:
 def test_nnunet_takes_three_real_cases_without_a_warning(hospital, type_in, tmp_path):
     project, sources = hospital
     out = tmp_path / "nnUNet_raw"
-    said = type_in(
-        "export", "-p", project.folder, "-o", out, "--format", "nnunet", "--dataset", 73, "--name", "Abdomen"
-    )
+    words = ("export", "-p", project.folder, "-o", out, *NNUNET, "--dataset", 73, "--name", "Abdomen")
+    said = type_in(*words)
+    assert said.code == 1
+    assert "'liver'" in said.err
+    assert "--by-name" in said.err
+    assert not out.exists()
+    said = type_in(*words, "--by-name")
     assert (said.code, said.err) == (0, "")
     folder = out / "Dataset073_Abdomen"
     assert [p.name for p in out.iterdir()] == [folder.name]
@@ -167,7 +172,7 @@ def test_nnunet_learns_only_from_what_was_reviewed(hospital, type_in, tmp_path):
     project, sources = hospital
     first, second, _ = sources
     done = {key: correct(project, key, assigned(project, key), 2) for key in (first, second)}
-    said = type_in("export", "-p", project.folder, "-o", tmp_path / "o", *NNUNET, "--ignore-unreviewed")
+    said = type_in("export", "-p", project.folder, "-o", tmp_path / "o", *NNUNET, "--ignore-unreviewed", "--by-name")
     assert (said.code, said.err) == (0, "")
     assert said.out.splitlines()[-1].split()[1] == "-", "the case that nobody reviewed is left out"
     folder = tmp_path / "o" / "Dataset500_Corrected"
@@ -346,6 +351,52 @@ def test_every_label_has_a_class_of_its_own(tables, present):
         found = renumbered(array, numbers, highest=len(classes.names) + 1)
         assert found.tolist() == [numbers.get(int(v), 0) for v in array]
     assert {n for names in cases for n in classes.numbers(names).values()} == set(range(1, len(classes.names) + 1))
+
+
+A = {1: "liver", 2: "tumour"}
+MIXED = {
+    "no names": (A, {}, True),
+    "no names, other values": ({1: "liver"}, {}, True),
+    "half of the names": (A, {1: "liver"}, True),
+    "a value with two names": (A, {1: "spleen", 2: "tumour"}, True),
+    "a name with two values": (A, {1: "tumour", 2: "liver"}, True),
+    "the same names": (A, {1: "Liver", 2: "TUMOUR"}, False),
+    "further names": (A, A | {9: "never seen"}, False),
+    "no names at all": ({}, {}, False),
+}
+
+
+@pytest.mark.parametrize("form", ["nnunet", "monai"])
+@pytest.mark.parametrize("case", MIXED)
+def test_labels_mean_the_same_in_all_cases_of_a_data_set(unread, tmp_path, form, case):
+    """Tables that contradict each other, or are there for some cases only, are refused before anything is written."""
+    *tables, mixed = MIXED[case]
+    with unread.open() as project:
+        for number, names in enumerate(tables):
+            volume = read_volume(unread.volume)
+            write_volume(tmp_path / f"{number}.nii.gz", Volume(volume.array + number, volume.geometry, ""))
+            masks = [tmp_path / f"{number}-{path.name}" for path in (unread.first, unread.second)]
+            for mask, path in zip(masks, (unread.first, unread.second), strict=True):
+                labels = read_labels(path)
+                array = (
+                    np.where(labels.array > 1, 1, labels.array) if case == "no names, other values" else labels.array
+                )
+                shift = 2 * (case == "no names, other values" and number)
+                array = np.where(array > 0, array + shift, 0).astype(np.uint8)
+                write_labels(mask, array, labels.geometry, table_from_names(names))
+                if not names:
+                    mask.with_name(f"{mask.name.removesuffix('.nii.gz')}.labels.csv").unlink()
+            report = run_external(project, ExternalInput(tmp_path / f"{number}.nii.gz", tuple(masks)), FEW)
+        assert any("cannot be exported as one" in note for note in report.cautions) == (
+            mixed and case != "no names, other values"
+        )
+        if not mixed:
+            export_cases(project, tmp_path / "o", make_exporter(form))
+            return
+        with pytest.raises(InputError, match=r"case-\w+ .*--case") as refused:
+            export_cases(project, tmp_path / "o", make_exporter(form))
+        assert "\n" not in str(refused.value)
+        assert not (tmp_path / "o").exists()
 
 
 @pytest.mark.parametrize("form", ["nnunet", "monai"])

@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+import yaml
 from monai.bundle import ConfigParser
 from monai.inferers import SlidingWindowInferer
 from monai.networks.nets import UNet
@@ -215,17 +216,40 @@ class Evil:
 
 
 BAD: dict[str, tuple[dict, dict, dict | None, str]] = {
-    "code on top": (
-        changed(INFERENCE, imports=["$import os"]),
-        METADATA,
-        None,
-        r"holds code \(imports.0: '\$import os'\)",
-    ),
     "code for the network": (
         changed(INFERENCE, network_def__channels="$[4, 8]"),
         METADATA,
         None,
-        "holds code",
+        r"has code for network_def\.channels \('\$\[4, 8\]'\), which is never run; write segmentor\.network",
+    ),
+    "a network within a network": (
+        changed(INFERENCE, network_def__act={"_target_": "os.path.Join"}),
+        METADATA,
+        None,
+        r"makes network_def\.act by os\.path\.Join",
+    ),
+    "what doubles at each turn": (
+        changed(
+            INFERENCE,
+            preprocessing={f"_{i}": [f"@preprocessing::_{i + 1}"] * 9 for i in range(9)}
+            | {"_9": 1}
+            | {"transforms": [{"_target_": "Spacingd", "pixdim": "@preprocessing::_0"}]},
+        ),
+        METADATA,
+        None,
+        "go round in circles",
+    ),
+    "windows of two overlaps": (
+        changed(INFERENCE, inferer__overlap=[0.5, 0.5, 0.1]),
+        METADATA,
+        None,
+        "segmentor.overlap",
+    ),
+    "windows as large as the image": (
+        changed(INFERENCE, inferer__roi_size=[16, 16, None]),
+        METADATA,
+        None,
+        "how large its windows are; write segmentor.patch",
     ),
     "a network of others": (
         changed(INFERENCE, network_def__target_="x", network_def={"_target_": "os.path.Join"}),
@@ -265,7 +289,7 @@ BAD: dict[str, tuple[dict, dict, dict | None, str]] = {
         changed(INFERENCE, network_def__spatial_dims=2, inferer={"roi_size": [16, 16]}),
         METADATA,
         None,
-        "patch|sees slices",
+        "UNet sees slices",
     ),
     "a network that fetches": (
         changed(INFERENCE, network_def={"_target_": "HoVerNet", "pretrained_url": "http://127.0.0.1:9/x"}),
@@ -314,20 +338,80 @@ def test_steps_for_labels_are_not_for_the_image(tmp_path):
     assert completed(BundleConfig(kind="bundle", bundle=more)).transforms == completed(plain).transforms
 
 
-def test_code_can_be_left_alone_and_is_never_run(tmp_path, monkeypatch):
+UNUSED = {
+    "imports": ["$import os"],
+    "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
+    "network": "$@network_def.to(@device)",
+    "run": "$__import__('os').system('touch deferredseg-evil')",
+    "inferer": INFERENCE["inferer"] | {"device": "@device", "sw_batch_size": "$2 ** 2", "roi_size": "$@sizes::window"},
+    "preprocessing": {
+        "_target_": "Compose",
+        "device": "$torch.device('cpu')",
+        "transforms": [
+            {"_target_": "LoadImaged", "keys": "$@image_key.lower()", "reader": "$str"},
+            *INFERENCE["preprocessing"]["transforms"],
+            {"_target_": "CastToTyped", "keys": "@image_key", "dtype": "$torch.float32"},
+            {"_target_": "Lambdad", "keys": "label", "func": "$lambda x: x"},
+            {"_target_": "Lambdad", "keys": "image", "func": "$lambda x: x", "_disabled_": True},
+        ],
+    },
+    "postprocessing": {"transforms": [{"_target_": "SaveImaged", "output_dir": "$os.getcwd()"}]},
+}
+
+
+@pytest.mark.parametrize("packed", [".json", ".yaml"])
+def test_code_in_places_that_are_not_used_is_left_alone_and_never_run(tmp_path, monkeypatch, packed):
     monkeypatch.chdir(tmp_path)
-    code = {"imports": ["$import os"], "run": "$__import__('os').system('touch deferredseg-evil')"}
-    folder = write_bundle(tmp_path / "organs", INFERENCE | code)
-    asked = BundleConfig(kind="bundle", bundle=folder, ignore_expressions=True)
-    plain = BundleConfig(kind="bundle", bundle=write_bundle(tmp_path / "plain"))
-    scan = Scan(volume_of(TURNED))
-    np.testing.assert_array_equal(segmentor_of(asked).segment(scan, CPU), segmentor_of(plain).segment(scan, CPU))
+    folder = write_bundle(tmp_path / "organs", INFERENCE | UNUSED)
+    if packed == ".yaml":
+        (folder / "configs" / "inference.json").unlink()
+        (folder / "configs" / "inference.yaml").write_text(yaml.safe_dump(INFERENCE | UNUSED), "utf-8")
+    plain = completed(BundleConfig(kind="bundle", bundle=write_bundle(tmp_path / "plain")))
+    assert completed(BundleConfig(kind="bundle", bundle=folder)).model_copy(update={"bundle": plain.bundle}) == plain
     assert not (tmp_path / "deferredseg-evil").exists()
-    needed = write_bundle(tmp_path / "needed", changed(INFERENCE, inferer__roi_size="$[16, 16, 16]"))
-    with pytest.raises(InputError, match=r"has code for inferer\.roi_size"):
-        segmentor_of(BundleConfig(kind="bundle", bundle=needed, ignore_expressions=True))
-    written = {"network": {"name": "UNet", "arguments": NETWORK}, "patch": [16, 16, 16], "transforms": []}
-    segmentor_of(BundleConfig.model_validate({"kind": "bundle", "bundle": needed} | written))
+
+
+WRITTEN = {
+    "network": {"name": "UNet", "arguments": NETWORK | {"channels": [2, 4]}},
+    "transforms": ({"name": "ScaleIntensityd"},),
+    "patch": (16, 16, 16),
+    "overlap": 0.1,
+    "output": "logits",
+    "labels": ("pancreas", "colon"),
+    "channels": 1,
+}
+CODE = {
+    "network": ("network_def", "$UNet()"),
+    "transforms": ("preprocessing__transforms", "$[]"),
+    "patch": ("inferer__roi_size", "$[96, 96, 96]"),
+    "overlap": ("inferer__overlap", "$1 / 4"),
+    "output": ("postprocessing__transforms", "$[]"),
+}
+
+
+@pytest.mark.parametrize("key", WRITTEN)
+def test_what_is_written_wins(tmp_path, key):
+    """Over what the bundle says, and over code there; without it, the line names the key to write."""
+    folder = write_bundle(tmp_path / "organs")
+    said = completed(BundleConfig(kind="bundle", bundle=folder)).model_dump(mode="json")
+    found = completed(BundleConfig.model_validate({"kind": "bundle", "bundle": folder, key: WRITTEN[key]}))
+    wanted = BundleConfig.model_validate(said | {key: WRITTEN[key]})
+    assert found == wanted
+    if key not in CODE:
+        return
+    place, code = CODE[key]
+    folder = write_bundle(tmp_path / "code", changed(INFERENCE, **{place: code}))
+    with pytest.raises(InputError, match=rf"which is never run; write segmentor\.{key}$"):
+        completed(BundleConfig(kind="bundle", bundle=folder))
+    again = completed(BundleConfig.model_validate({"kind": "bundle", "bundle": folder, key: WRITTEN[key]}))
+    assert again == wanted.model_copy(update={"bundle": folder})
+
+
+def test_classes_that_overlap_are_found_behind_a_reference(tmp_path):
+    steps = {"after": {"transforms": [{"_target_": "Activationsd", "sigmoid": "@each"}]}, "each": True}
+    folder = write_bundle(tmp_path / "organs", INFERENCE | steps | {"postprocessing": "@after"})
+    with pytest.raises(InputError, match="may overlap"):
+        completed(BundleConfig(kind="bundle", bundle=folder))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 broken"])

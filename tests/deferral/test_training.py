@@ -15,7 +15,10 @@ from napari_deferredseg.core.volume import Volume
 from napari_deferredseg.deferral.inference import maps_of
 from napari_deferredseg.deferral.jobs import Loaded, predict
 from napari_deferredseg.deferral.model import load_model
+from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.images import read_channels, read_volume
+from napari_deferredseg.usecases.domain import domain_notes
+from napari_deferredseg.usecases.models import describe_model
 
 CPU = torch.device("cpu")
 
@@ -41,8 +44,8 @@ def scalars(folder, stage, name):
     return [(x.step, x.value) for x in log.Scalars(name)]
 
 
-def test_the_folder_is_a_model_and_nothing_else(model):
-    assert {p.name for p in model.iterdir()} == {"model.json", "model.safetensors", "CARD.md", "log"}
+def test_the_folder_is_a_model_and_nothing_else(model, cases):
+    assert {p.name for p in model.iterdir()} == {"model.json", "model.safetensors", "CARD.md", "domain.json", "log"}
     card = (model / "CARD.md").read_text(encoding="utf-8")
     for said in (
         "Not a medical",
@@ -53,6 +56,9 @@ def test_the_folder_is_a_model_and_nothing_else(model):
         "licence: free to all",
     ):
         assert said in card
+    domain = describe_model(model).read_domain()
+    assert domain.cases == 6
+    assert domain_notes(describe_model(model), read_volume(read_datalist(cases).training[0].image[0])) == ()
     found = weights(model)
     assert all(torch.isfinite(v).all() for v in found.values())
     assert {k.partition(".")[0] for k in found} == {"segmentor", "router"}

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from napari_deferredseg.core.boxes import slices
-from napari_deferredseg.masks.components import components, deepest_index, structure_radius, without_specks
+from napari_deferredseg.masks.components import components, deepest_index, structure_radius
 
 label_maps = hnp.arrays(
     np.uint8, st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3)
@@ -26,38 +26,6 @@ def test_parts_are_those_of_scipy_label_by_label(labels):
         mask = parts.mask(number)
         assert mask.sum() == parts.voxels[number - 1]
         assert len(np.unique(labels[slices(box)][mask])) == 1
-
-
-@settings(deadline=None)
-@given(label_maps, st.integers(0, 12))
-def test_no_speck_is_left_and_only_small_islands_go(labels, least):
-    parts = components(labels)
-    cleaned = without_specks(parts.ids, np.full(len(parts.voxels), least))
-    sizes = np.bincount(cleaned.ravel())[1:]
-    assert (sizes >= least).all()
-    assert (sizes > 0).all()
-    islands = components(labels > 0)
-    dropped = (labels > 0) & (cleaned == 0)
-    for number, voxels in enumerate(islands.voxels, start=1):
-        gone = dropped[islands.ids == number]
-        assert gone.all() if voxels < least else not gone.any()
-
-
-@given(label_maps)
-def test_large_parts_keep_their_voxels_together(labels):
-    parts = components(labels)
-    cleaned = without_specks(parts.ids, np.full(len(parts.voxels), 4))
-    for number in range(1, len(parts.voxels) + 1):
-        assert len(np.unique(cleaned[parts.ids == number])) == 1
-
-
-def test_a_speck_joins_the_neighbour_it_shares_most_surface_with():
-    ids = np.zeros((1, 5, 9), np.uint16)
-    ids[0, :, :3] = 1
-    ids[0, 1:4, 3] = 2
-    ids[0, 2, 4:] = 3
-    cleaned = without_specks(ids, np.array([4, 4, 4]))
-    assert cleaned[0, 2, 3] == cleaned[0, 2, 0] != cleaned[0, 2, 8]
 
 
 @given(hnp.arrays(bool, st.tuples(st.integers(1, 4), st.integers(1, 8), st.integers(1, 8))).filter(np.any))

@@ -14,6 +14,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Reader
 from napari_deferredseg.engine import Engine
 from napari_deferredseg.routing.budget import Budget
+from napari_deferredseg.usecases.domain import measure_domain
 from napari_deferredseg.usecases.models import EXTERNAL, add_model, find_model, list_models
 from napari_deferredseg.usecases.open_case import load_case
 from napari_deferredseg.usecases.predict import ModelInput, predict_with_model
@@ -80,6 +81,50 @@ def test_what_is_wrong_is_said_before_the_model_starts(unread, tiny_model, tmp_p
             with pytest.raises(InputError, match=part):
                 run_model(project, given, NoEngine(), channels=channels)
         assert project.store.cases() == []
+
+
+def test_an_image_out_of_the_domain_is_refused_unless_somebody_knows(unread, tiny_model, tmp_path):
+    """Before the model starts; who knows it is told all the same, and the run says that they knew."""
+    image = sitk.ReadImage(str(unread.volume))
+    image.SetSpacing((1.5, 1.25, 9.0))
+    sitk.WriteImage(image, str(tmp_path / "thick.nii.gz"))
+    files = ModelInput(tmp_path / "thick.nii.gz", tiny_model, device="cpu")
+    with unread.open() as project:
+        with pytest.raises(
+            InputError, match=r"tiny learned from: its voxels \(z, y, x\) 9 x 1.25 x 1.5 mm, theirs 3 x"
+        ):
+            run_model(project, files, NoEngine())
+        assert project.store.cases() == []
+        with Engine() as engine:
+            report = run_model(project, replace(files, outside_domain=True), engine)
+            bare = shutil.copytree(tiny_model, tmp_path / "bare")
+            (bare / "domain.json").unlink()
+            unknown = run_model(project, replace(files, model=bare), engine)
+    assert report.prediction.settings["outside_domain"] is True
+    assert report.cautions[0].startswith("The image is unlike what the model tiny learned from: its voxels")
+    assert unknown.cautions[0] == ("The model tiny: range unknown: the images that it learned from were not recorded.")
+    assert "outside_domain" not in unknown.prediction.settings
+
+
+def test_what_a_model_learned_from_is_measured_anew(tiny_model, tmp_path):
+    """From its cases, as training did; lists of other images are refused and leave the folder as it was."""
+    bare = shutil.copytree(tiny_model, tmp_path / "bare")
+    trained = (bare / "domain.json").read_text("utf-8")
+    (bare / "domain.json").unlink()
+    listed = tiny_model.parent / "cases.json"
+    measure_domain(bare, listed)
+    assert (bare / "domain.json").read_text("utf-8") == trained
+    assert measure_domain(bare, listed, "MR").modalities == ("MR",)
+    two = json.loads(listed.read_text("utf-8"))
+    for case in two["training"]:
+        case["image"] = [str(tiny_model.parent / case["image"])] * 2
+        case["label"] = str(tiny_model.parent / case["label"])
+        case["experts"] = {k: str(tiny_model.parent / v) for k, v in case["experts"].items()}
+    (tmp_path / "two.json").write_text(json.dumps({"training": two["training"]}), "utf-8")
+    before = (bare / "domain.json").read_bytes()
+    with pytest.raises(InputError, match="has 2 channels"):
+        measure_domain(bare, tmp_path / "two.json")
+    assert (bare / "domain.json").read_bytes() == before
 
 
 def test_a_threshold_of_the_validation_cases_gives_a_volume_what_it_needs(unread, tiny_model, tmp_path):

@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 import psutil
 import pytest
-from qtpy.QtCore import Qt, QTimer
+import SimpleITK as sitk
+from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QLabel
 
 from napari_deferredseg.core.boxes import slices
@@ -134,6 +135,29 @@ def test_only_shares_that_a_model_fixed_thresholds_for_are_cut_by_them(hand):
     hand.form.model.value = "external"
     assert not [x for x in unit.choices if "validated" in x]
     assert hand.form.budget().mode == "per_volume_share"
+
+
+def test_an_image_out_of_the_domain_runs_only_where_the_box_says_so(hand):
+    assert "voxels (z, y, x): 3 x 1.25 x 1.5 mm" in hand.form.learned.value
+    assert hand.form.outside.native.isVisible()
+    image = sitk.ReadImage(str(hand.scene.volume))
+    image.SetSpacing((1.5, 1.25, 9.0))
+    thick = hand.scene.root / "thick.nii.gz"
+    sitk.WriteImage(image, str(thick))
+    hand.form.volume.value = thick
+    hand.click(hand.panel.run_button)
+    hand.qtbot.waitUntil(lambda: "is unlike what the model tiny learned from" in hand.notice, timeout=WAIT)
+    assert workers() == []
+    assert not hand.form.files().outside_domain
+    box = hand.form.outside.native
+    hand.qtbot.mouseClick(box, Qt.MouseButton.LeftButton, pos=QPoint(8, box.height() // 2))
+    assert hand.form.files().outside_domain
+    hand.form.volume.value = hand.scene.volume
+    assert not hand.form.files().outside_domain, "it was said of the other image"
+    hand.form.model.value = "external"
+    hand.qtbot.wait(20)
+    assert not hand.form.outside.native.isVisible()
+    assert not hand.form.learned.native.isVisible()
 
 
 def test_learned_reliability_is_off_until_its_purpose_is_stated(hand):

@@ -21,15 +21,13 @@ from napari_deferredseg.deferral.intensity import finite
 from napari_deferredseg.deferral.networks import first_line, named_network
 from napari_deferredseg.deferral.segmentors.base import require_channels
 from napari_deferredseg.deferral.segmentors.bundle_files import (
-    INFERENCE,
     METADATA,
-    USED,
     WEIGHTS,
     BundleFiles,
-    InferenceText,
     channels_of,
     labels_of,
 )
+from napari_deferredseg.deferral.segmentors.bundle_text import USED
 from napari_deferredseg.deferral.segmentors.module import classes_of, in_table_order
 from napari_deferredseg.deferral.segmentors.settings import BundleConfig
 from napari_deferredseg.deferral.segmentors.weights import fill, read_state
@@ -45,7 +43,10 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.scan import Scan
     from napari_deferredseg.core.volume import LabelTable
+    from napari_deferredseg.deferral.segmentors.bundle_text import InferenceText
 
+OVERLAP = 0.25
+"""Of windows, where neither the settings nor the bundle say it: MONAI's own default."""
 IMAGE, NAME = "image", "the bundle's network"
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -77,7 +78,7 @@ class BundleSegmentor:
                 config.patch,
                 sliding.WINDOWS,
                 self._logits,
-                config.overlap,
+                OVERLAP if config.overlap is None else config.overlap,
                 "gaussian",
             )
         progress(0.9, "bringing it to the grid of the volume")
@@ -131,42 +132,29 @@ def completed(config: BundleConfig) -> BundleConfig:
 
 def _completed(config: BundleConfig, bundle: Path) -> BundleConfig:
     files = BundleFiles(bundle)
-    metadata = files.document(METADATA)
-    found = config.model_copy(
-        update={
-            "labels": config.labels or labels_of(bundle, metadata),
-            "channels": config.channels or channels_of(bundle, metadata),
-        }
-    )
-    if found.network is None or found.transforms is None or found.patch is None:
-        found = _inferred(found, InferenceText(bundle, files.document(INFERENCE)))
-    found = BundleConfig.model_validate(found.model_dump(warnings=False) | {"output": found.output or "logits"})
+    if config.labels is None or config.channels is None:
+        metadata = files.document(METADATA)
+        said = {"labels": config.labels or labels_of(bundle, metadata)}
+        config = config.model_copy(update=said | {"channels": config.channels or channels_of(bundle, metadata)})
+    needed = [config.network, config.transforms, config.patch]
+    if None in [*needed, config.overlap, config.output] and (None in needed or files.has_inference()):
+        config = _inferred(config, files.inference())
+    defaults = {"overlap": OVERLAP if config.overlap is None else config.overlap, "output": config.output or "logits"}
+    found = BundleConfig.model_validate(config.model_dump(warnings=False) | defaults)
     _steps(found)
     return found
 
 
 def _inferred(config: BundleConfig, text: InferenceText) -> BundleConfig:
-    """Settings with what a bundle's configuration for inference says."""
+    """Settings with what a bundle's configuration for inference says of those that are left open; only that is read."""
     assert config.labels is not None
-    if not config.ignore_expressions:
-        text.refuse_expressions()
-    patch, overlap = text.patch()
-    if config.patch is None and patch is None:
-        raise InputError(f"{text.path}: {INFERENCE} does not say how large its windows are; write segmentor.patch")
-    output = config.output
-    if output is None and text.has_sigmoid():
-        if len(config.labels) > 1:
-            raise InputError(
-                f"{text.path}: its classes may overlap (sigmoid), which no label map can show; use another"
-            )
-        output = "foreground-logit"
     return config.model_copy(
         update={
             "network": config.network or text.network(),
             "transforms": text.transforms() if config.transforms is None else config.transforms,
-            "patch": config.patch or patch,
-            "overlap": config.overlap if overlap is None else float(overlap),
-            "output": output,
+            "patch": config.patch or text.patch(),
+            "overlap": text.overlap() if config.overlap is None else config.overlap,
+            "output": config.output or text.output(len(config.labels)),
         }
     )
 
@@ -191,7 +179,10 @@ def make_network(config: BundleConfig) -> nn.Module:
     """Network of MONAI by its name, without weights. InputError as `named_network`."""
     if config.network is None:
         raise InputError("segmentor.network is missing: the model folder is damaged, copy it again")
-    return named_network(config.network.name, config.network.arguments).eval().requires_grad_(False)
+    try:
+        return named_network(config.network.name, config.network.arguments).eval().requires_grad_(False)
+    except InputError as error:
+        raise InputError(f"{error}; write segmentor.network as this version of MONAI takes it") from None
 
 
 def load_weights(network: nn.Module, config: BundleConfig) -> None:
@@ -206,6 +197,6 @@ def segmentor_over(
     network: nn.Module, config: BundleConfig, table: LabelTable, spacing_mm: Vector | None
 ) -> BundleSegmentor:
     """Segmentor of a network. InputError as `classes_of`, or where settings are not complete."""
-    if config.channels is None or config.patch is None or config.transforms is None:
+    if None in (config.channels, config.patch, config.transforms):
         raise InputError("the bundle's settings are not complete: the model folder is damaged, copy it again")
     return BundleSegmentor(network, config, classes_of(config.labels or (), table), spacing_mm)

@@ -43,7 +43,7 @@ def from_labels(first: LabelMap, others: Sequence[LabelMap]) -> Prediction:
         raise InputError(f"{first.source}: one mask alone shows no disagreement; give a second one, or probabilities")
     for other in others:
         _check_shape(other.source, other.array.shape, first)
-    table = _merged_table(first, others)
+    table = merged_table(first, others)
     sources: dict[str, str | float | int | bool] = {f"vote {i}": o.source for i, o in enumerate(others, start=1)}
     defer, alternative = votes(first.array, [o.array for o in others])
     return Prediction(
@@ -107,6 +107,29 @@ def from_probabilities(first: LabelMap, probabilities: Probabilities) -> Predict
     )
 
 
+def merged_table(first: LabelMap, others: Sequence[LabelMap]) -> LabelTable:
+    """Names of all labels of some masks; those of the first win.
+
+    Raises
+    ------
+    InputError
+        One name has another value in two of them.
+    """
+    known = {x.value: x for x in first.table.labels}
+    values = {x.name.casefold(): (x.value, first.source) for x in first.table.labels}
+    for other in others:
+        for x in other.table.labels:
+            value, source = values.setdefault(x.name.casefold(), (x.value, other.source))
+            if value != x.value:
+                raise InputError(
+                    f"{other.source}: {x.name!r} has label value {x.value}, in {source} it has {value}; "
+                    "number the labels alike"
+                )
+            known.setdefault(x.value, x)
+    table = LabelTable(labels=tuple(known[v] for v in sorted(known)))
+    return table.completed({v for m in (first, *others) for v in labels_present(m.array)})
+
+
 def _runner_up(plane: Array, own: Array) -> Array:
     """Most probable class of (c, y, x) other than `own` (y, x)."""
     rest = plane.copy()
@@ -126,19 +149,3 @@ def _check_values(plane: Array, source: str) -> None:
     low, high = float(plane.min()), float(plane.max())
     if not (low >= 0 and high <= 1 + 1e-3):
         raise InputError(f"{source}: holds values from {low:g} to {high:g}; give probabilities from 0 to 1")
-
-
-def _merged_table(first: LabelMap, others: Sequence[LabelMap]) -> LabelTable:
-    known = {x.value: x for x in first.table.labels}
-    values = {x.name.casefold(): (x.value, first.source) for x in first.table.labels}
-    for other in others:
-        for x in other.table.labels:
-            value, source = values.setdefault(x.name.casefold(), (x.value, other.source))
-            if value != x.value:
-                raise InputError(
-                    f"{other.source}: {x.name!r} has label value {x.value}, in {source} it has {value}; "
-                    "number the labels alike"
-                )
-            known.setdefault(x.value, x)
-    table = LabelTable(labels=tuple(known[v] for v in sorted(known)))
-    return table.completed({v for m in (first, *others) for v in labels_present(m.array)})

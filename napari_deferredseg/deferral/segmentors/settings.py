@@ -120,7 +120,8 @@ class BundleConfig(SegmentorSection):
     """A MONAI bundle, a folder or a zip. What is left out here is read from it.
 
     `transforms` and `patch` are in the bundle's own axes, x, y, z. Expressions in the bundle's configuration are never
-    run: a bundle that has some is refused, or with `ignore_expressions` read without them.
+    run; where one stands for something that is left out here, it must be written here. `ignore_expressions` says
+    nothing any more and is read for the sake of earlier files.
     """
 
     FILES: ClassVar = ("bundle",)
@@ -131,7 +132,7 @@ class BundleConfig(SegmentorSection):
     network: NetworkConfig | None = None
     transforms: tuple[dict[str, Any], ...] | None = Field(default=None, description="name and arguments of each")
     patch: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
-    overlap: float = Field(default=0.25, ge=0, lt=1)
+    overlap: float | None = Field(default=None, ge=0, lt=1, description="of windows; a quarter where nobody says")
     labels: tuple[str, ...] | None = Field(default=None, description="names of its classes after the background")
     channels: int | None = Field(default=None, ge=1)
     output: Literal["logits", "foreground-logit"] | None = None
