@@ -73,6 +73,8 @@ def require_millimetres(path: Path, units: Iterable[str]) -> None:
     InputError
         It names another unit.
     """
-    other = [unit for unit in units if unit.strip('"').casefold() not in ("", "mm", "millimeter", "millimeters", "???", "?")]
+    other = [
+        unit for unit in units if unit.strip('"').casefold() not in ("", "mm", "millimeter", "millimeters", "???", "?")
+    ]
     if other:
         raise InputError(f"{path}: its lengths are not in millimetres ({other[0]}); convert it")

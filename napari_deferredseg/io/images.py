@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import InputError, legible
 from napari_deferredseg.core.volume import LabelMap, Probabilities, Volume, labels_present
 from napari_deferredseg.io.dicom import read_file, read_series
 from napari_deferredseg.io.formats import DICOM, READABLE, is_dicom, stem_of, suffix_of
@@ -70,7 +70,9 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
         raise InputError(
             f"{path}: holds {loaded.array.shape[0]} volumes (a time series?), not one; save the one to read by itself"
         )
-    names = tuple(f"{stem_of(path)} {i}" for i in range(loaded.array.shape[0])) if loaded.array.ndim == 4 else ()
+    names = (
+        tuple(legible(f"{stem_of(path)} {i}") for i in range(loaded.array.shape[0])) if loaded.array.ndim == 4 else ()
+    )
     notes = loaded.notes
     if not loaded.finite:
         notes = (*notes, f"{path}: holds voxels that are NaN or infinite; they stay as they are")
@@ -208,9 +210,7 @@ def on_grid_of(volume: Volume, other: LabelMap | Probabilities | Volume) -> Labe
     order = reordering(volume.geometry, other.geometry)
     if order is not None:
         note = f"{other.source}: holds the voxels of {volume.source} in another order; {order}, nothing was resampled"
-        return replace(
-            other, array=order.array(other.array), geometry=volume.geometry, notes=(*other.notes, note)
-        )
+        return replace(other, array=order.array(other.array), geometry=volume.geometry, notes=(*other.notes, note))
     decided = "".join(f" ({note})" for note in dict.fromkeys((*volume.notes, *other.notes)))
     raise InputError(
         f"{other.source}: is not on the grid of {volume.source}, {difference}; "
@@ -249,5 +249,7 @@ def _load_values(path: Path) -> Loaded:
 
 
 def _channel_names(paths: Sequence[Path]) -> tuple[str, ...]:
-    stems = tuple(stem_of(path) for path in paths)
-    return stems if len(set(stems)) == len(stems) else tuple(f"{path.parent.name}/{stem_of(path)}" for path in paths)
+    stems = tuple(legible(stem_of(path)) for path in paths)
+    if len(set(stems)) == len(stems):
+        return stems
+    return tuple(legible(f"{path.parent.name}/{stem_of(path)}") for path in paths)

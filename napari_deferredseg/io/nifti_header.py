@@ -151,7 +151,9 @@ def _dtype(path: Path, fields: Nifti1Header) -> tuple[np.dtype[Any], tuple[str, 
     known = data_type_codes.dtype[code] if code in data_type_codes.value_set() else None
     if known is None or known.kind not in "iuf" or not 1 <= known.itemsize <= 8:
         name = data_type_codes.label[code] if known is not None else "unknown"
-        raise InputError(f"{path}: its voxels are of type {code} ({name}), which is not read; save them as 32-bit floats")
+        raise InputError(
+            f"{path}: its voxels are of type {code} ({name}), which is not read; save them as 32-bit floats"
+        )
     if bits == known.itemsize * 8:
         return known.newbyteorder(fields.endianness), ()
     note = f"{path}: its header gives {bits} bits to a voxel of type {known.name}; the type was taken"

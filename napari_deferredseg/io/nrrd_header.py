@@ -122,7 +122,9 @@ def _detached(path: Path, header: _Header) -> Path | None:
     if name is None:
         return None
     if not name or re.match(r"LIST\b", name) or re.search(r"%\d*d", name):
-        raise InputError(f"{path}: spreads its voxels over several files ({name or 'none named'}); save it as one .nrrd")
+        raise InputError(
+            f"{path}: spreads its voxels over several files ({name or 'none named'}); save it as one .nrrd"
+        )
     return Path(name)
 
 

@@ -37,13 +37,13 @@ def plain_file(path: Path, beside: Sequence[Path] = ()) -> Iterator[Path]:
     Raises
     ------
     InputError
-        Neither a link nor a copy can be made.
+        Neither a link nor a copy can be made, or what it refers to has such a name.
     """
+    if not all(is_plain(name) for name in beside):
+        raise InputError(f"{path}: refers to a file whose name is not UTF-8; rename it")
     if is_plain(path):
         yield path
         return
-    if not all(is_plain(name) for name in beside):
-        raise InputError(f"{path}: refers to a file whose name is not UTF-8; rename it")
     with _temporary(path) as folder:
         there = folder / f"file{''.join(s for s in path.suffixes[-2:] if is_plain(s))}"
         try:

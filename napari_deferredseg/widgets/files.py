@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.notifications import show_error
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import InputError, legible
 from napari_deferredseg.core.frame import frame_of
-from napari_deferredseg.io.formats import DICOM, META, NIFTI, NRRD, is_dicom, stem_of, suffix_of
+from napari_deferredseg.io.formats import DICOM, META, NIFTI, NRRD, PAIR, is_dicom, stem_of, suffix_of
 from napari_deferredseg.io.images import read_labels, read_volume, write_labels
 from napari_deferredseg.widgets.series import choose_series
 from napari_deferredseg.widgets.volume_layers import KEY, LayerInfo, image_options, labels_options
@@ -54,7 +54,7 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
         return NOTHING
     if labels is None:
         return [(data, options, "image") for data, options in image_options(volume)]
-    options = labels_options(labels.geometry, labels.table, labels.source, stem_of(file))
+    options = labels_options(labels.geometry, labels.table, labels.source, legible(stem_of(file)))
     return [(frame_of(labels.geometry).view(labels.array), options, "labels")]
 
 
@@ -89,7 +89,7 @@ def _is_ours(path: Path) -> bool:
     try:
         if path.is_dir():
             return any(_may_be_dicom(f) for f in islice((f for f in path.rglob("*") if f.is_file()), _FILES_LOOKED_AT))
-        return suffix_of(path) in (*NIFTI, *NRRD, *META, *DICOM)
+        return suffix_of(path) in (*NIFTI, *PAIR, *NRRD, *META, *DICOM)
     except OSError:
         return False
 
