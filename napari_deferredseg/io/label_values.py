@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 ROUNDING = 1e-4
 RELATIVE_ROUNDING = 2.5e-7
-LARGEST_STEP = 0.25
-"""Of stored scaled numbers, from where on a value could be meant for either neighbour."""
+FARTHEST = 0.25
+"""From a whole number, from where on a stored scaled value could be meant for either neighbour."""
 
 
 def as_labels(path: Path, array: Array, step: float) -> tuple[Array, tuple[str, ...]]:
@@ -61,10 +61,11 @@ def as_labels(path: Path, array: Array, step: float) -> tuple[Array, tuple[str, 
 
 def _check_whole(path: Path, array: Array, step: float) -> float:
     """Largest distance of a value from a whole number."""
-    worst = 0.0
+    # Steps of 1 and more could not have held the labels in the first place.
+    worst, slack = 0.0, max(ROUNDING, min(step, FARTHEST) if step < 1 else 0.0)
     for plane in array:
         distance = np.abs(plane - np.rint(plane))
-        allowed = max(ROUNDING, min(step, LARGEST_STEP)) + RELATIVE_ROUNDING * np.abs(plane)
+        allowed = slack + RELATIVE_ROUNDING * np.abs(plane)
         wrong = distance > allowed
         if wrong.any():
             raise InputError(f"{path}: {_digits(_first(plane, wrong))} is no label{_hint(step)}")

@@ -43,13 +43,13 @@ def load_nifti(path: Path) -> Loaded:
         header = parse_header(path, first)
         if not header.detached:
             # The header is shorter than what was read for it, or an extension follows.
-            _exactly(stream, header.offset - len(first))
+            _skip(path, stream, header.offset - len(first))
             return _loaded(path, stream, header, first[header.offset :])
     if suffix_of(path) != ".hdr":
         raise InputError(f"{path}: says that its voxels lie in another file; give both as a pair of .hdr and .img")
     data = beside(path, path.with_suffix(".IMG" if path.suffix.isupper() else ".img").name)
     with _opened(data) as stream:
-        _exactly(stream, header.offset)
+        _skip(data, stream, header.offset)
         return _loaded(data, stream, header, b"")
 
 
@@ -88,6 +88,15 @@ def _exactly(stream: Stream, size: int) -> bytes:
     return found
 
 
+def _skip(path: Path, stream: Stream, size: int) -> None:
+    """Leave bytes out, which need not fit the memory."""
+    while size > 0:
+        block = stream.read(min(size, CHUNK))
+        if not block:
+            raise InputError(f"{path}: is cut off before its first voxel; copy it again, or correct its vox_offset")
+        size -= len(block)
+
+
 def _loaded(path: Path, stream: Stream, header: NiftiHeader, first: bytes) -> Loaded:
     if not isinstance(stream, Unpacked):
         there = len(first) + os.fstat(stream.fileno()).st_size - stream.tell()
@@ -99,6 +108,10 @@ def _loaded(path: Path, stream: Stream, header: NiftiHeader, first: bytes) -> Lo
         needed = math.prod(header.shape) * 4 / GIB
         raise InputError(f"{path}: there is no memory for its voxels, about {needed:.1f} GiB") from e
     surplus = require_no_more(path, stream, surplus, header.data_bytes)
+    if isinstance(stream, Unpacked) and stream.left_over:
+        raise InputError(
+            f"{path}: {stream.left_over} bytes follow its compressed data and belong to nothing; copy it again"
+        )
     notes = header.notes
     if surplus:
         notes = (*notes, f"{path}: {surplus} bytes follow its voxels and were not read")
@@ -108,7 +121,7 @@ def _loaded(path: Path, stream: Stream, header: NiftiHeader, first: bytes) -> Lo
         frames=header.frames,
         metadata={},
         finite=finite,
-        step=abs(header.scale[0]) if header.scale else 0.0,
+        step=abs(header.scale[0]) if header.scale and header.dtype.kind != "f" else 0.0,
         notes=notes,
     )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nibabel.nifti1 import Nifti1Header, data_type_codes
 from nibabel.nifti2 import Nifti2Header
+from nibabel.spatialimages import HeaderDataError
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import IDENTITY, Geometry, Shape
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 LENGTHS = {348: (b"n+1\0", b"ni1\0"), 540: (b"n+2\0", b"ni2\0")}
 MAGIC_AT = {348: 344, 540: 4}
 LONGEST_HEADER = 540
+LINE_ENDS = (b"\r\n\x1a\n", bytes(4))
 COMPLEX = {32, 1792, 2048}
 COLOR = {128, 2304}
 MILLIMETRES_OR_UNSAID = {0, 2}
@@ -42,6 +44,8 @@ NO_IMAGE = {
     1010: "quaternions",
 }
 CODES = range(6)
+MOST_BEFORE = 1 << 30
+"""Bytes of extensions before the first voxel."""
 RIGHT_ANGLES = 1e-3
 SAME_PLACE = 1e-3
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -101,7 +105,7 @@ def parse_header(path: Path, raw: bytes) -> NiftiHeader:
     array_shape, frames = _array_shape(path, fields, sizes)
     scale, unscaled = _scale(path, fields)
     require_fits(path, array_shape, dtype.itemsize if scale is None else max(4, dtype.itemsize))
-    grid, forms = _geometry(path, fields, array_shape[-3:], len(sizes))
+    grid, forms = _geometry(path, fields, (array_shape[-3], array_shape[-2], array_shape[-1]), len(sizes))
     detached = magic.startswith(b"ni")
     return NiftiHeader(
         geometry=grid,
@@ -122,6 +126,8 @@ def _fields(path: Path, raw: bytes) -> tuple[Nifti1Header, bytes]:
             continue
         magic = raw[MAGIC_AT[length] :][:4]
         if magic in LENGTHS[length]:
+            if length == 540 and raw[8:12] not in LINE_ENDS:
+                raise InputError(f"{path}: line ends in it were changed, as a text transfer does; copy it again")
             kind = Nifti1Header if length == 348 else Nifti2Header
             return kind(raw[:length], endianness=endian, check=False), magic
         if length == 348 and magic == bytes(4):
@@ -188,7 +194,7 @@ def _scale(path: Path, fields: Nifti1Header) -> tuple[tuple[float, float] | None
 
 def _offset(path: Path, fields: Nifti1Header, detached: bool) -> int:
     offset, least = float(fields["vox_offset"]), 0 if detached else int(fields["sizeof_hdr"]) + 4
-    if not (math.isfinite(offset) and offset >= least and offset == int(offset)):
+    if not (math.isfinite(offset) and least <= offset <= MOST_BEFORE and offset == int(offset)):
         raise InputError(f"{path}: its voxels start at byte {offset:g} by its header, which cannot be; save it again")
     return int(offset)
 
@@ -207,14 +213,13 @@ def _geometry(path: Path, fields: Nifti1Header, shape: Shape, rank: int) -> tupl
             raise InputError(f"{path}: its {name}_code {code} is none of 0 to {CODES[-1]}; correct the header")
     sform = _placed(path, shape, _sform(path, fields, spacing[:rank])) if codes["sform"] else None
     qform = _placed(path, shape, _qform(path, fields, spacing, alone=sform is None)) if codes["qform"] else None
-    if sform is None and qform is None:
+    chosen = sform or qform
+    if chosen is None:
         # A place in the patient means nothing without an orientation.
         return geometry(path, shape, vector(spacing), (0.0, 0.0, 0.0), IDENTITY, known=False), ()
-    if sform is None or qform is None:
-        return (sform or qform), ()  # type: ignore[return-value]
-    if not sform.same_grid(qform, SAME_PLACE):
-        return sform, (_both_forms(path, sform, qform, codes),)
-    return sform, ()
+    if sform is None or qform is None or sform.same_grid(qform, SAME_PLACE):
+        return chosen, ()
+    return sform, (_both_forms(path, sform, qform, codes),)
 
 
 def _placed(path: Path, shape: Shape, affine: NDArray[np.float64]) -> Geometry:
@@ -241,8 +246,10 @@ def _sform(path: Path, fields: Nifti1Header, spacing: NDArray[np.float64]) -> ND
 def _qform(path: Path, fields: Nifti1Header, spacing: NDArray[np.float64], *, alone: bool) -> NDArray[np.float64]:
     plain = fields.copy()
     plain["pixdim"][1:4] = spacing
-    if float(plain["pixdim"][0]) == 0:
-        plain["pixdim"][0] = 1  # as NIfTI's text has it
+    side = float(plain["pixdim"][0])
+    if side not in (-1, 0, 1):
+        raise InputError(f"{path}: pixdim[0] of its qform is {side:g}, it must be 1 or -1; correct the header")
+    plain["pixdim"][0] = side or 1  # as NIfTI's text has it
     quaternion = np.array([plain[f"quatern_{axis}"] for axis in "bcd"], float)
     length = float(np.linalg.norm(quaternion))
     if 1 < length < 1 + RIGHT_ANGLES and not alone:
@@ -250,7 +257,7 @@ def _qform(path: Path, fields: Nifti1Header, spacing: NDArray[np.float64], *, al
             plain[f"quatern_{axis}"] = value
     try:
         affine = np.array(plain.get_qform(), float)
-    except ValueError as e:  # nibabel's own errors are of this kind
+    except (HeaderDataError, ValueError) as e:
         raise InputError(f"{path}: its qform (position in the patient) holds no rotation; correct the header") from e
     if not np.all(np.isfinite(affine)):
         raise InputError(f"{path}: its qform (position in the patient) is not finite; correct the header")
@@ -261,8 +268,8 @@ def _both_forms(path: Path, sform: Geometry, qform: Geometry, codes: dict[str, i
     corners = np.stack(np.meshgrid(*[(0, n - 1) for n in sform.shape], indexing="ij"), axis=-1)
     apart = float(np.linalg.norm(sform.lps(corners) - qform.lps(corners), axis=-1).max())
     return (
-        f"{path}: its qform (code {codes['qform']}) and its sform (code {codes['sform']}) place it up to {apart:.3g} mm "
-        "apart; the sform was taken, other programs may take the qform"
+        f"{path}: its qform (code {codes['qform']}) and its sform (code {codes['sform']}) place it up to "
+        f"{apart:.3g} mm apart; the sform was taken, other programs may take the qform"
     )
 
 

@@ -34,8 +34,8 @@ class Reordering:
         """Return an array (..., z, y, x) in the new order, in memory of its own."""
         lead = array.ndim - 3
         turned = array.transpose(*range(lead), *(lead + axis for axis in self.order))
-        steps = [slice(None, None, -1 if flip else 1) for flip in self.flipped]
-        return np.ascontiguousarray(turned[(..., *steps)])
+        axes = [lead + axis for axis, flip in enumerate(self.flipped) if flip]
+        return np.ascontiguousarray(np.flip(turned, axes))
 
     def geometry(self, grid: Geometry) -> Geometry:
         """Return the grid of `array`."""

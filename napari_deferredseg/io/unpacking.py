@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20
 GZIP_MARK = b"\x1f\x8b"
-SLACK = 4096
+SLACK = 512
 """Bytes that may follow the voxels in any case; some writers pad."""
 
 
@@ -101,4 +101,4 @@ def require_no_more(path: Path | str, stream: Unpacked | IO[bytes], surplus: int
         raise InputError(
             f"{path}: its header counts {voxels} bytes of voxels, as many again or more follow; correct its size"
         )
-    return surplus + (stream.left_over if isinstance(stream, Unpacked) else 0)
+    return surplus

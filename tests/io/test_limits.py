@@ -17,7 +17,7 @@ def test_sixteen_gibibytes_are_the_rule() -> None:
 
 def test_the_setting_moves_the_limit(monkeypatch) -> None:
     monkeypatch.setenv(SETTING, "0.5")
-    with pytest.raises(InputError, match="0.5 GiB"):
+    with pytest.raises(InputError, match=r"0\.5 GiB"):
         require_fits("a.nii", (1024, 1024, 513), 1)
     require_fits("a.nii", (1024, 1024, 512), 1)
 
