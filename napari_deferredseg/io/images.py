@@ -220,7 +220,8 @@ def on_grid_of(volume: Volume, other: LabelMap | Probabilities | Volume) -> Labe
 
 def _is_dicom_file(path: Path) -> bool:
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file or folder")
+        what = "is no regular file; copy it to one" if path.exists() else "there is no such file or folder"
+        raise InputError(f"{path}: {what}")
     try:
         return suffix_of(path) in DICOM or (suffix_of(path) not in READABLE and is_dicom(path))
     except OSError as e:

@@ -109,7 +109,7 @@ def _reason(native: str) -> str:
     if "Zero-valued spacing" in native:
         return "it holds a spacing of zero"
     last = ([line.strip() for line in native.splitlines() if line.strip()] or [""])[-1]
-    told = re.sub(r"^\S*(nrrd|Nrrd)\w*:\s*", "", last)
+    told = re.sub(r"^(\[\w+\]\s*)?\w*:\s*", "", last)
     return "its header or its voxels are not as the format has it" + ("" if "itk" in told.casefold() else f" ({told})")
 
 
@@ -129,9 +129,7 @@ def _array(image: sitk.Image) -> Array:
     array: Array = sitk.GetArrayFromImage(image)
     if image.GetDimension() == 2:
         array = array[np.newaxis]
-    if image.GetPixelIDTypeAsString().startswith("vector") and image.GetNumberOfComponentsPerPixel() == 1:
-        array = array[..., 0]
-    elif image.GetNumberOfComponentsPerPixel() > 1:
+    if image.GetNumberOfComponentsPerPixel() > 1:
         return np.ascontiguousarray(np.moveaxis(array, -1, 0))
     return array[0] if array.ndim == 4 and array.shape[0] == 1 else array
 

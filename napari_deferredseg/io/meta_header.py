@@ -107,6 +107,11 @@ def _check_data(path: Path, name: str, f: IO[bytes], fields: dict[str, str], siz
     if fields.get("BinaryData", "True").casefold() != "true":
         check_text(name, f, count, least=1)
     elif fields.get("CompressedData", "False").casefold() == "true":
-        check_packed(name, f, count * _width(path, fields), zlib_too=True)
+        packed = check_packed(name, f, count * _width(path, fields), zlib_too=True)
+        said = numbers(path, "CompressedDataSize", fields.get("CompressedDataSize", "").split())
+        if not said or said[0] < packed:
+            # ITK gives whatever was in memory for them.
+            told = f"{said[0]:.0f}" if said else "nothing"
+            raise InputError(f"{path}: its voxels take {packed} bytes, CompressedDataSize says {told}; save it again")
     else:
         check_raw(name, f, count * _width(path, fields))

@@ -80,7 +80,7 @@ def _read(path: Path, f: IO[bytes]) -> _Header:
             fields[key.strip().casefold()] = value.strip()
     missing = [key for key in ("type", "sizes", "encoding") if not fields.get(key)]
     if missing:
-        raise InputError(f"{path}: cannot be read, its header lacks {missing[0]}; it is cut off, or no NRRD image")
+        raise InputError(f"{path}: cannot be read, its header lacks {missing[0]}; save the image again")
     sizes = axis_lengths(path, "sizes", fields["sizes"].split())
     width = BYTES.get(fields["type"].casefold())
     if width is None:

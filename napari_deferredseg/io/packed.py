@@ -22,13 +22,18 @@ def check_raw(name: str, f: IO[bytes], needed: int) -> None:
         raise InputError(f"{name}: is cut off, {there} of {needed} bytes of voxels are there{packed}; copy it again")
 
 
-def check_packed(name: str, f: IO[bytes], needed: int, *, zlib_too: bool) -> None:
+def check_packed(name: str, f: IO[bytes], needed: int, *, zlib_too: bool) -> int:
     """Unpack once, block by block, to find out whether it can be done and gives so many bytes.
 
     Parameters
     ----------
     zlib_too : bool
         Whether the format allows a bare zlib stream beside gzip.
+
+    Returns
+    -------
+    int
+        Bytes that the packed voxels take.
 
     Raises
     ------
@@ -39,12 +44,14 @@ def check_packed(name: str, f: IO[bytes], needed: int, *, zlib_too: bool) -> Non
     if kind not in ("gzip", "zlib") or (kind == "zlib" and not zlib_too):
         how = f"packed with {kind}" if kind else "not packed"
         raise InputError(f"{name}: its voxels are {how}, its header says gzip; correct its encoding or save it again")
+    here = f.tell()
     stream, there = Unpacked(f, name), 0
     while there < needed and (block := stream.read(CHUNK)):
         there += len(block)
     if there < needed:
         raise InputError(f"{name}: is cut off, {there} of {needed} bytes of voxels are there; copy it again")
     require_no_more(name, stream, there - needed, needed)
+    return f.seek(0, SEEK_END) - here - stream.left_over
 
 
 def check_text(name: str, f: IO[bytes], values: int, least: int) -> None:

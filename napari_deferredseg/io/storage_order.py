@@ -35,7 +35,7 @@ class Reordering:
         lead = array.ndim - 3
         turned = array.transpose(*range(lead), *(lead + axis for axis in self.order))
         axes = [lead + axis for axis, flip in enumerate(self.flipped) if flip]
-        return np.ascontiguousarray(np.flip(turned, axes))
+        return np.ascontiguousarray(np.flip(turned, tuple(axes)))
 
     def geometry(self, grid: Geometry) -> Geometry:
         """Return the grid of `array`."""
