@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from os import SEEK_END
 from pathlib import Path
 from typing import IO
 
@@ -107,10 +108,13 @@ def _check_data(path: Path, name: str, f: IO[bytes], fields: dict[str, str], siz
     if fields.get("BinaryData", "True").casefold() != "true":
         check_text(name, f, count, least=1)
     elif fields.get("CompressedData", "False").casefold() == "true":
+        here = f.tell()
+        left = f.seek(0, SEEK_END) - here
+        f.seek(here)
         packed = check_packed(name, f, count * _width(path, fields), zlib_too=True)
         said = numbers(path, "CompressedDataSize", fields.get("CompressedDataSize", "").split())
-        if not said or said[0] < packed:
-            # ITK gives whatever was in memory for them.
+        if not said or not packed <= said[0] <= left:
+            # ITK gives whatever was in memory, or asks for as much of it.
             told = f"{said[0]:.0f}" if said else "nothing"
             raise InputError(f"{path}: its voxels take {packed} bytes, CompressedDataSize says {told}; save it again")
     else:

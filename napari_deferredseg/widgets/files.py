@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 
 from napari_deferredseg.core.errors import InputError, legible
 from napari_deferredseg.core.frame import frame_of
@@ -42,8 +42,8 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     """Read a file or folder as layers in the patient's frame.
 
     Whole numbers that look like a label map become a labels layer, everything else image layers. Of several DICOM
-    series in a folder the user is asked which. What is wrong with a file is shown as one line; an error raised here
-    would make napari ask for another reader.
+    series in a folder the user is asked which. What was decided in reading is shown, and what is wrong with a file too,
+    as one line; an error raised here would make napari ask for another reader.
     """
     try:
         file = Path(str(path))
@@ -52,6 +52,8 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     except InputError as error:
         show_error(str(error))
         return NOTHING
+    for note in volume.notes if labels is None else labels.notes:
+        show_info(note)
     if labels is None:
         return [(data, options, "image") for data, options in image_options(volume)]
     options = labels_options(labels.geometry, labels.table, labels.source, legible(stem_of(file)))

@@ -102,6 +102,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "bzip2.mha": (meta(bz2.compress(RAW), CompressedData="True"), "packed with bzip2"),
     "no_length.mha": (meta(zlib.compress(RAW), CompressedData="True"), "CompressedDataSize says nothing"),
     "short.mha": (meta(zlib.compress(RAW), CompressedData="True", CompressedDataSize="9"), "CompressedDataSize says 9"),
+    "long.mha": (meta(zlib.compress(RAW), CompressedData="True", CompressedDataSize="999"), "Size says 999"),
     "scaled.mha": (meta(ElementToIntensityFunctionSlope="2"), "scales its values"),
     "centimetres.mha": (meta(DistanceUnits="cm"), "not in millimetres (cm)"),
     "skip.mha": (meta(HeaderSize="4"), "HeaderSize = 4"),
