@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_deferredseg.core.geometry import Geometry
 
 Stream = Unpacked | IO[bytes]
 FITS_FLOAT32 = 1e15
@@ -53,11 +52,11 @@ def load_nifti(path: Path) -> Loaded:
         return _loaded(data, stream, header, b"")
 
 
-def nifti_geometry(path: Path) -> Geometry:
-    """Grid that a file's header gives; InputError as `load_nifti`, its voxels apart."""
+def nifti_header(path: Path) -> NiftiHeader:
+    """What a file's header says; InputError as `load_nifti`, its voxels apart."""
     path = header_of(path)
     with _opened(path) as stream:
-        return parse_header(path, _exactly(stream, LONGEST_HEADER)).geometry
+        return parse_header(path, _exactly(stream, LONGEST_HEADER))
 
 
 def header_of(path: Path) -> Path:

@@ -20,6 +20,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import IDENTITY, Geometry, Shape
 from napari_deferredseg.io.itk import geometry, matrix, vector
 from napari_deferredseg.io.limits import require_fits
+from napari_deferredseg.io.nifti_forms import Forms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +54,7 @@ RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 @dataclass(frozen=True)
 class NiftiHeader:
-    """A sound header.
+    """A sound header, the forms as they stand there.
 
     Attributes
     ----------
@@ -78,6 +79,7 @@ class NiftiHeader:
     shape: tuple[int, ...]
     frames: bool
     detached: bool
+    forms: Forms
     notes: tuple[str, ...]
 
     @property
@@ -105,7 +107,7 @@ def parse_header(path: Path, raw: bytes) -> NiftiHeader:
     array_shape, frames = _array_shape(path, fields, sizes)
     scale, unscaled = _scale(path, fields)
     require_fits(path, array_shape, dtype.itemsize if scale is None else max(4, dtype.itemsize))
-    grid, forms = _geometry(path, fields, (array_shape[-3], array_shape[-2], array_shape[-1]), len(sizes))
+    grid, chosen = _geometry(path, fields, (array_shape[-3], array_shape[-2], array_shape[-1]), len(sizes))
     detached = magic.startswith(b"ni")
     return NiftiHeader(
         geometry=grid,
@@ -115,7 +117,8 @@ def parse_header(path: Path, raw: bytes) -> NiftiHeader:
         shape=array_shape,
         frames=frames,
         detached=detached,
-        notes=(*said, *unscaled, *forms),
+        forms=Forms.of(fields),
+        notes=(*said, *unscaled, *chosen),
     )
 
 

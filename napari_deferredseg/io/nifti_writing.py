@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.core.volume import Array
+    from napari_deferredseg.io.nifti_forms import Forms
 
 # Level 6 takes four times as long for a fifth less; masks are small either way.
 GZIP_LEVEL = 3
@@ -28,10 +29,11 @@ VECTOR = "vector"
 SCANNER = 1
 
 
-def write_nifti(path: Path, array: Array, geometry: Geometry) -> None:
+def write_nifti(path: Path, array: Array, geometry: Geometry, forms: Forms | None) -> None:
     """Write a .nii or .nii.gz.
 
-    Both forms of the header say the same; neither says anything where the orientation is not known.
+    Both forms of the header say the same, where none are given; neither says anything where the orientation is not
+    known.
 
     Parameters
     ----------
@@ -41,6 +43,8 @@ def write_nifti(path: Path, array: Array, geometry: Geometry) -> None:
         Any type that NIfTI knows.
     geometry : Geometry
         Its grid.
+    forms : Forms or None
+        Those of the image that a mask belongs to.
 
     Raises
     ------
@@ -50,6 +54,8 @@ def write_nifti(path: Path, array: Array, geometry: Geometry) -> None:
         It cannot be written.
     """
     header = _header(path, array, geometry)
+    if forms is not None:
+        forms.put_into(header)
     planes = array.reshape(-1, *array.shape[-2:])
     plain = suffix_of(path) == ".nii"
     with path.open("wb") if plain else gzip.open(path, "wb", compresslevel=GZIP_LEVEL) as f:

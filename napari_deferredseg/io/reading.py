@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.io.formats import NIFTI, PAIR, suffix_of
 from napari_deferredseg.io.itk import Loaded, load_with_itk
-from napari_deferredseg.io.nifti import load_nifti, nifti_geometry
+from napari_deferredseg.io.nifti import load_nifti, nifti_header
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_deferredseg.core.geometry import Geometry
+    from napari_deferredseg.io.nifti_forms import Forms
 
 
 def load(path: Path) -> Loaded:
@@ -30,4 +31,15 @@ def load(path: Path) -> Loaded:
 
 def geometry_of(path: Path) -> Geometry:
     """Grid of an image file; InputError as `load`."""
-    return nifti_geometry(path) if suffix_of(path) in (*NIFTI, *PAIR) else load_with_itk(path).geometry
+    return nifti_header(path).geometry if suffix_of(path) in (*NIFTI, *PAIR) else load_with_itk(path).geometry
+
+
+def forms_of(path: Path, geometry: Geometry) -> Forms | None:
+    """Forms of a NIfTI on this grid; None where the file is another, is no NIfTI, or is not there."""
+    try:
+        if not path.is_file() or suffix_of(path) not in (*NIFTI, *PAIR):
+            return None
+        header = nifti_header(path)
+    except (InputError, OSError):
+        return None
+    return header.forms if header.geometry.same_grid(geometry) else None

@@ -21,9 +21,10 @@ from napari_deferredseg.io.reading import geometry_of
 if TYPE_CHECKING:
     from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.core.volume import Array, LabelTable, Volume
+    from napari_deferredseg.io.nifti_forms import Forms
 
 
-def write_labels(path: Path, array: Array, geometry: Geometry, table: LabelTable) -> None:
+def write_labels(path: Path, array: Array, geometry: Geometry, table: LabelTable, forms: Forms | None = None) -> None:
     """Write a label map on a grid, and its names and colours into `<stem>.labels.csv` beside it.
 
     Both appear whole or not at all. An NRRD also carries names and colours in its header, as 3D Slicer reads them.
@@ -38,6 +39,8 @@ def write_labels(path: Path, array: Array, geometry: Geometry, table: LabelTable
         Its grid.
     table : LabelTable
         Values without an entry get a generated one.
+    forms : Forms, optional
+        For NIfTI: those of the image, so that every program that lays the image somewhere lays the mask there too.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def write_labels(path: Path, array: Array, geometry: Geometry, table: LabelTable
     _check_grid(path, array.shape, geometry)
     if array.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{path}: labels must be uint8 or uint16, not {array.dtype}")
-    _write(path, array, geometry, table.completed(labels_present(array)))
+    _write(path, array, geometry, table.completed(labels_present(array)), forms)
 
 
 def write_volume(path: Path, volume: Volume) -> None:
@@ -61,7 +64,7 @@ def write_volume(path: Path, volume: Volume) -> None:
     """
     check_writable(path)
     _check_grid(path, volume.array.shape[-3:], volume.geometry)
-    _write(path, volume.array, volume.geometry, None)
+    _write(path, volume.array, volume.geometry, None, None)
 
 
 def _check_grid(path: Path, shape: tuple[int, ...], geometry: Geometry) -> None:
@@ -71,12 +74,15 @@ def _check_grid(path: Path, shape: tuple[int, ...], geometry: Geometry) -> None:
         raise InputError(f"{path}: only NIfTI can say that the orientation is unknown; write .nii.gz or .nii")
 
 
-def _write(path: Path, array: Array, geometry: Geometry, table: LabelTable | None) -> None:
+def _write(path: Path, array: Array, geometry: Geometry, table: LabelTable | None, forms: Forms | None) -> None:
     try:
         # In the target's own folder: a move across disks would not be in one piece.
         with TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
             part = Path(folder) / f"part{suffix_of(path)}"
-            _write_file(part, array, geometry, table)
+            if suffix_of(part) in NIFTI:
+                write_nifti(part, array, geometry, forms)
+            else:
+                _write_with_itk(part, array, geometry, table)
             if geometry_of(part).difference(geometry) is not None:
                 raise InputError(f"{path}: this format cannot hold the grid of the image; write .nrrd or .mha")
             names = table_path(part)
@@ -91,10 +97,7 @@ def _write(path: Path, array: Array, geometry: Geometry, table: LabelTable | Non
         raise InputError(f"{path}: cannot be written ({e.strerror or e})") from e
 
 
-def _write_file(part: Path, array: Array, geometry: Geometry, table: LabelTable | None) -> None:
-    if suffix_of(part) in NIFTI:
-        write_nifti(part, array, geometry)
-        return
+def _write_with_itk(part: Path, array: Array, geometry: Geometry, table: LabelTable | None) -> None:
     image = to_image(array, geometry)
     if suffix_of(part) in NRRD and table is not None:
         for key, value in segment_keys(table).items():

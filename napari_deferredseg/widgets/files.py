@@ -13,6 +13,7 @@ from napari_deferredseg.core.errors import InputError, legible
 from napari_deferredseg.core.frame import frame_of
 from napari_deferredseg.io.formats import DICOM, META, NIFTI, NRRD, PAIR, is_dicom, stem_of, suffix_of
 from napari_deferredseg.io.images import read_labels, read_volume, write_labels
+from napari_deferredseg.io.reading import forms_of
 from napari_deferredseg.widgets.series import choose_series
 from napari_deferredseg.widgets.volume_layers import KEY, LayerInfo, image_options, labels_options
 
@@ -83,7 +84,7 @@ def write_labels_layer(path: str, data: NDArray[Any], meta: dict[str, Any]) -> l
         raise InputError(f"{path}: the layer {name!r} holds {low if low < 0 else high}; labels are 0 to 65535")
     dtype = np.uint8 if high <= np.iinfo(np.uint8).max else np.uint16
     labels = np.ascontiguousarray(info.frame.file_order(labels), labels.dtype if labels.dtype == np.uint16 else dtype)
-    write_labels(Path(path), labels, info.geometry, info.table)
+    write_labels(Path(path), labels, info.geometry, info.table, forms_of(Path(info.source), info.geometry))
     return [path]
 
 

@@ -116,19 +116,30 @@ def test_masks_stored_along_other_axes_give_the_same_run_and_say_so(scene):
     assert len(report.cautions) >= 2
 
 
-def test_a_scan_with_two_forms_is_run_and_they_are_named(unread):
+@pytest.mark.parametrize("codes", [(1, 1), (1, 2), (2, 1), (3, 4)])
+def test_a_scan_with_two_forms_is_run_and_its_mask_lies_where_it_lies_for_everybody(unread, codes):
     files = []
     for path in (unread.volume, unread.first, unread.second):
         image = nib.load(path)
         image.header["qoffset_x"] += 30
+        image.header["qform_code"], image.header["sform_code"] = codes
         other = path.with_name(f"moved_{path.name}")
         nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), None, image.header), other)
         files.append(other)
     with unread.open() as project:
         report = run_external(project, replace(unread.files, volume=files[0], labels=tuple(files[1:])))
-        load_case(project, report.case.key)
+        mask = export_cases(project, unread.root / "out")[0].files[0]
     assert any("qform" in note and "sform was taken" in note for note in report.cautions)
     np.testing.assert_allclose(report.case.geometry.affine(), read_volume(unread.volume).geometry.affine(), atol=1e-4)
+    np.testing.assert_allclose(nib.load(mask).affine, nib.load(files[0]).affine, atol=1e-4)
+    scan_of_itk, mask_of_itk = (sitk.ReadImage(str(path)) for path in (files[0], mask))
+    corner = tuple(n - 1 for n in scan_of_itk.GetSize())
+    for index in ((0, 0, 0), corner):
+        np.testing.assert_allclose(
+            mask_of_itk.TransformIndexToPhysicalPoint(index),
+            scan_of_itk.TransformIndexToPhysicalPoint(index),
+            atol=1e-4,
+        )
 
 
 def test_names_that_are_not_utf_8_are_kept_and_found_again(unread):
