@@ -17,7 +17,6 @@ from napari_deferredseg.core.volume import Volume
 from napari_deferredseg.io.dicom_stack import check_alike, stack
 from napari_deferredseg.io.dicom_tags import Slice, read_tags
 from napari_deferredseg.io.formats import quiet_itk
-from napari_deferredseg.io.plain_names import plain_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,9 +147,9 @@ def _pixels(s: Slice) -> Array:
     """Rescaled pixels (rows, columns) of one file."""
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(s.path))
     try:
-        with quiet_itk(), plain_file(s.path) as plain:
-            reader.SetFileName(str(plain))
+        with quiet_itk():
             array: Array = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as e:
         raise InputError(f"{s.path}: its pixels cannot be read; it is damaged or of an unknown compression") from e
