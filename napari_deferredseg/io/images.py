@@ -211,6 +211,9 @@ def on_grid_of(volume: Volume, other: LabelMap | Probabilities | Volume) -> Labe
     if order is not None:
         note = f"{other.source}: holds the voxels of {volume.source} in another order; {order}, nothing was resampled"
         return replace(other, array=order.array(other.array), geometry=volume.geometry, notes=(*other.notes, note))
+    known = volume.geometry.orientation_known
+    if known != other.geometry.orientation_known and volume.geometry.shape == other.geometry.shape:
+        difference = f"{other.source if known else volume.source} does not say how it lies in the patient"
     decided = "".join(f" ({note})" for note in dict.fromkeys((*volume.notes, *other.notes)))
     raise InputError(
         f"{other.source}: is not on the grid of {volume.source}, {difference}; "

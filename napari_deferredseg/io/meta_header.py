@@ -31,6 +31,8 @@ def check_meta(path: Path) -> Facts:
     with path.open("rb") as f:
         fields = _fields(path, f)
         size = axis_lengths(path, "DimSize", fields["DimSize"].split())
+        if fields.get("NDims", str(len(size))) != str(len(size)):
+            raise InputError(f"{path}: has {fields['NDims']} axes, but lengths for {len(size)}; correct the header")
         width = _width(path, fields)
         require_fits(path, (*size, _channels(path, fields)), width)
         _check_lengths(path, fields)

@@ -77,7 +77,9 @@ def _read(path: Path, f: IO[bytes]) -> _Header:
     while (line := f.readline(LONGEST_HEADER)).strip() and f.tell() < LONGEST_HEADER:
         key, colon, value = line.decode("utf-8", "surrogateescape").partition(":")
         if colon and not key.startswith("#"):
-            fields[key.strip().casefold()] = value.strip()
+            # Keys of others ("key:=value") are told from the format's fields.
+            own = value.startswith("=")
+            fields[key.strip().casefold() + ("=" if own else "")] = value.removeprefix("=").strip()
     missing = [key for key in ("type", "sizes", "encoding") if not fields.get(key)]
     if missing:
         raise InputError(f"{path}: cannot be read, its header lacks {missing[0]}; save the image again")
@@ -96,7 +98,7 @@ def _check_axes(path: Path, header: _Header) -> bool:
     """Whether the one axis that is not in space counts volumes."""
     kinds = [word.casefold() for word in header.words("kinds")]
     directions = header.words("space directions")
-    volumes = header.fields.get("modality", "").lstrip("=").casefold() == "dwmri"
+    volumes = header.fields.get("modality=", "").casefold() == "dwmri"
     for axis, size in enumerate(header.sizes):
         kind = kinds[axis] if axis < len(kinds) else ""
         outside = axis < len(directions) and directions[axis].casefold() == "none"

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CHUNK = 1 << 20
+PACKED_CHUNK = 1 << 16
+"""Bytes unpacked at once: what follows the end of one of many small members is copied each time."""
 GZIP_MARK = b"\x1f\x8b"
 SLACK = 512
 """Bytes that may follow the voxels in any case; some writers pad."""
@@ -50,7 +52,7 @@ class Unpacked:
         """
         try:
             while not self._ended:
-                packed = self._inflate.unconsumed_tail or self._waiting or self._file.read(CHUNK)
+                packed = self._inflate.unconsumed_tail or self._waiting or self._file.read(PACKED_CHUNK)
                 self._waiting = b""
                 block = self._inflate.decompress(packed, size)
                 if self._inflate.eof:
@@ -64,7 +66,9 @@ class Unpacked:
         return b""
 
     def _next_member(self) -> None:
-        rest = (self._inflate.unused_data + self._file.read(CHUNK)).lstrip(b"\0")
+        rest = self._inflate.unused_data.lstrip(b"\0")
+        while len(rest) < len(GZIP_MARK) and (more := self._file.read(PACKED_CHUNK)):
+            rest = (rest + more).lstrip(b"\0")
         if rest.startswith(GZIP_MARK):
             self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
             self._waiting = rest

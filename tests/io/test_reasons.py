@@ -107,6 +107,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "centimetres.mha": (meta(DistanceUnits="cm"), "not in millimetres (cm)"),
     "skip.mha": (meta(HeaderSize="4"), "HeaderSize = 4"),
     "channels.mha": (meta(ElementNumberOfChannels="two"), "not a list of numbers"),
+    "axes.mha": (meta(NDims="2"), "has 2 axes, but lengths for 3"),
     "fraction.mha": (meta(DimSize="4 3 2.5"), "empty axis"),
     "palette.png": (png(8, 3, chunk(b"PLTE", bytes(12))), "a palette"),
     "rgb.png": (png(8, 2, row=bytes(12)), "colour picture (RGB)"),

@@ -115,10 +115,13 @@ def test_an_unknown_orientation_is_not_guessed(which: str) -> None:
     geometry = grid((3, 4, 5))
     array = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
     turned, elsewhere = stored(array, geometry, (0, 1, 2), (False, True, False))
+    assert turned.shape == array.shape
     unknown = {"orientation_known": False}
     scan = Volume(array, geometry.model_copy(update=unknown if which != "mask" else {}), "scan")
     mask = LabelMap(turned, elsewhere.model_copy(update=unknown if which != "scan" else {}), "mask")
-    with pytest.raises(InputError, match="is not on the grid of scan"):
+    silent = {"scan": "scan", "mask": "mask"}.get(which)
+    reason = f"{silent} does not say how it lies" if silent else "its corners lie"
+    with pytest.raises(InputError, match=f"is not on the grid of scan, {reason}"):
         on_grid_of(scan, mask)
     assert on_grid_of(scan, replace(mask, geometry=scan.geometry)).array is turned
 
