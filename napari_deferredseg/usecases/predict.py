@@ -14,10 +14,10 @@ from napari_deferredseg.core.volume import LabelMap
 from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities, merged_table
 from napari_deferredseg.io.images import (
     as_channels,
+    on_grid_of,
     read_labels,
     read_probabilities,
     read_volume,
-    require_same_grid,
 )
 from napari_deferredseg.masks.prompts import boxes_of, in_terms_of
 from napari_deferredseg.usecases.domain import domain_notes
@@ -105,9 +105,8 @@ def predict_external(
     progress(0.0, "reading the volume")
     volume = read_volume(files.volume, files.series)
     progress(0.3, "reading the masks")
-    maps = [read_labels(path) for path in files.labels]
+    maps = [on_grid_of(volume, read_labels(path)) for path in files.labels]
     for path, label_map in zip(files.labels, maps, strict=True):
-        require_same_grid(label_map, volume)
         if np.array_equal(label_map.array, volume.array):
             raise InputError(f"{files.volume} holds the very voxels of the mask {path}: give the image as the volume")
         if _looks_like_an_image(label_map.array):
@@ -118,8 +117,7 @@ def predict_external(
         progress(0.6, "comparing the masks")
         notes += tuple(note for other in maps[1:] for note in number_notes(maps[0], other))
         return volume, replace(from_labels(maps[0], maps[1:]), notes=notes)
-    probabilities = read_probabilities(files.probabilities)
-    require_same_grid(probabilities, volume)
+    probabilities = on_grid_of(volume, read_probabilities(files.probabilities))
     progress(0.6, "measuring the uncertainty")
     prediction = from_probabilities(maps[0], probabilities)
     numbers = number_notes(maps[0], _most_probable(probabilities))
@@ -166,7 +164,8 @@ def predict_with_model(
     _require_channels(model, channels)
     check(volume, model.table)
     notes = domain_notes(model, channels, files.outside_domain)
-    boxes, left_out = _boxes(files, model, volume)
+    prompt = on_grid_of(volume, read_labels(files.prompt)) if files.prompt is not None and model.prompted else None
+    boxes, left_out = _boxes(files, model, volume, prompt)
     progress(0.1, "starting the model")
     prediction: Prediction = engine.run(
         "napari_deferredseg.deferral.jobs:predict",
@@ -180,10 +179,13 @@ def predict_with_model(
         settings[LEFT_OUT] = ", ".join(left_out)
     if files.outside_domain:
         settings["outside_domain"] = True
-    return volume, replace(prediction, settings=settings, notes=(*notes, *prediction.notes))
+    said = (*channels.notes[len(volume.notes) :], *(prompt.notes if prompt is not None else ()))
+    return volume, replace(prediction, settings=settings, notes=(*said, *notes, *prediction.notes))
 
 
-def _boxes(files: ModelInput, model: Known, volume: Volume) -> tuple[tuple[SliceBox, ...] | None, tuple[str, ...]]:
+def _boxes(
+    files: ModelInput, model: Known, volume: Volume, prompt: LabelMap | None
+) -> tuple[tuple[SliceBox, ...] | None, tuple[str, ...]]:
     """Boxes for a model that needs some, those of the prompt mask first, and what that mask shows in vain."""
     if not model.prompted:
         if files.prompt is not None or files.boxes:
@@ -193,10 +195,8 @@ def _boxes(files: ModelInput, model: Known, volume: Volume) -> tuple[tuple[Slice
         raise InputError(f"{files.volume}: the boxes were drawn on another image ({how}); draw them on this one")
     found: tuple[SliceBox, ...] = ()
     left_out: tuple[str, ...] = ()
-    if files.prompt is not None:
-        mask = read_labels(files.prompt)
-        require_same_grid(mask, volume)
-        array, left_out = in_terms_of(model.table, mask)
+    if prompt is not None:
+        array, left_out = in_terms_of(model.table, prompt)
         found = boxes_of(array)
         if not found and not files.boxes:
             raise InputError(f"{files.prompt} holds nothing to look at: give another mask, or draw boxes")
