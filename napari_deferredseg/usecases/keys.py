@@ -108,12 +108,12 @@ def _make(project_id: str, store: Store) -> ProjectKey | None:
     except InputError:
         return own_key(project_id)
     named = None
-    try:
+    with contextlib.suppress(InputError):  # read-only or busy: the project stays as it is for now
         named = store.take_key(key)
-    finally:
-        if named != key.id:
-            path.unlink(missing_ok=True)
-    return key if named == key.id else None
+    if named == key.id:
+        return key
+    path.unlink(missing_ok=True)
+    return None
 
 
 def _path(project_id: str) -> Path:
