@@ -109,7 +109,7 @@ def _make(project_id: str, store: Store) -> ProjectKey | None:
         return own_key(project_id)
     named = None
     with contextlib.suppress(InputError):  # read-only or busy: the project stays as it is for now
-        named = store.take_key(key)
+        named = store.take_key(key, project_id)
     if named == key.id:
         return key
     path.unlink(missing_ok=True)

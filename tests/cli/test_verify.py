@@ -176,6 +176,8 @@ def test_a_name_of_a_project_leads_nowhere_else(mine, tmp_path, type_in):
         pass
     info = tmp_path / "project" / "project.json"
     info.write_text(json.dumps(json.loads(info.read_text("utf-8")) | {"id": "../../../x"}), "utf-8")
-    verify(type_in, tmp_path / "project")
+    code, said = verify(type_in, tmp_path / "project")
+    assert code == 1
+    assert "its project.json was changed" in said
     assert not (tmp_path / "x.json").exists()
     assert {p.parent for p in mine.rglob("*.json")} == {mine / "keys"}
