@@ -100,8 +100,9 @@ def _unsealed(ledger: Ledger, sealed: Sequence[Any]) -> tuple[str, ...]:
     if between:
         remarks.append(f"{between} entries were written without the key and sealed as they were found later")
     if after:
+        kinds = ", ".join(sorted({str(e["what"]) for e in ledger.entries[last:]}))
         remarks.append(
-            f"the last {after} entries have no seal yet: the next change by somebody with the key seals them"
+            f"the last {after} entries ({kinds}) have no seal yet: the next change made with the key seals them"
         )
     return tuple(remarks)
 

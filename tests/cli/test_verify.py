@@ -128,9 +128,13 @@ def test_the_key_goes_to_another_computer(scene, type_in, monkeypatch, tmp_path)
     code, said = verify(type_in, scene.folder)
     assert code == 0
     assert "which this computer does not have: they were checked as plain hashes" in said
-    assert "entries have no seal yet" in said
+    assert "have no seal yet" in said
     assert "has no key of" in type_in("project", "key", "export", tmp_path / "x", "-p", scene.folder).err
 
+    damaged = elsewhere / "keys" / f"{json.loads(file.read_text('utf-8'))['project']}.json"
+    damaged.parent.mkdir()
+    damaged.write_text("{", "utf-8")
+    assert verify(type_in, scene.folder)[0] == 0
     assert type_in("project", "key", "import", file, "-p", scene.folder).code == 0
     code, said = verify(type_in, scene.folder)
     assert code == 0
