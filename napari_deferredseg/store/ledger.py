@@ -63,6 +63,11 @@ def each(connection: Connection, table: Table, key: str) -> Iterator[tuple[Any, 
             yield identity, None
 
 
+def facts_of(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts of an entry; none where somebody has put something else there."""
+    return entry["facts"] if isinstance(entry["facts"], dict) else {}
+
+
 def read_ledger(connection: Connection) -> Ledger:
     """Read the record and check its links."""
     regions = schema.regions.c
@@ -94,11 +99,9 @@ def _link(previous: str, row: Mapping[str, Any]) -> str | None:
 def _read_people(connection: Connection, ledger: Ledger) -> None:
     """Keep the rows that say who, and note those that are changed, missing, put in or still there."""
     there = dict(each(connection, schema.event_people, "event"))
+    lists = (facts_of(e).get("forgets") for e in ledger.entries if e["what"] == "erase")
     forgotten = {
-        n
-        for e in ledger.entries
-        if e["what"] == "erase" and isinstance(e["facts"], dict)
-        for n in e["facts"]["forgets"]
+        number for numbers in lists if isinstance(numbers, list) for number in numbers if isinstance(number, int)
     }
     for entry in ledger.entries:
         number = entry["sequence"]
