@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
 
+KINDS = frozenset(
+    (
+        *("reader", "case", "move", "run", "region", "assign", "claim", "release", "skip", "decline", "withdraw"),
+        *("submit", "amend", "erase", "key", "seal", "adopt", "guard"),
+    )
+)
+
+
 @dataclass
 class Ledger:
     """The record, entry by entry. `people` are the rows that say who and why and are as they were, by entry."""
@@ -84,6 +92,8 @@ def read_ledger(connection: Connection) -> Ledger:
             ledger.problems.append(
                 f"{ledger.tells(row)} does not fit the one before it: it was changed, put in or moved"
             )
+        if row["what"] not in KINDS:
+            ledger.problems.append(f"{ledger.tells(row)} is of a kind that this program does not write")
         previous = row["chain"]
     _read_people(connection, ledger)
     return ledger

@@ -377,6 +377,7 @@ def test_whatever_somebody_appends_verify_answers(plain, tmp_path, forge, what, 
     forge.rewrite(path, put_in)
     found = audit(path)
     assert not any("does not fit the one before it" in line for line in found.problems)
+    assert any("does not write" in line for line in found.problems) == (what == "new")
 
 
 def test_an_erasure_leaves_its_mark_and_the_rest_holds(keyed, forge):
