@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import OperationalError
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.store import sql_cases, sql_corrections, sql_readers, sql_work
+from napari_deferredseg.store import sql_cases, sql_corrections, sql_events, sql_readers, sql_verify, sql_work
 from napari_deferredseg.store.base import LEASE
-from napari_deferredseg.store.sqlite import WRITES, fold_log, known_engine, new_engine
+from napari_deferredseg.store.seal import KEY
+from napari_deferredseg.store.sqlite import WRITES, file_problems, fold_log, known_engine, new_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
         Region,
         WorkItem,
     )
+    from napari_deferredseg.store.arrays import PredictionFiles
+    from napari_deferredseg.store.seal import Audit, Mark, ProjectKey
 
 
 def create_sqlite(path: Path) -> SqlStore:
@@ -41,15 +44,17 @@ def create_sqlite(path: Path) -> SqlStore:
     return SqlStore(new_engine(path))
 
 
-def open_sqlite(path: Path) -> SqlStore:
+def open_sqlite(path: Path, files: PredictionFiles | None = None) -> SqlStore:
     """Open a database file; an older one is brought up to date after a backup copy was laid beside it.
+
+    `files` are the arrays that its predictions name: those of an older version have no hashes yet.
 
     Raises
     ------
     InputError
         The file is missing, is none of ours, is damaged, or was made by a newer program.
     """
-    return SqlStore(known_engine(path))
+    return SqlStore(known_engine(path, files))
 
 
 class SqlStore:
@@ -62,7 +67,35 @@ class SqlStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(**{WRITES: True})
+        self._key: ProjectKey | None = None
         self._regions: dict[str, Region] = {}  # as read before: a region never changes, only who holds it
+
+    # the record
+    def key_id(self) -> str | None:
+        """Name of the key that seals the record."""
+        with self._transaction(self._engine) as connection:
+            return sql_verify.key_id(connection)
+
+    def take_key(self, key: ProjectKey, project: str = "") -> str:
+        """Give the project this key, unless it has one."""
+        with self._transaction(self._writer.execution_options(**{KEY: key})) as connection:
+            return sql_verify.take_key(connection, key, project)
+
+    def use_key(self, key: ProjectKey) -> None:
+        """Seal what is written from now on."""
+        self._key = key
+        if self.key_id() == key.id:
+            self._writer = self._writer.execution_options(**{KEY: key})
+
+    def seal(self) -> Mark:
+        """Seal what others wrote without the key."""
+        with self._transaction(self._writer) as connection:
+            return sql_events.append(connection, [])
+
+    def mark(self) -> Mark:
+        """Where the record stands."""
+        with self._transaction(self._engine) as connection:
+            return sql_events.mark(connection)
 
     # readers
     def add_reader(self, reader: Reader) -> None:
@@ -111,6 +144,11 @@ class SqlStore:
         """Return the newest prediction of a case."""
         with self._transaction(self._engine) as connection:
             return sql_cases.newest_prediction(connection, case_key)
+
+    def predictions(self) -> list[PredictionRecord]:
+        """List all predictions, oldest first."""
+        with self._transaction(self._engine) as connection:
+            return sql_cases.all_predictions(connection)
 
     # regions
     def add_region(self, region: Region, assignment: Assignment) -> None:
@@ -167,10 +205,10 @@ class SqlStore:
             return sql_work.decline(connection, region_id, login, reason)
 
     # corrections
-    def submit(self, correction: Correction) -> None:
+    def submit(self, correction: Correction) -> Mark:
         """Keep a correction and mark its region submitted."""
         with self._transaction(self._writer) as connection:
-            sql_corrections.submit(connection, correction)
+            return sql_corrections.submit(connection, correction)
 
     def corrections(self, *, case_key: str | None = None, reader: str | None = None) -> list[Correction]:
         """List corrections that stand, oldest first."""
@@ -190,9 +228,13 @@ class SqlStore:
             fold_log(self._engine)
 
     def verify(self) -> list[str]:
-        """Check the hash chain."""
+        """Check the record, without any mark."""
+        return list(self.audit().problems)
+
+    def audit(self, marks: Sequence[Mark] = (), project: str = "") -> Audit:
+        """Check the record."""
         with self._transaction(self._engine) as connection:
-            return sql_corrections.verify(connection)
+            return sql_verify.audit(connection, self._key, marks, project, file_problems(connection))
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -17,7 +17,8 @@ from napari_deferredseg.core.records import (
     WorkItem,
     utc_now,
 )
-from napari_deferredseg.store import rows, schema
+from napari_deferredseg.store import chain, rows, schema
+from napari_deferredseg.store.sql_events import Entry, append, record_event
 from napari_deferredseg.store.sql_readers import require_group, require_login
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, CursorResult
 
 CASES, PREDICTIONS, REGIONS = schema.cases.c, schema.predictions.c, schema.regions.c
 ASSIGNMENTS, READERS = schema.assignments.c, schema.readers.c
@@ -49,7 +50,9 @@ def add_prediction(
         return False
     _add_case(connection, case)
     _withdraw(connection, case.key, utc_now())
-    connection.execute(insert(schema.predictions).values(rows.prediction_values(prediction)))
+    values = rows.prediction_values(prediction)
+    values["sequence"] = _key(connection.execute(insert(schema.predictions).values(values)))
+    record_event(connection, "run", facts={"prediction": prediction.id}, subject=chain.content(values))
     _add_regions(connection, regions, assignments)
     return True
 
@@ -73,6 +76,7 @@ def move_case(connection: Connection, key: str, source: str, series: str) -> Non
     """Say where the image lies now; as `Store.move_case`."""
     find_case(connection, key)
     connection.execute(update(schema.cases).where(CASES.key == key).values(source=source, series=series))
+    append(connection, [_place_entry(key, source, series)])
 
 
 def newest_prediction(connection: Connection, case_key: str) -> PredictionRecord:
@@ -88,6 +92,12 @@ def newest_prediction(connection: Connection, case_key: str) -> PredictionRecord
     if row is None:
         raise InputError(f"the case {case_key} has no prediction: run a model on it")
     return rows.to_prediction(row)
+
+
+def all_predictions(connection: Connection) -> list[PredictionRecord]:
+    """List predictions in the order they were added."""
+    found = connection.execute(select(schema.predictions).order_by(PREDICTIONS.sequence)).mappings()
+    return [rows.to_prediction(row) for row in found]
 
 
 def add_region(connection: Connection, region: Region, assignment: Assignment) -> None:
@@ -145,6 +155,46 @@ def worklist(connection: Connection, login: str, now: datetime, known: dict[str,
     return sorted(items, key=lambda item: item.assignment.state is State.SKIPPED)
 
 
+def case_entries(values: dict[str, Any]) -> list[Entry]:
+    """Entries that tell of a new row of `cases`: what stays, and where the image lies, which may change."""
+    stays = {name: value for name, value in values.items() if name not in ("source", "series")}
+    told = Entry("case", facts={"case": values["key"]}, subject=chain.content(stays))
+    return [told, _place_entry(values["key"], values["source"], values["series"])]
+
+
+def region_entry(values: dict[str, Any], assignment: dict[str, Any]) -> Entry:
+    """Entry that tells of a new row of `regions` and its row of `assignments`."""
+    until = assignment["lease_until"]
+    facts = {
+        "group": assignment["group_name"],
+        "state": str(assignment["state"]),
+        "until": None if until is None else chain.time_text(until),
+        "updated": chain.time_text(assignment["updated"]),
+    }
+    return Entry(
+        "region",
+        region_id=values["id"],
+        facts=facts,
+        subject=chain.content(values),
+        who=assignment["assigned_by"],
+        target=assignment["reader"],
+        note=assignment["reason"],
+    )
+
+
+def _place_entry(key: str, source: str, series: str) -> Entry:
+    # A path may hold a name: its hash is salted.
+    salt = chain.new_salt()
+    place = chain.content({"source": source, "series": series}, salt)
+    return Entry("move", facts={"case": key}, subject=place, who="", salt=salt)
+
+
+def _key(result: CursorResult[Any]) -> int:
+    key = result.inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
 def _no_region(region_id: str) -> InputError:
     return InputError(f"there is no region {region_id!r}: refresh the worklist")
 
@@ -191,7 +241,9 @@ def _add_case(connection: Connection, case: CaseRecord) -> None:
         connection.execute(select(schema.cases).where(CASES.key == case.key).with_for_update()).mappings().one_or_none()
     )
     if row is None:
-        connection.execute(insert(schema.cases).values(rows.case_values(case)))
+        values = rows.case_values(case)
+        values["sequence"] = _key(connection.execute(insert(schema.cases).values(values)))
+        append(connection, case_entries(values))
         return
     known = rows.to_case(row)
     if known.voxel_hash != case.voxel_hash:
@@ -222,9 +274,7 @@ def _withdraw(connection: Connection, case_key: str, now: datetime) -> None:
         .where(ASSIGNMENTS.region_id.in_(earlier), ASSIGNMENTS.state.in_(unread))
         .values(state=State.WITHDRAWN, updated=now)
     )
-    connection.execute(
-        insert(schema.events), [{"at": now, "what": "withdraw", "region_id": region_id} for region_id in withdrawn]
-    )
+    append(connection, [Entry("withdraw", region_id=region_id, at=now) for region_id in withdrawn])
 
 
 def _add_regions(connection: Connection, regions: Sequence[Region], assignments: Sequence[Assignment]) -> None:
@@ -235,8 +285,11 @@ def _add_regions(connection: Connection, regions: Sequence[Region], assignments:
     known = set(connection.scalars(select(REGIONS.id).where(REGIONS.id.in_(ids))))
     if known or len(ids) != len(regions):
         raise InputError(f"a region with the id {min(known or ids)} is there already: give every region a new one")
-    connection.execute(insert(schema.regions), [rows.region_values(region) for region in regions])
-    connection.execute(insert(schema.assignments), [rows.assignment_values(a) for a in addressed])
+    made = [rows.region_values(region) for region in regions]
+    connection.execute(insert(schema.regions), made)
+    given = {a.region_id: rows.assignment_values(a) for a in addressed}
+    connection.execute(insert(schema.assignments), list(given.values()))
+    append(connection, [region_entry(values, given[values["id"]]) for values in made])
 
 
 def _addressed(connection: Connection, assignments: Sequence[Assignment]) -> list[Assignment]:

@@ -12,7 +12,9 @@ from sqlalchemy import and_, bindparam, or_, select, true, update
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Assignment, Reader, State, utc_now
 from napari_deferredseg.store import rows, schema
-from napari_deferredseg.store.sql_readers import record_event, require_group, require_login
+from napari_deferredseg.store.chain import time_text
+from napari_deferredseg.store.sql_events import record_event
+from napari_deferredseg.store.sql_readers import require_group, require_login
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -63,7 +65,8 @@ def assign(
     if found.state in (State.SUBMITTED, State.SETTLED, State.WITHDRAWN):
         number = _number(connection, region_id)
         raise InputError(f"region {number} is {found.state}: only unread regions can be assigned")
-    record_event(connection, "assign", region_id=region_id, who=by, target=login, note=note)
+    facts = None if group is None else {"group": group}
+    record_event(connection, "assign", region_id=region_id, who=by, target=login, note=note, facts=facts, at=now)
     given = {"reader": login, "group_name": group, "assigned_by": by, "reason": note}
     changed = _change(connection, _ASSIGN, {"region": region_id}, state=State.OPEN, now=now, **given)
     assert changed is not None
@@ -154,5 +157,7 @@ def _noted(
     if changed is None:
         current(connection, region_id)
     else:
-        record_event(connection, what, region_id=region_id, who=reader.login, note=note)
+        until = None if changed.lease_until is None else {"until": time_text(changed.lease_until)}
+        who = reader.login
+        record_event(connection, what, region_id=region_id, who=who, note=note, facts=until, at=changed.updated)
     return changed
