@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels
 
+from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.frame import Frame, frame_of
-from napari_deferredseg.widgets.polygons import paint_polygons_where_shown
+from napari_deferredseg.widgets.anchors import Anchors
+from napari_deferredseg.widgets.brush import IN_SLICE, Brush
 from napari_deferredseg.widgets.region_outlines import RegionOutlines
 from napari_deferredseg.widgets.settings import brush_size
 from napari_deferredseg.widgets.tracked import TrackedArray, reset_undo
@@ -76,11 +78,12 @@ class CaseLayers:
         self.correction: Labels = viewer.add_labels(
             self.tracked, name=CORRECTION, colormap=palette, opacity=0.3, visible=False, **common
         )
-        paint_polygons_where_shown(self.correction, viewer)
-        self.correction.brush_size = brush_size()
+        self._brush_size = self.correction.brush_size = brush_size()
         self.correction.editable = False
+        self.brush = Brush(self.correction, viewer, self.tracked, table)
         common["metadata"] = {KEY: replace(info, table=None)}
         self.outlines = RegionOutlines(viewer, case.labels.shape, self.frame, table, colors, items, common)
+        self.anchors = Anchors(self.all, self.frame)
 
     @property
     def regions(self) -> Labels:
@@ -122,6 +125,7 @@ class CaseLayers:
         reset_undo(self.correction)
         if case.prediction.table != self._table:
             self._rename(case.prediction.table)
+        self.brush.show(self.tracked, self._table)
         self.outlines.restart(items, self._table, colors)
 
     def _rename(self, table: LabelTable) -> None:
@@ -133,6 +137,8 @@ class CaseLayers:
 
     def leave(self, viewer: ViewerModel) -> None:
         """Take the layers out of the viewer, as far as nobody has done so."""
+        self.anchors.close()
+        self.brush.close()
         gc.freeze()  # napari collects garbage anew for each layer, a quarter of a second in a session with much in it
         try:
             for layer in self.all:
@@ -140,6 +146,16 @@ class CaseLayers:
                     viewer.layers.remove(layer)
         finally:
             gc.unfreeze()
+
+    def check(self) -> None:
+        """InputError when what is shown is not what would be kept; then it is put right, to be looked at again."""
+        self.anchors.check()
+        if not np.may_share_memory(np.asarray(self.correction.data), self.tracked):
+            self.correction.data = self.tracked
+            raise InputError(
+                f"{CORRECTION} showed an array of somebody else's: it shows this case again. Look at the region, then "
+                "go on."
+            )
 
     def center(self, item: WorkItem) -> tuple[int, int, int]:
         """Index of the layers' voxel in the middle of a region."""
@@ -158,7 +174,12 @@ class CaseLayers:
             (self.defer, "visible", map_shown and not is_reading),
             (self.correction, "visible", is_reading),
             (self.correction, "editable", is_reading),
-            (self.correction, "preserve_labels", False),  # napari's B, pressed by mistake: painting over labels stops
+            # each region starts with the same tools, whatever was set or pressed by mistake in the one before
+            (self.correction, "preserve_labels", False),
+            (self.correction, "n_edit_dimensions", IN_SLICE),
+            (self.correction, "contiguous", True),
+            (self.correction, "show_selected_label", False),
+            (self.correction, "brush_size", self._brush_size),
             (self.ai, "contour", int(is_reading)),
             (self.ai, "opacity", 0.9 if is_reading else 0.35),
         )
