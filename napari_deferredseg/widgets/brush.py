@@ -28,8 +28,9 @@ BALL_ENDS = "The ball ends at the region and its margin of 3 mm."
 FILL_ENDS = "Fill across slices ends at the region and its margin of 3 mm."
 OUTSIDE = "A brush or fill across slices paints in the region and its margin of 3 mm only."
 FILLED = "The fill changed {count:,} voxels outside the region and its margin of 3 mm. Ctrl+Z takes it back."
+REPLACED = "{name} keeps the case's own array: what was put in its place is gone again."
 PRESERVING = "Preserve labels is on (B): only background is painted over until you press B again."
-UNNAMED = "Label {value} has no name in this case, and would be exported without one: choose a label below."
+UNNAMED = "Label {value} has no name in this case, and would be exported without one: choose another one above."
 
 
 class Brush:
@@ -66,6 +67,8 @@ class Brush:
         paint_polygons_where_shown(layer, viewer, self.warned.emit)
         self._paint_in_slice, self._fill_in_slice = layer.paint, layer.fill
         layer.paint, layer.fill = self._paint, self._fill
+        viewer.dims.events.order.connect(self._on_plane)
+        layer.events.data.connect(self._on_data)
         layer.events.selected_label.connect(self._on_label)
         layer.events.mode.connect(self._on_mode)
         layer.events.preserve_labels.connect(self._on_preserve)
@@ -81,6 +84,7 @@ class Brush:
 
     def close(self) -> None:
         """Listen to the viewer no more."""
+        self._viewer.dims.events.order.disconnect(self._on_plane)
         self.resting.close()
 
     @property
@@ -175,6 +179,16 @@ class Brush:
         if line not in self._told:
             self._told.add(line)
             self.said.emit(line)
+
+    def _on_plane(self, event: Any = None) -> None:
+        """Napari keeps the circle around the cursor as the last plane had it, and paints another one."""
+        self._layer.brush_size = self._layer.brush_size
+
+    def _on_data(self, event: Any = None) -> None:
+        """Napari's menu and scripts can put another array in a layer, and what is painted on it would go nowhere."""
+        if not np.may_share_memory(np.asarray(self._layer.data), self._data):
+            self._layer.data = self._data
+            self.warned.emit(REPLACED.format(name=self._layer.name))
 
     def _on_label(self, event: Any = None) -> None:
         value = int(self._layer.selected_label)

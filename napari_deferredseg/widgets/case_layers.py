@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels
 
-from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.frame import Frame, frame_of
 from napari_deferredseg.widgets.anchors import Anchors
 from napari_deferredseg.widgets.brush import IN_SLICE, Brush
@@ -121,11 +120,11 @@ class CaseLayers:
         self.ai.data = self.frame.view(case.labels)
         self.defer.data = self.frame.view(case.defer)
         self.tracked = TrackedArray(self.frame.view(work))
+        self.brush.show(self.tracked, case.prediction.table)
         self.correction.data = self.tracked
         reset_undo(self.correction)
         if case.prediction.table != self._table:
             self._rename(case.prediction.table)
-        self.brush.show(self.tracked, self._table)
         self.outlines.restart(items, self._table, colors)
 
     def _rename(self, table: LabelTable) -> None:
@@ -150,12 +149,6 @@ class CaseLayers:
     def check(self) -> None:
         """InputError when what is shown is not what would be kept; then it is put right, to be looked at again."""
         self.anchors.check()
-        if not np.may_share_memory(np.asarray(self.correction.data), self.tracked):
-            self.correction.data = self.tracked
-            raise InputError(
-                f"{CORRECTION} showed an array of somebody else's: it shows this case again. Look at the region, then "
-                "go on."
-            )
 
     def center(self, item: WorkItem) -> tuple[int, int, int]:
         """Index of the layers' voxel in the middle of a region."""

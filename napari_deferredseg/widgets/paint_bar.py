@@ -86,7 +86,7 @@ class PaintBar(QWidget):
 
     def _show_other(self, value: int | None) -> None:
         known = value is not None and self._table is not None and value in self._table
-        name = OTHER if value is None else f"label {value}, no name"
+        name = OTHER if value is None else f"{value}, no name"
         color = None
         if known and self._table is not None and value is not None:
             label = self._table.get(value)

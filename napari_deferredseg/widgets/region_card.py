@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from napari_deferredseg.widgets.stage import Stage
 
 LEGEND = "White: the region. Line: AI. Fill: as it stands."
+YOURS = "yours"
+MOST_REGIONS = 3
+"""Of the regions that are changed beside the open one, so many are named."""
 UNASKED = "color: #ffb454"
 NEXT_STEP = "QPushButton:default:enabled { background: #2a66c8; color: white; }"
 
@@ -189,22 +192,31 @@ def _beyond(found: Painted, reading: Reading) -> list[str]:
     """What a submission would change beyond what was asked, in sentences."""
     lines = []
     if found.elsewhere:
-        names = {reader.login: reader.name for reader in reading.project.store.readers()}
-        parts = [
-            f"{count:,} of them in region {item.region.number} ({_holder(item, reading, names)})"
-            for item, count in found.elsewhere
-        ]
-        lines.append(f"Beware: {', '.join(parts)}.")
+        lines.append(f"Beware: {_elsewhere(found, reading)}.")
     if found.unnamed:
         lines.append(f"No name in this case has label {', '.join(str(value) for value in found.unnamed)}.")
     return lines
+
+
+def _elsewhere(found: Painted, reading: Reading) -> str:
+    """In which other regions voxels are changed: those of other people first, then by number of voxels."""
+    names = {reader.login: reader.name for reader in reading.project.store.readers()}
+    parts = sorted(
+        ((_holder(item, reading, names), count, item.region.number) for item, count in found.elsewhere),
+        key=lambda part: (part[0] == YOURS, -part[1]),
+    )
+    said = [f"{count:,} in region {number} ({holder})" for holder, count, number in parts[:MOST_REGIONS]]
+    rest = parts[MOST_REGIONS:]
+    if rest:
+        said.append(f"{sum(count for _, count, _ in rest):,} in {len(rest)} more of them")
+    return ", ".join(said)
 
 
 def _holder(item: WorkItem, reading: Reading, names: dict[str, str]) -> str:
     held = item.assignment
     login = held.reader or held.holder
     if login == reading.reader.login:
-        return "yours"
+        return YOURS
     return names.get(login, login) if login else f"group {held.group}"
 
 

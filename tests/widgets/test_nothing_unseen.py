@@ -16,6 +16,8 @@ from napari_deferredseg.core.records import State
 from napari_deferredseg.masks.overlap import with_margin
 from napari_deferredseg.usecases.export import export_cases
 from napari_deferredseg.widgets.decline import DeclineDialog
+from napari_deferredseg.widgets.orientation import Plane
+from napari_deferredseg.widgets.view_bar import ViewBar
 from napari_deferredseg.widgets.volume_layers import in_place
 
 Key, Mod = Qt.Key, Qt.KeyboardModifier
@@ -130,17 +132,26 @@ def test_nothing_is_submitted_from_a_layer_that_was_displaced_without_a_sign(rea
         assert (desk.number, desk.store.corrections()) == (1, [])
         assert f"{layer.name} was moved" in desk.notice
         assert in_place(layer)
-    tracked = desk.stage.layers.tracked
-    desk.correction.data = np.zeros_like(np.asarray(tracked))
-    submit(desk)
-    assert "showed an array of somebody else's" in desk.notice
     submit(desk)
     assert len(desk.store.corrections()) == 1
 
 
+def test_another_array_cannot_take_the_place_of_the_cases_own(reading, tmp_path):
+    desk = reading
+    before = desk.session.work.copy()
+    desk.correction.data = np.asarray(desk.correction.data).astype(np.uint16)  # as napari's menu converts a layer
+    assert "keeps the case's own array" in desk.notice
+    desk.correction.brush_size = 1
+    desk.paint(other(desk))
+    changed = desk.session.work != before
+    assert changed.sum() == 1
+    submit(desk)
+    np.testing.assert_array_equal(exported(desk, tmp_path / "out") != before, changed)
+
+
 def test_in_3d_a_drag_turns_the_picture_and_paints_nothing(reading):
     desk = reading
-    bar = next(x for x in desk.worklist.findChildren(object) if type(x).__name__ == "ViewBar")
+    (bar,) = desk.worklist.findChildren(ViewBar)
     before = desk.session.work.copy()
     camera = desk.viewer.scene.camera
     for key, mode in DRAWING_KEYS.items():
@@ -161,6 +172,10 @@ def test_in_3d_a_drag_turns_the_picture_and_paints_nothing(reading):
         np.testing.assert_array_equal(desk.session.work, before)
         desk.key(Key.Key_Q)
         assert str(desk.correction.mode) == mode
+    scale = np.abs(desk.stage.layers.frame.scale)
+    for _ in Plane:  # the circle around the cursor is what will be painted
+        desk.key(Key.Key_Q)
+        assert desk.correction.cursor_size == 5 * min(scale[list(desk.viewer.dims.displayed)])
 
 
 def test_a_region_opened_in_3d_has_its_brush_back_in_a_plane(reading):
@@ -265,7 +280,7 @@ def test_what_it_changes_in_other_regions_is_said_before_submit(reading):
     desk.mouse.click(desk.viewer, desk.correction, center)
     changed = (desk.session.work != before)[slices(other.region.box)] & other.region.mask
     assert changed.any()
-    said = f"{changed.sum()} of them in region {other.region.number}"
+    said = f"{changed.sum()} in region {other.region.number} ("
     desk.wait(lambda: said in desk.worklist.region.saved.text())
     desk.key(Key.Key_Z, Mod.ControlModifier)
     desk.wait(lambda: "Beware" not in desk.worklist.region.saved.text())
@@ -330,7 +345,7 @@ def test_the_pressed_button_follows_naparis_own_keys(reading):
     assert pressed() == "background"
     desk.key(Key.Key_X)
     desk.key(Key.Key_M)
-    assert pressed() == "label 3, no name"
+    assert pressed() == "3, no name"
     assert "Label 3 has no name in this case" in desk.notice
     desk.mouse.click(desk.viewer, desk.correction, desk.voxel())
     desk.wait(lambda: "No name in this case has label 3" in desk.worklist.region.saved.text())
@@ -413,3 +428,29 @@ def test_what_is_typed_in_a_field_is_for_the_field(reading):
     assert (painted != before).any()
     np.testing.assert_array_equal(desk.session.work, painted)
     assert not desk.store.corrections()
+
+
+def test_a_region_is_drawn_where_it_is_seen(reading):
+    desk = reading
+    defer = desk.panels["defer"]
+    (bar,) = desk.worklist.findChildren(ViewBar)
+    defer.draw.setChecked(True)
+    drawn = desk.viewer.layers["New region"]
+    drawn.mode = "paint"
+    drawn.affine = MOVES["affine"]
+    np.testing.assert_array_equal(drawn.affine.affine_matrix, np.eye(4))
+    assert "New region was moved" in defer.notice.text()
+    desk.click(bar.three)
+    height, width = desk.viewer.canvas.size
+    desk.mouse.drag(desk.viewer, [(width / 2 + n, height / 2) for n in (0, 15, 30)])
+    assert not np.asarray(drawn.data).any()
+    desk.key(Key.Key_Q)
+    assert str(drawn.mode) == "paint"
+    desk.mouse.click(desk.viewer, drawn, desk.voxel())
+    assert np.asarray(drawn.data).any()
+    with drawn.events.blocker_all():
+        drawn.scale = (1, 1, 1)
+    items = len(desk.store.items())
+    defer.send.click()
+    assert "was moved" in defer.notice.text()
+    assert len(desk.store.items()) == items
