@@ -54,12 +54,24 @@ def support_of(
     support : (dz, dy, dx) bool
         The support inside that box.
     """
-    area, margin = _dilated(region, geometry, margin_mm)
+    area, margin = with_margin(region, geometry, margin_mm)
     outer = union(area, box)
     support = np.zeros(size(outer), bool)
     support[within(area, outer)] = margin
     support[within(box, outer)] |= before != after
     return outer, support
+
+
+def with_margin(region: Region, geometry: Geometry, margin_mm: float = MARGIN_MM) -> tuple[Box, NDArray[np.bool_]]:
+    """Box and mask (dz, dy, dx) of a region and the voxels whose centres are within a margin of one of its own."""
+    z, y, x = (int(margin_mm / s + 1e-6) for s in geometry.spacing_zyx)
+    area = grown(region.box, (z, y, x), geometry.shape)
+    mask = np.zeros(size(area), bool)
+    mask[within(region.box, area)] = region.mask
+    if max(z, y, x) == 0:
+        return area, mask
+    distance = ndimage.distance_transform_edt(~mask, sampling=geometry.spacing_zyx)
+    return area, np.asarray(distance <= margin_mm + 1e-6)
 
 
 def compose(labels: Array, corrections: Sequence[Correction], regions: Mapping[str, Region]) -> Array:
@@ -123,14 +135,3 @@ def _tiers(correction: Correction, region: Region) -> NDArray[np.uint8]:
         tier[within(common, correction.box)][region.mask[within(common, region.box)]] = OWN
     tier[~correction.support] = 0
     return tier
-
-
-def _dilated(region: Region, geometry: Geometry, margin_mm: float) -> tuple[Box, NDArray[np.bool_]]:
-    z, y, x = (int(margin_mm / s + 1e-6) for s in geometry.spacing_zyx)
-    area = grown(region.box, (z, y, x), geometry.shape)
-    mask = np.zeros(size(area), bool)
-    mask[within(region.box, area)] = region.mask
-    if max(z, y, x) == 0:
-        return area, mask
-    distance = ndimage.distance_transform_edt(~mask, sampling=geometry.spacing_zyx)
-    return area, np.asarray(distance <= margin_mm + 1e-6)

@@ -10,7 +10,8 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_deferredseg.core.frame import Frame, frame_of
-from napari_deferredseg.widgets.polygons import paint_polygons_where_shown
+from napari_deferredseg.widgets.anchors import Anchors
+from napari_deferredseg.widgets.brush import IN_SLICE, Brush
 from napari_deferredseg.widgets.region_outlines import RegionOutlines
 from napari_deferredseg.widgets.settings import brush_size
 from napari_deferredseg.widgets.tracked import TrackedArray, reset_undo
@@ -76,11 +77,12 @@ class CaseLayers:
         self.correction: Labels = viewer.add_labels(
             self.tracked, name=CORRECTION, colormap=palette, opacity=0.3, visible=False, **common
         )
-        paint_polygons_where_shown(self.correction, viewer)
-        self.correction.brush_size = brush_size()
+        self._brush_size = self.correction.brush_size = brush_size()
         self.correction.editable = False
+        self.brush = Brush(self.correction, viewer, self.tracked, table)
         common["metadata"] = {KEY: replace(info, table=None)}
         self.outlines = RegionOutlines(viewer, case.labels.shape, self.frame, table, colors, items, common)
+        self.anchors = Anchors(self.all, self.frame)
 
     @property
     def regions(self) -> Labels:
@@ -118,6 +120,7 @@ class CaseLayers:
         self.ai.data = self.frame.view(case.labels)
         self.defer.data = self.frame.view(case.defer)
         self.tracked = TrackedArray(self.frame.view(work))
+        self.brush.show(self.tracked, case.prediction.table)
         self.correction.data = self.tracked
         reset_undo(self.correction)
         if case.prediction.table != self._table:
@@ -133,6 +136,8 @@ class CaseLayers:
 
     def leave(self, viewer: ViewerModel) -> None:
         """Take the layers out of the viewer, as far as nobody has done so."""
+        self.anchors.close()
+        self.brush.close()
         gc.freeze()  # napari collects garbage anew for each layer, a quarter of a second in a session with much in it
         try:
             for layer in self.all:
@@ -140,6 +145,10 @@ class CaseLayers:
                     viewer.layers.remove(layer)
         finally:
             gc.unfreeze()
+
+    def check(self) -> None:
+        """InputError when what is shown is not what would be kept; then it is put right, to be looked at again."""
+        self.anchors.check()
 
     def center(self, item: WorkItem) -> tuple[int, int, int]:
         """Index of the layers' voxel in the middle of a region."""
@@ -158,7 +167,12 @@ class CaseLayers:
             (self.defer, "visible", map_shown and not is_reading),
             (self.correction, "visible", is_reading),
             (self.correction, "editable", is_reading),
-            (self.correction, "preserve_labels", False),  # napari's B, pressed by mistake: painting over labels stops
+            # each region starts with the same tools, whatever was set or pressed by mistake in the one before
+            (self.correction, "preserve_labels", False),
+            (self.correction, "n_edit_dimensions", IN_SLICE),
+            (self.correction, "contiguous", True),
+            (self.correction, "show_selected_label", False),
+            (self.correction, "brush_size", self._brush_size),
             (self.ai, "contour", int(is_reading)),
             (self.ai, "opacity", 0.9 if is_reading else 0.35),
         )

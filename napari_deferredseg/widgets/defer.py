@@ -12,9 +12,11 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import State
 from napari_deferredseg.usecases.defer import ROUTER, Target, defer_drawn, defer_region
+from napari_deferredseg.widgets.anchors import Anchors
 from napari_deferredseg.widgets.case_layers import reader_colors
 from napari_deferredseg.widgets.panel import LINK, Choice, NoteField, Panel, listen, swatch
 from napari_deferredseg.widgets.polygons import paint_polygons_where_shown
+from napari_deferredseg.widgets.resting import Resting
 from napari_deferredseg.widgets.volume_layers import DRAWING, layer_options
 from napari_deferredseg.widgets.who_bar import WhoBar
 
@@ -69,6 +71,7 @@ class DeferPanel(Panel):
         self.body.addWidget(self.declined)
         self.finish_layout()
         self._drawn: Labels | None = None
+        self._guards: tuple[()] | tuple[Anchors, Resting] = ()
         self._names: dict[str, str] = {}
         self.draw.toggled.connect(self._toggle_drawing)
         self.send.clicked.connect(lambda: self.stage.attempt(self.defer))
@@ -158,8 +161,9 @@ class DeferPanel(Panel):
         return self.session.case
 
     def _drawn_mask(self) -> NDArray[np.bool_]:
-        if self._drawn is None or self.stage.layers is None:
+        if self._drawn is None or self.stage.layers is None or not self._guards:
             raise InputError("nothing is drawn yet")
+        self._guards[0].check()
         return self.stage.layers.frame.file_order(np.asarray(self._drawn.data)) > 0
 
     def _toggle_drawing(self, is_on: bool) -> None:
@@ -173,20 +177,32 @@ class DeferPanel(Panel):
         layers = self.stage.layers
         options = layer_options(layers.frame)
         empty = np.zeros(layers.regions.data.shape, np.uint8)
+        viewer, warn = self.stage.viewer, self.stage.events.problem.emit
         self._drawn = paint_polygons_where_shown(
-            self.stage.viewer.add_labels(empty, name=DRAWN, opacity=0.6, metadata={DRAWING: True}, **options),
-            self.stage.viewer,
+            viewer.add_labels(empty, name=DRAWN, opacity=0.6, metadata={DRAWING: True}, **options), viewer, warn
         )
-        self._drawn.mode = "polygon"
+        self._guards = Anchors((self._drawn,), layers.frame), Resting(self._drawn, viewer)
+        for guard in self._guards:
+            guard.told.connect(lambda line: warn(line))
+        self._guards[1].take("polygon")
+        self._guards[1].explain()
         self._show(None)
 
     def _forget_drawing(self) -> None:
-        layer, self._drawn = self._drawn, None
+        layer = self._let_go()
         if layer is not None and layer in self.stage.viewer.layers:
             self.stage.viewer.layers.remove(layer)
             self._hand_back()
         self.draw.setChecked(False)
         self._show(self.stage.picked)
+
+    def _let_go(self) -> Labels | None:
+        """Watch over the drawing no more; the layer that it was."""
+        layer, self._drawn = self._drawn, None
+        for guard in self._guards:
+            guard.close()
+        self._guards = ()
+        return layer
 
     def _hand_back(self) -> None:
         """Let the hands go on with what they did before they drew."""
@@ -196,5 +212,5 @@ class DeferPanel(Panel):
 
     def _on_removed(self, event: Any) -> None:
         if self._drawn is not None and event.value == self._drawn:  # one of both may be a proxy
-            self._drawn = None
+            self._let_go()
             self.draw.setChecked(False)

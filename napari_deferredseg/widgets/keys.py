@@ -6,8 +6,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari.layers import Labels
+from qtpy.QtWidgets import QApplication
 
 from napari_deferredseg.widgets.orientation import Plane, plane_shown, show_plane
+from napari_deferredseg.widgets.panel import is_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,15 +102,23 @@ class Keys:
             stage.events.problem.emit(f"{shortcut.key}: {missing}.")
         return not missing
 
+    def _is_typed(self, name: str) -> bool:
+        """Whether a key was meant for a field, which had no use for it: napari's numbers pass letters on."""
+        shortcut = SHORTCUTS[name]
+        if shortcut.key.startswith("Ctrl") or not is_field(QApplication.focusWidget()):
+            return False
+        self._stage.events.message.emit(f"{shortcut.key}: click into the picture first, a field has the keys now.")
+        return True
+
     def _pressed(self, name: str) -> Callable[[Any], None]:
         def pressed(_: Any) -> None:
-            if self._able(name):
+            if not self._is_typed(name) and self._able(name):
                 self._actions[name]()
 
         return pressed
 
     def _hold_to_hide(self, viewer: Any) -> Iterator[None]:
-        if self._able("hide"):
+        if not self._is_typed("hide") and self._able("hide"):
             self._stage.hide_overlays()
         yield
         self._stage.show_overlays()

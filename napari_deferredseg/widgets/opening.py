@@ -31,6 +31,7 @@ class StageEvents(SignalGroup):
     problem = Signal(str)
     busy = Signal(str)
     picked = Signal(object)  # WorkItem or None
+    tool = Signal()  # another label or tool is in the hand
     lists = Signal()  # the worklist may be another one
 
 

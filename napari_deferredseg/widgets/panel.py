@@ -19,9 +19,11 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QMainWindow,
+    QPlainTextEdit,
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QTextEdit,
     QVBoxLayout,
     QWidget,
 )
@@ -44,6 +46,8 @@ LINK = "color: #8ab4f8"
 
 
 LEAST_WIDTH = 300
+COMMANDS = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.MetaModifier
+"""Keys held with one of these are meant for the program, not for a field."""
 
 
 class Panel(QWidget):
@@ -69,6 +73,16 @@ class Panel(QWidget):
         self.body.addWidget(self.project_bar)
         stage.adopt(token)
         self.destroyed.connect(lambda: stage.lose(token))
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Keep what is typed in a field from the picture, where it would accept or skip a region.
+
+        Fields pass on what they have no use for: a number a letter, a line of text the Enter key.
+        """
+        if is_field(self.window().focusWidget()) and not event.modifiers() & COMMANDS:
+            event.accept()
+        else:
+            super().keyPressEvent(event)
 
     def finish_layout(self) -> None:
         """Put the line for messages at the bottom."""
@@ -150,6 +164,13 @@ def listen(widget: QWidget, emitter: Any, slot: Callable[..., Any]) -> None:
     """Connect a slot to a signal that outlives the widget; the connection ends with the widget."""
     emitter.connect(slot)
     widget.destroyed.connect(lambda: emitter.disconnect(slot))
+
+
+def is_field(widget: QWidget | None) -> bool:
+    """Whether a widget takes what is typed."""
+    if isinstance(widget, QComboBox):
+        return bool(widget.isEditable())
+    return isinstance(widget, (QLineEdit, QTextEdit, QPlainTextEdit, QAbstractSpinBox))
 
 
 def leave_keys_to_viewer(panel: QWidget) -> None:

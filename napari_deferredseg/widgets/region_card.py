@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QGridLayout,
-    QInputDialog,
     QLabel,
     QMenu,
     QPushButton,
@@ -19,6 +18,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_deferredseg.core.records import Verdict
+from napari_deferredseg.usecases.painted import Painted, painted
+from napari_deferredseg.widgets.decline import DeclineDialog
 from napari_deferredseg.widgets.keys import SHORTCUTS
 from napari_deferredseg.widgets.paint_bar import PaintBar
 from napari_deferredseg.widgets.panel import NoteField, Notice, listen
@@ -27,10 +28,15 @@ from napari_deferredseg.widgets.steady import Steady
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_deferredseg.core.records import WorkItem
     from napari_deferredseg.usecases.read import Reading
     from napari_deferredseg.widgets.stage import Stage
 
 LEGEND = "White: the region. Line: AI. Fill: as it stands."
+YOURS = "yours"
+MOST_REGIONS = 3
+"""Of the regions that are changed beside the open one, so many are named."""
+UNASKED = "color: #ffb454"
 NEXT_STEP = "QPushButton:default:enabled { background: #2a66c8; color: white; }"
 
 
@@ -50,6 +56,7 @@ class RegionCard(QWidget):
         self.note.setToolTip("For whoever sees this correction. Enter goes back to the picture.")
         self.saved = QLabel()
         self.saved.setWordWrap(True)
+        self.saved.setTextFormat(Qt.TextFormat.PlainText)
         self.saved.setMinimumHeight(2 * self.fontMetrics().lineSpacing())
         self.saved.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self.buttons = Buttons(stage)
@@ -94,21 +101,26 @@ class RegionCard(QWidget):
     def _on_saved(self) -> None:
         reading = self._stage.session.reading
         self._notice.settle()
-        self._show_next_step()
-        if reading is not None and (reading.note or reading.changed_voxels):
+        found = self._show_next_step()
+        if reading is not None and (reading.note or found.voxels):
             self.saved.setText(f"✓ Saved on this computer. {self.saved.text()}")
 
-    def _show_next_step(self) -> None:
-        """Say what to press now, and make it stand out."""
+    def _show_next_step(self) -> Painted:
+        """Say what to press now, and make it stand out; and what a submission would change that was not asked."""
         reading = self._stage.session.reading
-        painted = reading.changed_voxels if reading is not None else 0
-        self.buttons.show_state(reading is not None, bool(painted))
+        found = Painted() if reading is None else painted(reading, self._stage.items)
+        self.buttons.show_state(reading is not None, bool(found.voxels))
         if reading is None:
             self.saved.setText("")
-        elif painted:
-            self.saved.setText(f"{painted} voxels painted: {SHORTCUTS['submit'].key} submits them.")
+        elif found.voxels:
+            lines = [f"{found.voxels:,} voxels painted: {SHORTCUTS['submit'].key} submits them."]
+            self.saved.setText(" ".join([*lines, *_beyond(found, reading)]))
         else:
             self.saved.setText(f"The AI is right: {SHORTCUTS['accept'].key}. It is not: paint it right, then submit.")
+        style = UNASKED if found.elsewhere or found.unnamed else ""
+        if style != self.saved.styleSheet():  # Qt takes long for it
+            self.saved.setStyleSheet(style)
+        return found
 
 
 class Buttons(QWidget):
@@ -167,9 +179,45 @@ class Buttons(QWidget):
         return menu
 
     def _ask_decline(self) -> None:
-        reason, given = QInputDialog.getText(self, "Decline", "Why do you decline this region?")
-        if given:
-            self._stage.decline(reason)
+        reading = self._stage.session.reading
+        if reading is None:
+            return
+        dialog = DeclineDialog(reading.item.region.number, self)
+        if dialog.exec() == DeclineDialog.DialogCode.Accepted:
+            self._stage.decline(dialog.textValue())
+        dialog.deleteLater()
+
+
+def _beyond(found: Painted, reading: Reading) -> list[str]:
+    """What a submission would change beyond what was asked, in sentences."""
+    lines = []
+    if found.elsewhere:
+        lines.append(f"Beware: {_elsewhere(found, reading)}.")
+    if found.unnamed:
+        lines.append(f"No name in this case has label {', '.join(str(value) for value in found.unnamed)}.")
+    return lines
+
+
+def _elsewhere(found: Painted, reading: Reading) -> str:
+    """In which other regions voxels are changed: those of other people first, then by number of voxels."""
+    names = {reader.login: reader.name for reader in reading.project.store.readers()}
+    parts = sorted(
+        ((_holder(item, reading, names), count, item.region.number) for item, count in found.elsewhere),
+        key=lambda part: (part[0] == YOURS, -part[1]),
+    )
+    said = [f"{count:,} in region {number} ({holder})" for holder, count, number in parts[:MOST_REGIONS]]
+    rest = parts[MOST_REGIONS:]
+    if rest:
+        said.append(f"{sum(count for _, count, _ in rest):,} in {len(rest)} more of them")
+    return ", ".join(said)
+
+
+def _holder(item: WorkItem, reading: Reading, names: dict[str, str]) -> str:
+    held = item.assignment
+    login = held.reader or held.holder
+    if login == reading.reader.login:
+        return YOURS
+    return names.get(login, login) if login else f"group {held.group}"
 
 
 def _lines(reading: Reading) -> list[str]:

@@ -17,6 +17,7 @@ from napari_deferredseg.widgets.hiding import Hiding
 from napari_deferredseg.widgets.inference import Inference
 from napari_deferredseg.widgets.opening import Opener, StageEvents
 from napari_deferredseg.widgets.orientation import OrientationLetters, Plane, show_plane
+from napari_deferredseg.widgets.tools import Tools
 from napari_deferredseg.widgets.tracked import reset_undo
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Stage:
         self._attached: list[Attached] = []
         self._closed = False
         self._opener = Opener(session, self.events)
-        self._edits = 0
+        self.tools = Tools(viewer, session, self.events)
         self._later = QTimer()
         self._later.setSingleShot(True)
         self._later.timeout.connect(self.refresh_lists)
@@ -160,16 +161,22 @@ class Stage:
     # what a reader says about the open region
     def accept(self) -> None:
         """The AI is right."""
-        self._finish_with(lambda: self.session.submit(Verdict.ACCEPTED), f"accepted. {REOPEN}")
+        self._finish_with(lambda: self._keep(Verdict.ACCEPTED), f"accepted. {REOPEN}")
 
     def submit(self) -> None:
         """Keep what was painted."""
-        self._finish_with(lambda: self.session.submit(Verdict.EDITED), f"submitted. {REOPEN}")
+        self._finish_with(lambda: self._keep(Verdict.EDITED), f"submitted. {REOPEN}")
 
     def give_verdict(self, verdict: Verdict) -> None:
         """Say that the region cannot be decided, or is pointless."""
         said = {Verdict.INDETERMINATE: "cannot be decided on this image", Verdict.POINTLESS: "is pointless"}[verdict]
-        self._finish_with(lambda: self.session.submit(verdict), f"{said}: submitted. {REOPEN}")
+        self._finish_with(lambda: self._keep(verdict), f"{said}: submitted. {REOPEN}")
+
+    def _keep(self, verdict: Verdict) -> None:
+        """Submit what the reader sees. InputError when a layer showed something else than what would be kept."""
+        if self.layers is not None:
+            self.layers.check()
+        self.session.submit(verdict)
 
     def skip(self) -> None:
         """Put the open region off."""
@@ -189,26 +196,19 @@ class Stage:
 
     def reset_to_ai(self) -> None:
         """Paint the AI's mask back, as one step that can be undone."""
-        self.attempt(self._reset_to_ai)
+        self.attempt(self.tools.reset_to_ai)
 
     def undo(self) -> None:
         """Take the last stroke in this region back, whichever layer is active."""
-        if self.layers is not None and self.session.reading is not None:
-            self._say_if_idle(self.layers.correction.undo, "There is nothing to undo in this region.")
+        self.tools.undo()
 
     def redo(self) -> None:
         """Do what was undone again."""
-        if self.layers is not None and self.session.reading is not None:
-            self._say_if_idle(self.layers.correction.redo, "There is nothing to redo in this region.")
+        self.tools.redo()
 
     def pick_tool(self, label: int, mode: str = "paint") -> None:
         """Paint with a label on one's own correction."""
-        if self.layers is None or self.session.reading is None:
-            return
-        correction = self.layers.correction
-        self.viewer.layers.selection.active = correction
-        correction.selected_label = label
-        correction.mode = mode
+        self.tools.pick(label, mode)
 
     def shows(self, layer: Layer) -> bool:
         """Whether a layer belongs to the open case."""
@@ -257,14 +257,21 @@ class Stage:
         colors = reader_colors(session.project.store.readers())
         self.layers = layers_for(self.viewer, shown, session.case, session.work, items, colors)
         if self.layers is not shown:
+            self._hear(self.layers)
             show_plane(self.viewer, Plane.AXIAL)
             if remark := beside(self.viewer, self.layers):
                 self.events.message.emit(remark)
-        self.layers.correction.events.paint.connect(self._on_edit)
-        self.layers.correction.events.set_data.connect(self._on_edit)
+        self.tools.take(self.layers)
         if items:
             self.viewer.dims.point = tuple(self.layers.frame.world(self.layers.center(items[0])))
         self.viewer.layers.selection.active = self.layers.regions
+
+    def _hear(self, layers: CaseLayers) -> None:
+        # psygnal tries out a signal's own `emit` when it is connected: whoever listens would hear that
+        layers.anchors.told.connect(lambda line: self.events.problem.emit(line))
+        layers.brush.warned.connect(lambda line: self.events.problem.emit(line))
+        layers.brush.said.connect(lambda line: self.events.message.emit(line))
+        layers.brush.changed.connect(lambda: self.events.tool.emit())
 
     def _on_reading(self) -> None:
         self.show_overlays()
@@ -275,10 +282,10 @@ class Stage:
         reset_undo(layers.correction)
         layers.show_reading(reading is not None)
         self._recolor()
+        self.tools.begin(None if reading is None else reading.item)
         if reading is None:
             self.viewer.layers.selection.active = layers.in_hand(is_reading=False)
             return
-        self.pick_tool(reading.item.region.labels[0] if reading.item.region.labels else 1)
         self._jump(reading.item)
 
     def _on_labels(self, box: Box) -> None:
@@ -294,28 +301,10 @@ class Stage:
         jump(self.viewer, frame.box_to_view(item.region.box), frame, center=self.layers.center(item))
 
     # viewer -> session
-    def _on_edit(self, event: Any = None) -> None:
-        if self.session.look():
-            self._edits += 1
-            self.session.save()
-        elif event is not None:  # napari tells of a polygon before it writes it
-            QTimer.singleShot(0, self._on_edit)
-
     def _changed(self) -> Box | None:
         """Box that hands have written to since the last look, file order."""
         box = self.layers.tracked.take_changed() if self.layers is not None else None
         return self.layers.frame.box_to_file(box) if self.layers is not None and box is not None else None
-
-    def _reset_to_ai(self) -> None:
-        if self.layers is None:
-            raise InputError("open a region of your worklist first")
-        index, values = self.session.reset_to_ai()
-        if index[0].size == 0:
-            self.events.message.emit("This region is as the AI left it.")
-            return
-        axes = self.layers.frame.axes
-        self.layers.correction.data_setitem(tuple(index[a] for a in axes), values)
-        self._on_edit()  # napari tells of it before it writes
 
     def _on_press(self, viewer: Any, event: Any) -> None:
         """A click that is no stroke picks the region under the cursor."""
@@ -366,7 +355,7 @@ class Stage:
         layers = self.layers
         if layers is None or event.value not in layers.all:
             return
-        self._on_edit()
+        self.tools.on_edit()
         self._forget_layers()
         self.session.set_case(None)
         self.events.message.emit("The case was closed. What you painted is kept: open the region again.")
@@ -378,18 +367,9 @@ class Stage:
         if self.session.reading is not None and self.session.reading.supersedes:
             self.events.message.emit("This is what you submitted, open again. It stands until you submit anew.")
 
-    def _say_if_idle(self, action: Callable[[], Any], line: str) -> None:
-        edits = self._edits
-        action()
-        self._on_edit()  # a layer that the user hid does not tell
-        if self._edits == edits:
-            self.events.message.emit(line)
-
     def _forget_layers(self) -> CaseLayers | None:
         layers, self.layers = self.layers, None
         self.items, self.picked = [], None
         self.hiding.show()
-        if layers is not None:
-            layers.correction.events.paint.disconnect(self._on_edit)
-            layers.correction.events.set_data.disconnect(self._on_edit)
+        self.tools.leave()
         return layers

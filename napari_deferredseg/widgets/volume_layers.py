@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.core.volume import LabelTable, Volume
 
+UNIT = "mm"
 KEY = "deferredseg"
 DRAWING = "deferredseg_drawing"
 """In the metadata of a layer that somebody draws a region in; it goes again."""
@@ -57,18 +58,29 @@ def info_of(layer: Layer) -> LayerInfo | None:
 def in_place(layer: Layer) -> bool:
     """Whether a layer of ours still stands where its frame puts it; the user may have dragged or turned it."""
     info = info_of(layer)
-    if info is None or layer.ndim != 3:
+    return info is not None and stands_in(layer, info.frame)
+
+
+def stands_in(layer: Layer, frame: Frame) -> bool:
+    """Whether a layer stands where a frame puts it."""
+    if layer.ndim != 3 or tuple(layer.data.shape) != frame.shape:
         return False
-    corners = np.array([(0, 0, 0), *np.diag(info.frame.shape)])
-    return bool(np.allclose([layer.data_to_world(c) for c in corners], info.frame.world(corners), atol=1e-3))
+    corners = np.array([(0, 0, 0), *np.diag(frame.shape)])
+    return bool(np.allclose([layer.data_to_world(c) for c in corners], frame.world(corners), rtol=0, atol=1e-3))
 
 
 def layer_options(frame: Frame) -> dict[str, Any]:
     """Where a layer of ours stands: keyword arguments for every ``viewer.add_...``.
 
-    All layers need the same units, or the scale bar loses its millimetres.
+    All layers need the same units, or the scale bar loses its millimetres. napari's brushes are as wide in every
+    direction as a layer's scale says, which an affine does not tell them.
     """
-    return {"affine": frame.affine, "units": ("mm",) * 3, "axis_labels": ("S", "P", "L")}
+    return {
+        "scale": frame.scale,
+        "translate": frame.translate,
+        "units": (UNIT,) * 3,
+        "axis_labels": ("S", "P", "L"),
+    }
 
 
 def image_options(volume: Volume) -> list[tuple[np.ndarray, dict[str, Any]]]:

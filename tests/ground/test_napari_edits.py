@@ -108,6 +108,27 @@ def test_after_a_reset_nothing_comes_back_with_control_z(scene, mouse):
     np.testing.assert_array_equal(layer.data, one)
 
 
+def test_a_brush_is_the_circle_around_the_cursor_in_every_plane(scene, mouse):
+    """It is as wide as the layer's `scale` says; an affine would make it an ellipse that the circle hides."""
+    viewer, layer = scene
+    layer.mode, layer.brush_size = "paint", 9
+    scale = np.abs(layer.scale)
+    for plane in Plane:
+        show_plane(viewer, plane)
+        layer.brush_size = 9  # napari measures the circle anew when it is set, and not for another plane
+        layer.data[:] = 0
+        center = [n // 2 for n in layer.data.shape]
+        mouse.click(viewer, layer, voxel(viewer, layer, *(center[axis] for axis in viewer.dims.displayed)))
+        shown = list(viewer.dims.displayed)
+        painted = np.argwhere(layer.data)
+        center[viewer.dims.order[0]] = painted[0, viewer.dims.order[0]]
+        steps = (np.indices(layer.data.shape).T - center).T
+        away = np.sqrt(sum((steps[axis] * scale[axis]) ** 2 for axis in shown))
+        expected = (away <= 4.5 * min(scale[shown])) & (steps[viewer.dims.order[0]] == 0)
+        np.testing.assert_array_equal(np.asarray(layer.data) > 0, expected)
+        assert layer.cursor_size == 9 * min(scale[shown])
+
+
 def test_polygons_are_cut_off_to_a_slice():
     """Once napari rounds instead, `widgets/polygons.py` can go."""
     layer = Labels(np.zeros((3, 12, 12), np.uint8))
