@@ -84,10 +84,10 @@ def trust(
 
     if folder is None:
         for call in models.allowed_calls():
-            typer.echo(call)
+            out.print(call)
         return
     call = models.withdraw(folder) if withdraw else models.allow(folder)
-    out.print(f"{'No longer allowed' if withdraw else 'Allowed'} on this computer: {call}", markup=False)
+    out.print(f"{'No longer allowed' if withdraw else 'Allowed'} on this computer: {call}")
 
 
 @app.command("show")
@@ -96,7 +96,7 @@ def show(
     project: AnyProjectOption = None,
 ) -> None:
     """Print the card of a model: what it is for, what it learned from, what validation chose, its limits."""
-    typer.echo(_found(name, project).read_card())
+    out.print(_found(name, project).read_card())
 
 
 def _found(name: str, project: Path | None) -> Known:

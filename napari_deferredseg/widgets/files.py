@@ -13,6 +13,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.frame import frame_of
 from napari_deferredseg.io.formats import DICOM, META, NIFTI, NRRD, is_dicom, stem_of, suffix_of
 from napari_deferredseg.io.images import read_labels, read_volume, write_labels
+from napari_deferredseg.widgets.plain import as_tip, unmarked
 from napari_deferredseg.widgets.series import choose_series
 from napari_deferredseg.widgets.volume_layers import KEY, LayerInfo, image_options, labels_options
 
@@ -50,11 +51,11 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
         volume = read_volume(file, choose_series(file))
         labels = _as_labels(file, volume)
     except InputError as error:
-        show_error(str(error))
+        show_error(as_tip(str(error)))
         return NOTHING
     if labels is None:
         return [(data, options, "image") for data, options in image_options(volume)]
-    options = labels_options(labels.geometry, labels.table, labels.source, stem_of(file))
+    options = labels_options(labels.geometry, labels.table, labels.source, unmarked(stem_of(file)))
     return [(frame_of(labels.geometry).view(labels.array), options, "labels")]
 
 

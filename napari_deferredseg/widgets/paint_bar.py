@@ -8,6 +8,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QPushButton, QSizePolicy, QWidget
 
 from napari_deferredseg.widgets.panel import swatch
+from napari_deferredseg.widgets.plain import as_tip, on_button
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.records import Region
@@ -56,9 +57,9 @@ class PaintBar(QWidget):
             button.setVisible(place < len(self._values))
             if place < len(self._values):
                 label = table.get(self._values[place])
-                button.setText(label.name)
+                button.setText(on_button(label.name))
                 button.setIcon(swatch(QColor(*label.color).name()))
-                button.setToolTip(f"Paint {label.name}")
+                button.setToolTip(as_tip(f"Paint {label.name}"))
         self._list_others([label for label in table.labels if label.value not in self._values])
 
     def _list_others(self, labels: list[Label]) -> None:
@@ -66,6 +67,6 @@ class PaintBar(QWidget):
         assert menu is not None
         menu.clear()
         for label in labels:
-            action = menu.addAction(swatch(QColor(*label.color).name()), label.name)
+            action = menu.addAction(swatch(QColor(*label.color).name()), on_button(label.name))
             action.triggered.connect(lambda _=False, value=label.value: self._stage.pick_tool(value))
         self.other.setVisible(bool(labels))

@@ -149,7 +149,7 @@ def test_every_plain_login_will_do(login):
     assert Reader(login=login, name="Z").login == login
 
 
-@pytest.mark.parametrize("name", ["", "  ", "\n", "a\x1b[2J", "a\x00b", "a\u202eb"])
+@pytest.mark.parametrize("name", ["", "  ", "\n", "\u3164", "a\x1b[2J", "a\x00b", "a\u202eb"])
 @pytest.mark.parametrize("where", ["name", "specialities", "groups"])
 def test_what_people_read_can_be_seen(where, name):
     facts = {"login": "z", "name": "Z"} | {where: name if where == "name" else (name,)}

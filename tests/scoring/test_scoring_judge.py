@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import re
 import subprocess
@@ -305,6 +306,24 @@ def test_the_files_hold_what_the_report_says(judged: Judgement, tmp_path: Path) 
     assert {"summary", "intervals", "calibration", "chosen", "definitions", "aurc"} <= set(found)
     table = pd.read_csv(tmp_path / "cases.csv")
     assert table["dice"].to_numpy() == pytest.approx(judged.table["dice"].to_numpy())
+    assert table["case"].tolist() == judged.table["case"].tolist()
+
+
+def test_no_cell_of_the_cases_is_a_formula(few, tmp_path: Path) -> None:
+    texts = ("=cmd|'/c calc'!A1", "@SUM(A1)", "+1", "-1")
+    test = [replace(x, patient=t, groups={"site": t}) for x, t in zip(few["test"], texts, strict=False)]
+    parts = few | {"test": test}
+    judged = _judged(parts, experts=("=FG", "+BG", "BD"))
+    write_report(judged, tmp_path, resamples=1000)
+    with (tmp_path / "cases.csv").open(encoding="utf-8", newline="") as f:
+        head, *rows = csv.reader(f)
+    cells = [cell for row in rows for cell in row if not _is_number(cell)]
+    assert not [cell for cell in (*head, *cells) if cell[:1] in tuple("=+-@")]
+    assert {row[head.index("patient")] for row in rows} == {f"'{t}" for t in texts}
+
+
+def _is_number(cell: str) -> bool:
+    return re.fullmatch(r"-?[0-9.]+(e-?[0-9]+)?", cell) is not None
 
 
 def test_matplotlib_is_loaded_only_to_draw() -> None:
