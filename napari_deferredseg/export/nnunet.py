@@ -53,6 +53,8 @@ class NnunetExport:
     channel : tuple of str
         Names of the image's channels. nnU-Net normalises one that is called "CT" as Hounsfield units. By default the
         modality where all cases have the same, as DICOM series say it, else "image".
+    with_sources : bool
+        Say in the provenance where images and masks were read from.
 
     Raises
     ------
@@ -64,6 +66,7 @@ class NnunetExport:
     name: str = "Corrected"
     ignore_unreviewed: bool = False
     channel: tuple[str, ...] = ()
+    with_sources: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.dataset <= 999:
@@ -139,7 +142,10 @@ class NnunetExport:
             project=export.project,
             files=(mask, *write_channels(folder / "imagesTr" / export.case.key, _finite(volume))),
             modality=volume.modality,
-            facts={**provenance(export), "classes": {str(value): number for value, number in numbers.items()}},
+            facts={
+                **provenance(export, with_sources=self.with_sources),
+                "classes": {str(value): number for value, number in numbers.items()},
+            },
         )
 
     def _check_channels(self, members: Sequence[_Member]) -> None:

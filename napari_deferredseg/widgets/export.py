@@ -111,7 +111,8 @@ class ExportPanel(Panel):
 
 
 def _option_fields() -> dict[str, dict[str, Any]]:
-    return {
+    found: dict[str, dict[str, Any]] = {
+        "nifti": {},
         "nnunet": {
             "dataset": SpinBox(label="Dataset number", value=500, min=1, max=999),
             "name": LineEdit(label="Dataset name", value="Corrected"),
@@ -122,3 +123,10 @@ def _option_fields() -> dict[str, dict[str, Any]]:
             "test": FloatSpinBox(label="Share for test", value=0.0, min=0.0, max=0.9, step=0.05),
         },
     }
+    for group in found.values():
+        group["with_sources"] = CheckBox(
+            label="Name source files",
+            value=False,
+            tooltip="Say in the provenance which files image and masks were read from: paths often name patients",
+        )
+    return found
