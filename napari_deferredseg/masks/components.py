@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.volume import Array
 
 COARSE_MM = 1.5
+SLAB = 16
+"""Slices that are counted at a time: numpy counts in copies of eight bytes a voxel."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,20 @@ def components(array: Array) -> Components:
 
 def counted(ids: Array) -> Components:
     """Sizes and boxes of numbered parts (z, y, x), which are numbered from 1 without a gap."""
-    found = cc3d.statistics(ids, no_slice_conversion=True)
-    boxes: list[Box] = [
-        ((a, b + 1), (c, d + 1), (e, f + 1)) for a, b, c, d, e, f in found["bounding_boxes"][1:].astype(int).tolist()
-    ]
-    return Components(ids, found["voxel_counts"][1:].astype(np.int64), boxes)
+    signed = ids.view(np.int32) if ids.dtype == np.uint32 else ids
+    boxes: list[Box] = []
+    for found in ndimage.find_objects(signed):
+        z, y, x = ((s.start, s.stop) for s in found)
+        boxes.append((z, y, x))
+    return Components(ids, _sizes(ids, len(boxes) + 1)[1:], boxes)
+
+
+def _sizes(ids: Array, count: int) -> NDArray[np.int64]:
+    """Voxels (count,) of each number."""
+    sizes = np.zeros(count, np.int64)
+    for z in range(0, len(ids), SLAB):
+        sizes += np.bincount(ids[z : z + SLAB].ravel(), minlength=count)
+    return sizes
 
 
 def without_specks(ids: Array, least: NDArray[np.int64]) -> Array:
@@ -70,22 +81,23 @@ def without_specks(ids: Array, least: NDArray[np.int64]) -> Array:
 
     Returns
     -------
-    (z, y, x) uint32
+    (z, y, x) uint16, or uint32 where it must be
         Numbered from 1 without a gap.
     """
-    voxels = np.bincount(ids.ravel())
+    voxels = _sizes(ids, len(least) + 1)
     contact: dict[int, dict[int, int]] = {}
     for (a, b), area in cc3d.contacts(ids, connectivity=26, surface_area=False).items():
         contact.setdefault(int(a), {})[int(b)] = int(area)
         contact.setdefault(int(b), {})[int(a)] = int(area)
     home = _homes(voxels, contact, least)
     kept = np.unique(home[home > 0])
-    table = np.zeros(len(voxels), np.uint32)
-    table[home > 0] = 1 + np.searchsorted(kept, home[home > 0]).astype(np.uint32)
-    return table[ids]
+    table = np.zeros(len(voxels), np.uint16 if len(kept) <= np.iinfo(np.uint16).max else np.uint32)
+    table[home > 0] = 1 + np.searchsorted(kept, home[home > 0])
+    result: Array = table[ids]
+    return result
 
 
-def _homes(voxels: NDArray[np.intp], contact: dict[int, dict[int, int]], least: NDArray[np.int64]) -> NDArray[np.intp]:
+def _homes(voxels: NDArray[np.int64], contact: dict[int, dict[int, int]], least: NDArray[np.int64]) -> NDArray[np.intp]:
     """Which part each part ends up in, 0 for dropped ones; the smallest are placed first."""
     size = voxels.copy()
     home = np.arange(len(voxels))
@@ -130,7 +142,10 @@ def structure_radius(labels: Array, spacing_zyx: Vector) -> dict[int, float]:
     coarse = np.ascontiguousarray(labels[::z, ::y, ::x])
     parts = components(coarse)
     value = np.zeros(len(parts.voxels) + 1, coarse.dtype)
-    value[parts.ids] = coarse
+    for own, plane in zip(parts.ids, coarse, strict=True):
+        begins = np.flatnonzero(own.ravel()[1:] != own.ravel()[:-1]) + 1
+        for at in (begins, slice(1)):
+            value[own.ravel()[at]] = plane.ravel()[at]
     result = {}
     for label in np.unique(value[1:]):
         voxels = np.sort(parts.voxels[value[1:] == label])[::-1]

@@ -10,7 +10,7 @@ import numpy as np
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.scan import Scan, SliceBox
-from napari_deferredseg.core.volume import table_from_names
+from napari_deferredseg.core.volume import labels_present, table_from_names
 from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities
 from napari_deferredseg.io.images import (
     as_channels,
@@ -90,7 +90,7 @@ def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple
     maps = [read_labels(path) for path in files.labels]
     for path, label_map in zip(files.labels, maps, strict=True):
         require_same_grid(label_map, volume)
-        if np.array_equal(label_map.array, volume.array):
+        if _same_voxels(label_map.array, volume.array):
             raise InputError(f"{files.volume} holds the very voxels of the mask {path}: give the image as the volume")
         if _looks_like_an_image(label_map.array):
             raise InputError(f"{path} looks like an image, not like a mask: give the image as the volume")
@@ -104,13 +104,20 @@ def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple
     return volume, replace(from_probabilities(maps[0], probabilities), notes=(*notes, *probabilities.notes))
 
 
+def _same_voxels(a: Array, b: Array) -> bool:
+    return a.shape == b.shape and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
 def _looks_like_an_image(labels: Array) -> bool:
     """Whether a label map (z, y, x) has many values of which neighbours hardly ever share one, as a scan does."""
-    here, beside = labels[..., 1:], labels[..., :-1]
-    either, both = (here > 0) | (beside > 0), (here > 0) & (beside > 0)
-    if np.count_nonzero((here != beside) & both) <= NOISE * np.count_nonzero(either):
-        return False
-    return int(np.count_nonzero(np.bincount(labels.ravel()))) > MANY_LABELS
+    differ = neighbours = 0
+    for plane in labels:  # a whole volume of truth values for each step would take long and much memory
+        here, beside = plane[:, 1:], plane[:, :-1]
+        unlike = here != beside
+        if unlike.any():
+            differ += np.count_nonzero(unlike & (here > 0) & (beside > 0))
+        neighbours += np.count_nonzero(here | beside)
+    return differ > NOISE * neighbours and len({0, *labels_present(labels)}) > MANY_LABELS
 
 
 def predict_with_model(files: ModelInput, engine: Engine, progress: Progress = silent) -> tuple[Volume, Prediction]:

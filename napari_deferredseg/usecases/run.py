@@ -11,7 +11,7 @@ from napari_deferredseg.routing.regions import make_regions
 from napari_deferredseg.usecases.models import describe_model
 from napari_deferredseg.usecases.predict import ExternalInput, ModelInput, predict_external, predict_with_model
 from napari_deferredseg.usecases.route import columns_of
-from napari_deferredseg.usecases.triage import DEFAULT_BUDGET, RunReport, require_readers, triage
+from napari_deferredseg.usecases.triage import DEFAULT_BUDGET, RunReport, recognised, require_readers, triage
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.prediction import Prediction
@@ -44,10 +44,12 @@ def run_external(
     """
     require_readers(project)
     volume, prediction = predict_external(files, lambda share, doing: progress(share * 0.6, doing))
+    case, prediction = recognised(project, files, volume, prediction)
+    del volume  # nobody needs it while regions are made, which takes much memory
     return triage(
         project,
         files,
-        volume,
+        case,
         prediction,
         budget,
         progress=lambda share, doing: progress(0.6 + share * 0.4, doing),
@@ -77,10 +79,12 @@ def run_model(
     if budget.mode == "fixed_threshold":
         number_of(budget, model.thresholds)
     volume, prediction = predict_with_model(files, engine, lambda share, doing: progress(share * 0.7, doing))
+    case, prediction = recognised(project, files, volume, prediction)
+    del volume
     return triage(
         project,
         files,
-        volume,
+        case,
         prediction,
         budget,
         channels,

@@ -31,7 +31,7 @@ from napari_deferredseg.io.writing import write_labels, write_volume
 from napari_deferredseg.usecases.models import Known
 from napari_deferredseg.usecases.predict import predict_external
 from napari_deferredseg.usecases.project import init_project
-from napari_deferredseg.usecases.triage import triage
+from napari_deferredseg.usecases.triage import recognised, triage
 from napari_deferredseg.widgets import series
 from napari_deferredseg.widgets.files import read_layers
 
@@ -60,7 +60,8 @@ def hostile(scene, tmp_path):
         files = made.files
         volume, prediction = predict_external(files)
         kept = (*prediction.table.labels[:2], default_label(7, TURNED), default_label(8, NAMES[2]))
-        triage(project, files, volume, replace(prediction, table=LabelTable(labels=kept), notes=(TAG,)))
+        told = replace(prediction, table=LabelTable(labels=kept), notes=(TAG,))
+        triage(project, files, *recognised(project, files, volume, told))
         for item in project.store.items():
             project.store.assign(item.region.id, reader="ada", group=None, by="lea", note=TAG)
     return made
