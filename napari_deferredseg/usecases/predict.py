@@ -115,8 +115,8 @@ def _looks_like_an_image(labels: Array) -> bool:
         here, beside = plane[:, 1:], plane[:, :-1]
         unlike = here != beside
         if unlike.any():
-            differ += np.count_nonzero(unlike & (here > 0) & (beside > 0))
-        neighbours += np.count_nonzero(here | beside)
+            differ += int(np.count_nonzero(unlike & (here > 0) & (beside > 0)))
+        neighbours += int(np.count_nonzero(here | beside))
     return differ > NOISE * neighbours and len({0, *labels_present(labels)}) > MANY_LABELS
 
 
