@@ -163,6 +163,11 @@ def labels_present(array: Array) -> tuple[int, ...]:
     return tuple(sorted(int(v) for v in found if v))
 
 
+def narrowed(labels: Array) -> Array:
+    """Label map as uint8 where that holds its values: half the memory of uint16 in all that follows."""
+    return labels.astype(np.uint8) if labels.dtype != np.uint8 and labels.max(initial=0) <= 255 else labels
+
+
 def table_from_names(names: Mapping[int, str]) -> LabelTable:
     """Table with these names and generated colours."""
     return LabelTable(labels=tuple(default_label(v, names[v]) for v in sorted(names) if v))
