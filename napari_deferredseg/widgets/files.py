@@ -68,6 +68,13 @@ def write_labels_layer(path: str, data: NDArray[Any], meta: dict[str, Any]) -> l
         The layer does not come from us, was given other data, holds values that a label map cannot, or the file cannot
         be written.
     """
+    try:
+        return _write(path, data, meta)
+    except InputError as error:
+        raise InputError(as_tip(str(error))) from None  # napari's notification takes what looks like HTML for it
+
+
+def _write(path: str, data: NDArray[Any], meta: dict[str, Any]) -> list[str]:
     info = meta.get("metadata", {}).get(KEY)
     name = meta.get("name", "labels")
     if not isinstance(info, LayerInfo) or info.table is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import unicodedata
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,8 +34,8 @@ from napari_deferredseg.usecases.models import Known
 from napari_deferredseg.usecases.predict import predict_external
 from napari_deferredseg.usecases.project import init_project
 from napari_deferredseg.usecases.triage import recognised, triage
-from napari_deferredseg.widgets import series
-from napari_deferredseg.widgets.files import read_layers
+from napari_deferredseg.widgets import plain, series
+from napari_deferredseg.widgets.files import read_layers, write_labels_layer
 
 TAG = "<b>x</b><img src=a.png>"
 TURNED = "li\u202erev"  # reads as another word
@@ -187,6 +189,24 @@ def test_questions_and_notifications_show_names_letter_by_letter(desk, tmp_path,
     (told,) = notification_manager.records
     assert folder.name in letter_by_letter(told.message)
     notification_manager.records.clear()
+
+
+def test_what_cannot_be_written_is_told_letter_by_letter(tmp_path):
+    with pytest.raises(InputError) as told:
+        write_labels_layer(str(tmp_path / f"{TAG}.nii.gz"), np.zeros((2, 3, 4), np.uint8), {"name": TAG})
+    assert f"the layer '{TAG}' has no grid" in letter_by_letter(str(told.value))
+
+
+WIDGETS = sorted(Path(plain.__file__).parent.glob("*.py"))
+
+
+@pytest.mark.parametrize("path", [x for x in WIDGETS if x.name != "plain.py"], ids=lambda x: x.name)
+def test_labels_that_may_show_data_say_how(path):
+    """A bare QLabel guesses: it is for words of ours alone."""
+    for call in (x for x in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(x, ast.Call)):
+        if isinstance(call.func, ast.Name) and call.func.id == "QLabel":
+            (words,) = call.args
+            assert isinstance(words, ast.Constant) or (isinstance(words, ast.Name) and words.id.isupper())
 
 
 def test_layers_of_files_have_names_that_nothing_takes_for_html(tmp_path):
