@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from napari_deferredseg.core.names import visible
@@ -97,8 +98,23 @@ def write_report(
 
 
 def _cells(table: pd.DataFrame) -> pd.DataFrame:
-    """Table as a CSV may show it: no text in it is a formula to a spreadsheet."""
-    return table.map(lambda value: to_cell(value) if isinstance(value, str) else value).rename(columns=to_cell)
+    """Table as a CSV may show it: no folders, and no text that is a formula to a spreadsheet."""
+    bare = {name: table[name].replace(_without_folders(table[name])) for name in ("case", "patient")}
+    return (
+        table.assign(**bare)
+        .map(lambda value: to_cell(value) if isinstance(value, str) else value)
+        .rename(columns=to_cell)
+    )
+
+
+def _without_folders(keys: Iterable[str]) -> dict[str, str]:
+    """Last parts of keys that are whole paths, as many as tell them apart: a case without a patient has its image's."""
+    paths = {key: PureWindowsPath(key).parts for key in keys if PureWindowsPath(key).root}
+    for count in range(1, max(map(len, paths.values()), default=0) + 1):
+        short = {key: "/".join(parts[-count:]) for key, parts in paths.items()}
+        if len(set(short.values())) == len(short):
+            return short
+    return {}
 
 
 def metrics_of(judged: Judgement, intervals: pd.DataFrame, resamples: int) -> dict[str, Any]:
@@ -182,7 +198,11 @@ def _page(
     if not (groups := judged.subgroups()).empty:
         few = groups[["value", "group", "cases", "method", "budget", "realised", "dice", "hd95", "over_best"]]
         parts.append("<h2>Subgroups</h2>" + _table(few, {"budget": ".1%", **FORMATS, "cases": "d"}))
-    shown = [f"<h3>{_escaped(e.title)}</h3>{_drawn(figures.slices(e, judged.experts), '')}" for e in examples]
+    bare = _without_folders(judged.table["case"])
+    shown = [
+        f"<h3>{_escaped(bare.get(e.title, e.title))}</h3>{_drawn(figures.slices(e, judged.experts), '')}"
+        for e in examples
+    ]
     if shown:
         parts.append("<h2>Examples</h2><p class='note'>Yellow: truth. Blue: AI or system.</p>" + "".join(shown))
     says = {m.name: m.says for m in judged.methods}

@@ -90,7 +90,7 @@ def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple
     maps = [read_labels(path) for path in files.labels]
     for path, label_map in zip(files.labels, maps, strict=True):
         require_same_grid(label_map, volume)
-        if _same_voxels(label_map.array, volume.array):
+        if np.array_equal(label_map.array, volume.array):
             raise InputError(f"{files.volume} holds the very voxels of the mask {path}: give the image as the volume")
         if _looks_like_an_image(label_map.array):
             raise InputError(f"{path} looks like an image, not like a mask: give the image as the volume")
@@ -102,10 +102,6 @@ def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple
     require_same_grid(probabilities, volume)
     progress(0.6, "measuring the uncertainty")
     return volume, replace(from_probabilities(maps[0], probabilities), notes=(*notes, *probabilities.notes))
-
-
-def _same_voxels(a: Array, b: Array) -> bool:
-    return a.shape == b.shape and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
 def _looks_like_an_image(labels: Array) -> bool:

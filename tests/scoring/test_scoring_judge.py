@@ -322,6 +322,22 @@ def test_no_cell_of_the_cases_is_a_formula(few, tmp_path: Path) -> None:
     assert {row[head.index("patient")] for row in rows} == {f"'{t}" for t in texts}
 
 
+@pytest.mark.parametrize("home", ["/data/mueller", "C:\\data\\mueller"])
+def test_reports_say_nothing_of_folders(few, tmp_path: Path, home: str) -> None:
+    sep = "/" if home.startswith("/") else "\\"
+    keys = [f"{home}{sep}{n % 2}{sep}ct{n // 2}.nii.gz" for n in range(4)]
+    test = [replace(case, key=key, patient=key) for case, key in zip(few["test"], keys, strict=False)]
+    judged = _judged(few | {"test": test})
+    maps = judged.settled.rules.maps(test[0])
+    index = judged.settled.deferred(maps, "entropy", 0.1)
+    deferral = maps.deferral("gain", index, judged.settled.choices["entropy", 0.1])
+    shown = example(keys[0], test[0], deferral, test[0].defer)
+    write_report(judged, tmp_path, examples=[shown], resamples=1000)
+    for path in tmp_path.iterdir():
+        assert "mueller" not in path.read_text("utf-8")
+    assert set(pd.read_csv(tmp_path / "cases.csv")["case"]) == {f"{n % 2}/ct{n // 2}.nii.gz" for n in range(4)}
+
+
 def _is_number(cell: str) -> bool:
     return re.fullmatch(r"-?[0-9.]+(e-?[0-9]+)?", cell) is not None
 

@@ -30,6 +30,7 @@ from napari_deferredseg.core.records import Reader, State
 from napari_deferredseg.core.volume import Label, LabelTable, Volume, default_label
 from napari_deferredseg.io.images import read_labels, read_volume
 from napari_deferredseg.io.writing import write_labels, write_volume
+from napari_deferredseg.usecases.defer import Target, defer_drawn
 from napari_deferredseg.usecases.models import Known
 from napari_deferredseg.usecases.predict import predict_external
 from napari_deferredseg.usecases.project import init_project
@@ -130,10 +131,28 @@ def test_every_widget_shows_names_letter_by_letter(desk, hostile):
         say.emit(f"{TAG} {TURNED}")
         assert f"{TAG} li\\u202erev" in seen(desk.worklist)
     what_napari_shows(desk)
+    a_drawn_region_and_an_export(desk, hostile)
     stage.decline(TAG)
     desk.settle()
     stage.pick(next(x for x in stage.items if x.assignment.state is State.DECLINED))
     assert any(f"Declined by {TAG} ({TAG})" in text for text in seen(panels["defer"]))
+
+
+def a_drawn_region_and_an_export(desk, hostile) -> None:
+    """What a colleague wrote beside a region that they drew, and the folder that was exported to."""
+    drawn = np.zeros(desk.session.case.labels.shape, bool)
+    drawn[5:7, 8:12, 8:12] = True
+    made = defer_drawn(desk.session.project, desk.session.case, drawn, Target(reader="ada"), "lea", f"{TAG} drawn")
+    desk.session.events.worklist.emit()
+    desk.settle()
+    desk.stage.open_item(next(x for x in desk.session.worklist() if x.region.id == made.id))
+    desk.wait(lambda: desk.number == made.number)
+    assert any(f"{TAG} drawn" in text for text in seen(desk.worklist))
+    export = desk.panels["export"]
+    export.folder.value = hostile.root / "<img src=b.png>"
+    desk.click(export.export_button)
+    desk.wait(lambda: "Masks written: 1" in export.result.text())
+    assert any("<img src=b.png>" in text for text in seen(export))
 
 
 def what_napari_shows(desk) -> None:
