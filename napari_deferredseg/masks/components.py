@@ -47,7 +47,10 @@ class Components:
 
 def components(array: Array) -> Components:
     """Separate (z, y, x) bool or labels into connected parts of one value each."""
-    ids = cc3d.connected_components(np.ascontiguousarray(array), connectivity=26)
+    whole = np.ascontiguousarray(array)
+    if whole.dtype == np.bool_:
+        whole = whole.view(np.uint8)  # of truth values cc3d expects too few parts on a grid of a few voxels, and raises
+    ids = cc3d.connected_components(whole, connectivity=26)
     return counted(np.asarray(ids))
 
 
