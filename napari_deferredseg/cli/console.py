@@ -5,20 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from napari_deferredseg.core.names import visible
+
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.usecases.project import Project
 
-# What people typed is printed as they typed it: no markup, no emoji codes.
-out = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
-err = Console(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=False)
+
+class PlainConsole(Console):
+    """Prints what people typed as they typed it: no markup, no emoji codes, and nothing that a terminal obeys."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Every text passes here, those in tables too."""
+        return super().render_str(visible(text), **options)
+
+
+out = PlainConsole(soft_wrap=True)
+err = PlainConsole(stderr=True, soft_wrap=True)
 PIPE_WIDTH = 10_000
 
 
@@ -48,7 +62,7 @@ def show_table(table: Table) -> None:
     if out.is_terminal:
         out.print(table)
         return
-    wide = Console(width=PIPE_WIDTH, markup=False, emoji=False, highlight=False)
+    wide = PlainConsole(width=PIPE_WIDTH)
     with wide.capture() as text:
         wide.print(table)
     for line in text.get().splitlines():
@@ -75,7 +89,7 @@ def progress_bar() -> Iterator[Progress]:
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Bar(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("starting", total=1.0)
-        yield lambda share, doing: bar.update(task, completed=share, description=doing)
+        yield lambda share, doing: bar.update(task, completed=share, description=visible(doing))

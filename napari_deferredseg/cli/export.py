@@ -48,6 +48,10 @@ def export(
     ] = None,
     test: Annotated[float | None, typer.Option(help="monai: share of the cases for test; none by default.")] = None,
     seed: Annotated[int | None, typer.Option(help="monai: which cases these are; 0 by default.")] = None,
+    with_sources: Annotated[
+        bool,
+        typer.Option("--with-sources", help="Say in the provenance which files image and masks were read from."),
+    ] = False,
 ) -> None:
     """Write the AI's masks with the readers' corrections, on the source grid, to look at or to train with."""
     from napari_deferredseg.usecases.export import export_cases, make_exporter
@@ -61,6 +65,7 @@ def export(
         "validation": validation,
         "test": test,
         "seed": seed,
+        "with_sources": with_sources,
     }
     exporter = make_exporter(form, **{key: value for key, value in options.items() if value is not None})
     with opened(project) as open_project, progress_bar() as progress:

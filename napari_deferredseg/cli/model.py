@@ -84,10 +84,10 @@ def trust(
 
     if folder is None:
         for call in models.allowed_calls():
-            typer.echo(call)
+            out.print(call)
         return
     call = models.withdraw(folder) if withdraw else models.allow(folder)
-    out.print(f"{'No longer allowed' if withdraw else 'Allowed'} on this computer: {call}", markup=False)
+    out.print(f"{'No longer allowed' if withdraw else 'Allowed'} on this computer: {call}")
 
 
 @app.command("show")
@@ -99,8 +99,8 @@ def show(
     from napari_deferredseg.usecases.domain import domain_lines
 
     found = _found(name, project)
-    typer.echo(found.read_card())
-    typer.echo("\n".join(["## Images that it learned from", "", *(f"- {line}" for line in domain_lines(found)), ""]))
+    out.print(found.read_card())
+    out.print("\n".join(["## Images that it learned from", "", *(f"- {line}" for line in domain_lines(found)), ""]))
 
 
 @app.command("measure")
@@ -118,7 +118,7 @@ def measure(
     with progress_bar() as progress:
         domain = measure_domain(folder, data, modality, progress)
     for line in domain.described():
-        typer.echo(line)
+        out.print(line)
 
 
 def _found(name: str, project: Path | None) -> Known:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from napari_deferredseg.cli.console import ProjectOption, opened, out, show_table
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.names import LONGEST, shortened
 
 app = typer.Typer(help="Add and list readers.", no_args_is_help=True)
 
@@ -52,6 +53,9 @@ def add(
 
     from napari_deferredseg.core.records import Reader, Role
 
+    for text in (name, *(speciality or ()), *(group or ())):
+        if len(text) > LONGEST:
+            raise InputError(f"{shortened(text)!r} has {len(text)} characters: {LONGEST} are the most for a name")
     try:
         reader = Reader(
             login=login or login_from(name),

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from napari_deferredseg.core.names import LabelName, Name
 from napari_deferredseg.core.volume import LabelTable, table_from_names
 
 Split = Literal["training", "validation", "test"]
@@ -37,8 +38,8 @@ class DataCase(BaseModel):
 
     image: tuple[Path, ...] = Field(min_length=1)
     label: Path | None = None
-    experts: dict[str, Path] = Field(default_factory=dict)
-    support: dict[str, Path] = Field(default_factory=dict)
+    experts: dict[Name, Path] = Field(default_factory=dict)
+    support: dict[Name, Path] = Field(default_factory=dict)
     prompt: Path | None = None
     patient: str | None = None
 
@@ -86,7 +87,7 @@ class Datalist(BaseModel):
     training: tuple[DataCase, ...] = ()
     validation: tuple[DataCase, ...] = ()
     test: tuple[DataCase, ...] = ()
-    labels: dict[LabelValue, str] = Field(default_factory=dict)
+    labels: dict[LabelValue, LabelName] = Field(default_factory=dict)
 
     @property
     def table(self) -> LabelTable:

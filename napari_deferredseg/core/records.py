@@ -6,15 +6,15 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
 from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from napari_deferredseg.core.boxes import Box, size
 from napari_deferredseg.core.geometry import Geometry, Vector
+from napari_deferredseg.core.names import Name
 from napari_deferredseg.core.volume import LabelTable
 
 LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -71,17 +71,6 @@ class Record(BaseModel):
     """Base of the records: frozen, no unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _one_line(value: str) -> str:
-    plain = " ".join(value.split())
-    if not plain or not plain.isprintable():
-        raise ValueError(f"{value!r} is no name: use characters that can be seen")
-    return plain
-
-
-Name = Annotated[str, AfterValidator(_one_line)]
-"""Something to be read by people: one line, not empty, single blanks."""
 
 
 class Reader(Record):

@@ -52,6 +52,8 @@ class MonaiExport:
         Share of the patients in these lists; at least one where it is more than 0. The rest is for training.
     seed : int
         Which patients these are.
+    with_sources : bool
+        Say in the provenance where images and masks were read from; the list names the copies beside it only.
 
     Raises
     ------
@@ -62,6 +64,7 @@ class MonaiExport:
     validation: float = 0.0
     test: float = 0.0
     seed: int = 0
+    with_sources: bool = False
 
     def __post_init__(self) -> None:
         for name in ("validation", "test"):
@@ -87,7 +90,7 @@ class MonaiExport:
                 progress(LOOKING + (1 - LOOKING) * number / len(cases), f"exporting {export.case.key}")
                 entries[export.case.key] = entry = _write_case(part, export)
                 done.append(Written(export.case, (folder / entry["label"], folder / DATALIST), len(export.corrections)))
-                facts.append(provenance(export))
+                facts.append(provenance(export, with_sources=self.with_sources))
                 project = export.project
             parts = split_patients(list(entries), self.validation, self.test, self.seed)
             lists: dict[str, Any] = {str(name): [entries[key] for key in keys] for name, keys in parts.items() if keys}

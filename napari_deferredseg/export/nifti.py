@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.export.base import Written
@@ -28,7 +28,15 @@ MASK_HASH, REPLACES = "mask_sha256", "replaces_mask_sha256"
 
 @dataclass(frozen=True)
 class NiftiExport:
-    """Writes `KEY.nii.gz`, `KEY.labels.csv` and `KEY.provenance.json` of each case."""
+    """Writes `KEY.nii.gz`, `KEY.labels.csv` and `KEY.provenance.json` of each case.
+
+    Parameters
+    ----------
+    with_sources : bool
+        Say in the provenance where image and masks were read from.
+    """
+
+    with_sources: bool = False
 
     def check(self, project: str, cases: Sequence[CaseRecord], folder: Path) -> None:
         """Only an earlier export of the same image may be replaced, and no mask that somebody has changed since."""
@@ -42,18 +50,19 @@ class NiftiExport:
         done = []
         for number, export in enumerate(cases):
             progress(number / len(cases), f"exporting {export.case.key}")
-            done.append(Written(export.case, _write_case(export, folder), len(export.corrections)))
+            files = _write_case(export, folder, provenance(export, with_sources=self.with_sources))
+            done.append(Written(export.case, files, len(export.corrections)))
         return done
 
 
-def _write_case(export: CaseExport, folder: Path) -> tuple[Path, ...]:
+def _write_case(export: CaseExport, folder: Path, facts_of: dict[str, Any]) -> tuple[Path, ...]:
     labels = export.corrected
     folder.mkdir(parents=True, exist_ok=True)
     mask, names, facts = (f"{export.case.key}{end}" for end in (".nii.gz", ".labels.csv", ".provenance.json"))
     with TemporaryDirectory(dir=folder, prefix=".writing-") as part:
         write_labels(Path(part) / mask, labels, export.case.geometry, export.prediction.table, export.forms())
         before = _hash(folder / mask) if (folder / mask).is_file() else None
-        said = provenance(export) | {MASK_HASH: _hash(Path(part) / mask), REPLACES: before}
+        said = facts_of | {MASK_HASH: _hash(Path(part) / mask), REPLACES: before}
         (Path(part) / facts).write_text(json.dumps(said, indent=1), encoding="utf-8")
         _refuse_foreign(folder, export.case)  # an export of many cases takes long
         # The provenance first: with it an export that was cut short is known as ours and may be replaced.

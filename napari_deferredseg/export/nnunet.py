@@ -63,6 +63,8 @@ class NnunetExport:
         modality where all cases have the same, as DICOM series say it, else "image".
     by_name : bool
         Take cases whose label tables number the same names differently: one name is one class.
+    with_sources : bool
+        Say in the provenance where images and masks were read from.
 
     Raises
     ------
@@ -75,6 +77,7 @@ class NnunetExport:
     ignore_unreviewed: bool = False
     channel: tuple[str, ...] = ()
     by_name: bool = False
+    with_sources: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.dataset <= 999:
@@ -156,7 +159,10 @@ class NnunetExport:
             project=export.project,
             files=(mask, *write_channels(folder / "imagesTr" / export.case.key, _finite(volume))),
             modality=volume.modality,
-            facts={**provenance(export), "classes": {str(value): number for value, number in numbers.items()}},
+            facts={
+                **provenance(export, with_sources=self.with_sources),
+                "classes": {str(value): number for value, number in numbers.items()},
+            },
         )
 
     def _check_channels(self, members: Sequence[_Member]) -> None:

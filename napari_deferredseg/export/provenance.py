@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,15 +12,25 @@ if TYPE_CHECKING:
 FILE = "provenance.json"
 
 
-def provenance(export: CaseExport) -> dict[str, Any]:
-    """Facts of a case's export, for JSON."""
+SOURCES = re.compile(r"mask|probabilities|vote \d+")
+"""Settings of a run that name its files."""
+
+
+def provenance(export: CaseExport, *, with_sources: bool) -> dict[str, Any]:
+    """Facts of a case's export, for JSON; only with sources where its image and masks were read from.
+
+    Paths often name patients, and whoever gets the export has no use for them: the hashes say what it was made of.
+    """
+    settings = export.prediction.settings
+    if not with_sources:
+        settings = {name: value for name, value in settings.items() if not SOURCES.fullmatch(name)}
     return {
         "case": export.case.key,
-        "source": export.case.source,
+        **({"source": export.case.source} if with_sources else {}),
         "voxel_hash": export.case.voxel_hash,
         "model": export.prediction.model_id,
         "prediction": export.prediction.id,
-        "settings": export.prediction.settings,
+        "settings": settings,
         "regions": export.region_count,
         "corrections": [_line(x, export.regions[x.region_id].number) for x in export.corrections],
     }

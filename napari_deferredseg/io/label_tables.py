@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.names import label_name
 from napari_deferredseg.core.volume import RGB, Label, LabelTable, default_label
+from napari_deferredseg.io.csv_cells import from_cell, to_cell
 from napari_deferredseg.io.formats import stem_of
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def read_table(path: Path) -> LabelTable:
     Raises
     ------
     InputError
-        Missing, another format, a value twice, out of 0..65535, or a colour that is none.
+        Missing, another format, a value twice, out of 0..65535, a name that is none, or a colour that is none.
     """
     suffix = path.suffix.casefold()
     if suffix not in READABLE:
@@ -65,7 +67,7 @@ def write_table(path: Path, table: LabelTable) -> None:
         with part.open("w", encoding="utf-8", newline="") as f:
             rows = csv.writer(f)
             rows.writerow(HEADER)
-            rows.writerows((x.value, x.name, "#{:02x}{:02x}{:02x}".format(*x.color)) for x in table.labels)
+            rows.writerows((x.value, to_cell(x.name), "#{:02x}{:02x}{:02x}".format(*x.color)) for x in table.labels)
         part.replace(path)
     except OSError as e:
         raise InputError(f"{path}: cannot be written ({e.strerror})") from e
@@ -110,19 +112,19 @@ def table_from_segment_keys(path: Path, metadata: Mapping[str, str]) -> LabelTab
     Raises
     ------
     InputError
-        A value twice or out of range.
+        A value twice or out of range, or a name that is none.
     """
     numbers = sorted(int(m[1]) for key in metadata if (m := re.fullmatch(r"Segment(\d+)_LabelValue", key)))
     labels = []
     for i in numbers:
-        name = metadata.get(f"Segment{i}_Name", "").strip()
+        name = metadata.get(f"Segment{i}_Name")
         parts = metadata.get(f"Segment{i}_Color", "").split()
         try:
             color = [round(255 * min(max(float(p), 0.0), 1.0)) for p in parts]
         except ValueError:
             color = []
         value = _value(path, metadata[f"Segment{i}_LabelValue"])
-        labels.append(_label(value, name, (color[0], color[1], color[2]) if len(color) == 3 else None))
+        labels.append(_label(path, value, name, (color[0], color[1], color[2]) if len(color) == 3 else None))
     return _table(path, labels) if labels else None
 
 
@@ -135,8 +137,12 @@ def _table(path: Path, labels: Iterable[Label]) -> LabelTable:
     return LabelTable(labels=tuple(seen[v] for v in sorted(seen) if v))
 
 
-def _label(value: int, name: str, color: RGB | None) -> Label:
-    plain = default_label(value, name)
+def _label(path: Path, value: int, name: str | None, color: RGB | None) -> Label:
+    """Label of a value; no name at all gives a generated one."""
+    try:
+        plain = default_label(value, label_name(name) if value and name is not None else None)
+    except ValueError as e:
+        raise InputError(f"{path}: label {value}: {e}; correct it there") from e
     return plain if color is None else plain.model_copy(update={"color": color})
 
 
@@ -170,7 +176,7 @@ def _from_csv(path: Path, text: str) -> list[Label]:
         raise InputError(f"{path}: its first line must be {','.join(HEADER)}, it is {first[:60]!r}")
     rows.fieldnames = fields
     return [
-        _label(_value(path, row["value"]), (row["name"] or "").strip(), _color(path, row.get("color") or ""))
+        _label(path, _value(path, row["value"]), from_cell(row["name"] or ""), _color(path, row.get("color") or ""))
         for row in rows
         if any(row.values())
     ]
@@ -188,7 +194,7 @@ def _from_json(path: Path, text: str) -> list[Label]:
     for key, value in labels.items():
         by_value = isinstance(value, str)
         number, name = (key, value) if by_value else (value, key)
-        pairs.append(_label(_value(path, number), str(name).strip(), None))
+        pairs.append(_label(path, _value(path, number), str(name), None))
     return pairs
 
 
@@ -204,5 +210,5 @@ def _from_snap(path: Path, text: str) -> list[Label]:
             parts, (r, g, b) = [], (0, 0, 0)
         if len(parts) != 8 or not all(0 <= c <= 255 for c in (r, g, b)):
             raise InputError(f"{path}: line {number} is not an ITK-SNAP label description: {line.strip()[:60]!r}")
-        labels.append(_label(_value(path, parts[0]), parts[7].strip(), (r, g, b)))
+        labels.append(_label(path, _value(path, parts[0]), parts[7], (r, g, b)))
     return labels

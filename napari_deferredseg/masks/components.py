@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.volume import Array
 
 COARSE_MM = 1.5
+SLAB = 16
+"""Slices that are counted at a time: numpy counts in copies of eight bytes a voxel."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,29 @@ class Components:
 
 def components(array: Array) -> Components:
     """Separate (z, y, x) bool or labels into connected parts of one value each."""
-    ids = cc3d.connected_components(np.ascontiguousarray(array), connectivity=26)
+    whole = np.ascontiguousarray(array)
+    if whole.dtype == np.bool_:
+        whole = whole.view(np.uint8)  # of truth values cc3d expects too few parts on a grid of a few voxels, and raises
+    ids = cc3d.connected_components(whole, connectivity=26)
     return counted(np.asarray(ids))
 
 
 def counted(ids: Array) -> Components:
     """Sizes and boxes of numbered parts (z, y, x), which are numbered from 1 without a gap."""
-    found = cc3d.statistics(ids, no_slice_conversion=True)
-    boxes: list[Box] = [
-        ((a, b + 1), (c, d + 1), (e, f + 1)) for a, b, c, d, e, f in found["bounding_boxes"][1:].astype(int).tolist()
-    ]
-    return Components(ids, found["voxel_counts"][1:].astype(np.int64), boxes)
+    signed = ids.view(np.int32) if ids.dtype == np.uint32 else ids
+    boxes: list[Box] = []
+    for found in ndimage.find_objects(signed):
+        z, y, x = ((s.start, s.stop) for s in found)
+        boxes.append((z, y, x))
+    return Components(ids, _sizes(ids, len(boxes) + 1)[1:], boxes)
+
+
+def _sizes(ids: Array, count: int) -> NDArray[np.int64]:
+    """Voxels (count,) of each number."""
+    sizes = np.zeros(count, np.int64)
+    for z in range(0, len(ids), SLAB):
+        sizes += np.bincount(ids[z : z + SLAB].ravel(), minlength=count)
+    return sizes
 
 
 def structure_radius(labels: Array, spacing_zyx: Vector) -> dict[int, float]:
@@ -75,7 +89,10 @@ def structure_radius(labels: Array, spacing_zyx: Vector) -> dict[int, float]:
     coarse = np.ascontiguousarray(labels[::z, ::y, ::x])
     parts = components(coarse)
     value = np.zeros(len(parts.voxels) + 1, coarse.dtype)
-    value[parts.ids] = coarse
+    for own, plane in zip(parts.ids, coarse, strict=True):
+        begins = np.flatnonzero(own.ravel()[1:] != own.ravel()[:-1]) + 1
+        for at in (begins, slice(1)):
+            value[own.ravel()[at]] = plane.ravel()[at]
     result = {}
     for label in np.unique(value[1:]):
         voxels = np.sort(parts.voxels[value[1:] == label])[::-1]

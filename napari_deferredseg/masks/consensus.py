@@ -52,6 +52,10 @@ def votes(first: Array, others: Sequence[Array]) -> tuple[NDArray[np.float32], A
     disagreement = np.zeros(first.shape, np.float32)
     alternative = first.astype(np.result_type(first, *others))
     for z, own in enumerate(first):
+        if len(others) == 1:
+            disagreement[z] = others[0][z] != own
+            alternative[z] = others[0][z]
+            continue
         differs = np.stack([o[z] != own for o in others])
         where = differs.any(axis=0)
         if where.any():

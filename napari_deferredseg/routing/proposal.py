@@ -69,7 +69,7 @@ class Account:
         if not self.foreground and not self.faint:
             return "the AI's mask is empty and nothing speaks against it"
         if self.compared:
-            return "nothing speaks against the AI's mask: the masks do not differ; was the same output given twice?"
+            return "nothing speaks against the AI's mask: the masks do not differ (was the same output given twice?)"
         if self.faint:
             return f"what speaks against the AI's mask lies below the floor everywhere ({self.faint:,} voxels)"
         return "nothing speaks against the AI's mask"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
-from html import escape
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+from napari_deferredseg.core.names import visible
+from napari_deferredseg.io.csv_cells import to_cell
 from napari_deferredseg.scoring import calibration, figures, judgement, metrics, system
 from napari_deferredseg.scoring.judgement import GROUP, SHARE
 from napari_deferredseg.scoring.methods import BEST
@@ -88,10 +91,30 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False)
     (folder / "metrics.json").write_text(text, encoding="utf-8")
-    judged.table.to_csv(folder / "cases.csv", index=False, lineterminator="\n")
+    _cells(judged.table).to_csv(folder / "cases.csv", index=False, lineterminator="\n")
     target = folder / "report.html"
     target.write_text(page, encoding="utf-8")
     return target
+
+
+def _cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Table as a CSV may show it: no folders, and no text that is a formula to a spreadsheet."""
+    bare = {name: table[name].replace(_without_folders(table[name])) for name in ("case", "patient")}
+    return (
+        table.assign(**bare)
+        .map(lambda value: to_cell(value) if isinstance(value, str) else value)
+        .rename(columns=to_cell)
+    )
+
+
+def _without_folders(keys: Iterable[str]) -> dict[str, str]:
+    """Last parts of keys that are whole paths, as many as tell them apart: a case without a patient has its image's."""
+    paths = {key: PureWindowsPath(key).parts for key in keys if PureWindowsPath(key).root}
+    for count in range(1, max(map(len, paths.values()), default=0) + 1):
+        short = {key: "/".join(parts[-count:]) for key, parts in paths.items()}
+        if len(set(short.values())) == len(short):
+            return short
+    return {}
 
 
 def metrics_of(judged: Judgement, intervals: pd.DataFrame, resamples: int) -> dict[str, Any]:
@@ -160,8 +183,8 @@ def _page(
         f"{len(judged.experts)} readers. Budgets are shares of {rules.unit.replace('-', ' ')}, "
         f"{rules.mode.replace('_', ' ')}; all score maps {smoothing}; seed {rules.seed}, {resamples} resamples."
     )
-    parts = [f"<h1>{escape(title)}</h1><p class='lead'>{escape(lead)}</p>"]
-    parts += [f"<p class='note'>{escape(note)}</p>" for note in notes]
+    parts = [f"<h1>{_escaped(title)}</h1><p class='lead'>{_escaped(lead)}</p>"]
+    parts += [f"<p class='note'>{_escaped(note)}</p>" for note in notes]
     parts.append(
         "<h2>Dice against budget</h2>" + _drawn(figures.dice_curves(judged, intervals), "Bands: 95% intervals.")
     )
@@ -175,13 +198,17 @@ def _page(
     if not (groups := judged.subgroups()).empty:
         few = groups[["value", "group", "cases", "method", "budget", "realised", "dice", "hd95", "over_best"]]
         parts.append("<h2>Subgroups</h2>" + _table(few, {"budget": ".1%", **FORMATS, "cases": "d"}))
-    shown = [f"<h3>{escape(e.title)}</h3>{_drawn(figures.slices(e, judged.experts), '')}" for e in examples]
+    bare = _without_folders(judged.table["case"])
+    shown = [
+        f"<h3>{_escaped(bare.get(e.title, e.title))}</h3>{_drawn(figures.slices(e, judged.experts), '')}"
+        for e in examples
+    ]
     if shown:
         parts.append("<h2>Examples</h2><p class='note'>Yellow: truth. Blue: AI or system.</p>" + "".join(shown))
     says = {m.name: m.says for m in judged.methods}
     parts.append("<h2>What the methods do</h2>" + _terms(says) + "<h2>Definitions</h2>" + _terms(DEFINITIONS))
     return (
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"
+        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{_escaped(title)}</title>"
         f"<style>{CSS}</style></head><body>{''.join(parts)}</body></html>"
     )
 
@@ -191,11 +218,11 @@ def _methods(judged: Judgement, intervals: pd.DataFrame, budget: float) -> str:
     rows = summary[summary["budget"] == budget]
     spans = {(r.method, r.figure): (r.low, r.high) for r in intervals[intervals["budget"] == budget].itertuples()}
     shares = {SHARE + name: name for name in judged.experts}
-    head = "".join(f"<th>{escape(c)}</th>" for c in ("Method", *COLUMNS.values(), *shares.values()))
+    head = "".join(f"<th>{_escaped(c)}</th>" for c in ("Method", *COLUMNS.values(), *shares.values()))
     lines = []
     for row in rows.to_dict("records"):
         name = row["method"]
-        cells = [f"<td>{escape(name)}</td>"]
+        cells = [f"<td>{_escaped(name)}</td>"]
         for column in COLUMNS:
             span = ""
             if column in WITH_INTERVAL and all(map(math.isfinite, spans[name, column])):
@@ -211,7 +238,7 @@ def _methods(judged: Judgement, intervals: pd.DataFrame, budget: float) -> str:
 
 
 def _table(table: pd.DataFrame, formats: dict[str, str]) -> str:
-    head = "".join(f"<th>{escape(str(c).removeprefix(GROUP).replace('_', ' '))}</th>" for c in table.columns)
+    head = "".join(f"<th>{_escaped(str(c).removeprefix(GROUP).replace('_', ' '))}</th>" for c in table.columns)
     body = "".join(
         "<tr>" + "".join(f"<td>{_number(v, formats.get(c, '.4f'))}</td>" for c, v in row.items()) + "</tr>"
         for row in table.to_dict("records")
@@ -219,17 +246,22 @@ def _table(table: pd.DataFrame, formats: dict[str, str]) -> str:
     return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
+def _escaped(text: str) -> str:
+    """Text as HTML shows it letter by letter."""
+    return html.escape(visible(text))
+
+
 def _number(value: Any, form: str) -> str:
     if isinstance(value, str):
-        return escape(value)
+        return _escaped(value)
     if math.isnan(value):
         return "–"
     return "∞" if math.isinf(value) else format(value, form)
 
 
 def _terms(terms: dict[str, str]) -> str:
-    return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in terms.items()) + "</dl>"
+    return "<dl>" + "".join(f"<dt>{_escaped(k)}</dt><dd>{_escaped(v)}</dd>" for k, v in terms.items()) + "</dl>"
 
 
 def _drawn(svg: str, caption: str) -> str:
-    return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
+    return f"<figure>{svg}<figcaption>{_escaped(caption)}</figcaption></figure>"

@@ -10,7 +10,7 @@ import numpy as np
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.scan import Scan, SliceBox
-from napari_deferredseg.core.volume import LabelMap
+from napari_deferredseg.core.volume import LabelMap, labels_present
 from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities, merged_table
 from napari_deferredseg.io.images import (
     as_channels,
@@ -132,11 +132,14 @@ def _most_probable(probabilities: Probabilities) -> LabelMap:
 
 def _looks_like_an_image(labels: Array) -> bool:
     """Whether a label map (z, y, x) has many values of which neighbours hardly ever share one, as a scan does."""
-    here, beside = labels[..., 1:], labels[..., :-1]
-    either, both = (here > 0) | (beside > 0), (here > 0) & (beside > 0)
-    if np.count_nonzero((here != beside) & both) <= NOISE * np.count_nonzero(either):
-        return False
-    return int(np.count_nonzero(np.bincount(labels.ravel()))) > MANY_LABELS
+    differ = neighbours = 0
+    for plane in labels:  # a whole volume of truth values for each step would take long and much memory
+        here, beside = plane[:, 1:], plane[:, :-1]
+        unlike = here != beside
+        if unlike.any():
+            differ += int(np.count_nonzero(unlike & (here > 0) & (beside > 0)))
+        neighbours += int(np.count_nonzero(here | beside))
+    return differ > NOISE * neighbours and len({0, *labels_present(labels)}) > MANY_LABELS
 
 
 def predict_with_model(

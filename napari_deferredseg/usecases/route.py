@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.records import Name, Record, Role, State
+from napari_deferredseg.core.names import Name
+from napari_deferredseg.core.records import Record, Role, State
 from napari_deferredseg.routing.assign import assign
 
 if TYPE_CHECKING:

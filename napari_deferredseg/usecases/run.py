@@ -12,7 +12,14 @@ from napari_deferredseg.usecases.cautions import require_same_meaning
 from napari_deferredseg.usecases.models import describe_model
 from napari_deferredseg.usecases.predict import ExternalInput, ModelInput, predict_external, predict_with_model
 from napari_deferredseg.usecases.route import columns_of
-from napari_deferredseg.usecases.triage import DEFAULT_BUDGET, RunReport, pseudonym, require_readers, triage
+from napari_deferredseg.usecases.triage import (
+    DEFAULT_BUDGET,
+    RunReport,
+    pseudonym,
+    recognised,
+    require_readers,
+    triage,
+)
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.prediction import Prediction
@@ -49,10 +56,12 @@ def run_external(
     volume, prediction = predict_external(
         files, lambda share, doing: progress(share * 0.6, doing), labels_kept(project)
     )
+    case, prediction = recognised(project, files, volume, prediction)
+    del volume  # nobody needs it while regions are made, which takes much memory
     return triage(
         project,
         files,
-        volume,
+        case,
         prediction,
         budget,
         progress=lambda share, doing: progress(0.6 + share * 0.4, doing),
@@ -84,10 +93,12 @@ def run_model(
     volume, prediction = predict_with_model(
         files, engine, lambda share, doing: progress(share * 0.7, doing), labels_kept(project)
     )
+    case, prediction = recognised(project, files, volume, prediction)
+    del volume
     return triage(
         project,
         files,
-        volume,
+        case,
         prediction,
         budget,
         channels,

@@ -69,7 +69,7 @@ def require_readers(project: Project) -> None:
 def triage(
     project: Project,
     files: ExternalInput | ModelInput,
-    volume: Volume,
+    case: CaseRecord,
     prediction: Prediction,
     budget: Budget = DEFAULT_BUDGET,
     channels: Channels | None = None,
@@ -80,6 +80,8 @@ def triage(
 
     Parameters
     ----------
+    case : CaseRecord
+        Of the volume, as `recognised` gives it.
     channels : Channels, optional
         Which readers stand behind the model's expert channels; without it capacity and speciality alone decide.
     make : callable
@@ -88,13 +90,11 @@ def triage(
     Raises
     ------
     InputError
-        The project has no readers, an image's sides are not known, a channel is mapped onto nobody, somebody is reading
-        a region of an earlier run of this case, or corrections of it would get another label's name.
+        The project has no readers, a channel is mapped onto nobody, somebody is reading a region of an earlier run of
+        this case, or corrections of it would get another label's name.
     """
     require_readers(project)
-    require_known_sides(files, volume)
     columns = columns_of(project, channels, prediction.experts) if channels is not None else None
-    case = identify(project, volume, files.volume, files.series)
     require_same_meaning(project, case.key, prediction.table)
     if files.orientation_checked:
         prediction = replace(prediction, settings=prediction.settings | {"orientation_checked": True})
@@ -119,8 +119,25 @@ def triage(
         realised_share=voxels / max(foreground, 1),
         new=new,
         account=str(proposal.account),
-        cautions=(*volume.notes, *prediction.notes, *cautions(project, prediction)),
+        cautions=(*prediction.notes, *cautions(project, prediction)),
     )
+
+
+def recognised(
+    project: Project, files: ExternalInput | ModelInput, volume: Volume, prediction: Prediction
+) -> tuple[CaseRecord, Prediction]:
+    """Find which case a volume is; the prediction also tells what was decided in reading the volume.
+
+    Afterwards nobody needs the volume, which is large: drop it before the rest of the work.
+
+    Raises
+    ------
+    InputError
+        Its sides are not known.
+    """
+    require_known_sides(files, volume)
+    case = identify(project, volume, files.volume, files.series)
+    return case, replace(prediction, notes=(*volume.notes, *prediction.notes))
 
 
 def identify(project: Project, volume: Volume, path: Path, series: str | None = None) -> CaseRecord:

@@ -9,6 +9,7 @@ import numpy as np
 from napari.components.overlays import TextOverlay
 from napari.layers import Image, Labels
 
+from napari_deferredseg.core.names import visible
 from napari_deferredseg.widgets.volume_layers import in_place, info_of
 
 if TYPE_CHECKING:
@@ -150,4 +151,4 @@ def _text(layer: Layer, info: LayerInfo, index: tuple[int, ...]) -> list[str]:
         if info.quantity:
             return [f"{info.quantity} {value:.2f}"]
         return [f"{value:g} HU" if info.modality == "CT" else f"{value:g}"]
-    return [f"{layer.name}: {info.table.name(value)}"] if value and info.table else []
+    return [visible(f"{layer.name}: {info.table.name(value)}")] if value and info.table else []

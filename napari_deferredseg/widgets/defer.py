@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from html import escape
+import html
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.names import visible
 from napari_deferredseg.core.records import State
 from napari_deferredseg.usecases.defer import ROUTER, Target, defer_drawn, defer_region
 from napari_deferredseg.widgets.anchors import Anchors
 from napari_deferredseg.widgets.case_layers import reader_colors
 from napari_deferredseg.widgets.panel import LINK, Choice, NoteField, Panel, listen, swatch
+from napari_deferredseg.widgets.plain import RichLabel, escaped
 from napari_deferredseg.widgets.polygons import paint_polygons_where_shown
 from napari_deferredseg.widgets.resting import Resting
 from napari_deferredseg.widgets.volume_layers import DRAWING, layer_options
@@ -47,17 +48,14 @@ class DeferPanel(Panel):
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
-        self.what = QLabel()
-        self.what.setWordWrap(True)
+        self.what = RichLabel()
         self.draw = QPushButton("Draw a region")
         self.draw.setCheckable(True)
         self.draw.setToolTip("Outline it with the polygon tool, on one slice or several; then choose who shall look")
         self.to = Choice()
         self.note = NoteField("Note: look at what? (no patient names)")
         self.send = QPushButton("Defer to expert")
-        self.declined = QLabel()
-        self.declined.setWordWrap(True)
-        self.declined.setTextFormat(Qt.TextFormat.RichText)
+        self.declined = RichLabel()
         bar = WhoBar(stage)
         self.who = bar.choice
         row = QHBoxLayout()
@@ -117,7 +115,7 @@ class DeferPanel(Panel):
             self.what.setText(PICK_WHILE_READING if reading else "Click a region in the picture, or draw one.")
         else:
             about = ", ".join(self._need_case().prediction.table.name(v) for v in item.region.labels)
-            self.what.setText(f"<b>Region {item.region.number}</b>: {escape(about)}. {escape(self._standing(item))}")
+            self.what.setText(f"<b>Region {item.region.number}</b>: {escaped(about)}. {escaped(self._standing(item))}")
 
     def _standing(self, item: WorkItem) -> str:
         """Who has a region, in a sentence."""
@@ -134,7 +132,7 @@ class DeferPanel(Panel):
         if now is not None and now != picked:
             self.stage.pick(now)
         waiting = [x for x in self.stage.items if x.assignment.state is State.DECLINED]
-        links = [f'<a href="{escape(x.region.id)}" style="{LINK}">region {x.region.number}</a>' for x in waiting]
+        links = [f'<a href="{html.escape(x.region.id)}" style="{LINK}">region {x.region.number}</a>' for x in waiting]
         self.declined.setText(f"Declined, so with nobody: {', '.join(links)}." if links else "")
         self.declined.setVisible(bool(links))
 
@@ -151,9 +149,9 @@ class DeferPanel(Panel):
         self._names = {reader.login: reader.name for reader in readers}
         colors = reader_colors(readers)
         for reader in readers:
-            self.to.addItem(swatch(colors[reader.login]), reader.name, Target(reader=reader.login))
+            self.to.addItem(swatch(colors[reader.login]), visible(reader.name), Target(reader=reader.login))
         for group in sorted({g for reader in readers for g in reader.groups}):
-            self.to.addItem(swatch(colors[group]), f"group {group}", Target(group=group))
+            self.to.addItem(swatch(colors[group]), visible(f"group {group}"), Target(group=group))
 
     def _need_case(self) -> OpenCase:
         if self.session.case is None:

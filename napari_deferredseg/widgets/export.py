@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinBox, LineEdit, SpinBox
-from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton
+from qtpy.QtWidgets import QProgressBar, QPushButton
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.usecases.export import FORMATS, Exported, export_cases, make_exporter
 from napari_deferredseg.widgets.background import in_background
 from napari_deferredseg.widgets.panel import Panel, listen
+from napari_deferredseg.widgets.plain import PlainLabel
 
 if TYPE_CHECKING:
     from napari_deferredseg.widgets.stage import Stage
@@ -38,7 +39,7 @@ class ExportPanel(Panel):
         self.progress = QProgressBar()
         self.progress.setRange(0, 100)
         self.progress.hide()
-        self.result = QLabel()
+        self.result = PlainLabel()
         self.result.setWordWrap(True)
         self.body.addWidget(fields.native)
         for widget in (self.export_button, self.progress, self.result):
@@ -110,7 +111,8 @@ class ExportPanel(Panel):
 
 
 def _option_fields() -> dict[str, dict[str, Any]]:
-    return {
+    found: dict[str, dict[str, Any]] = {
+        "nifti": {},
         "nnunet": {
             "dataset": SpinBox(label="Dataset number", value=500, min=1, max=999),
             "name": LineEdit(label="Dataset name", value="Corrected"),
@@ -122,3 +124,10 @@ def _option_fields() -> dict[str, dict[str, Any]]:
             "test": FloatSpinBox(label="Share for test", value=0.0, min=0.0, max=0.9, step=0.05),
         },
     }
+    for group in found.values():
+        group["with_sources"] = CheckBox(
+            label="Name source files",
+            value=False,
+            tooltip="Say in the provenance which files image and masks were read from: paths often name patients",
+        )
+    return found

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.notifications import show_error, show_info
 
-from napari_deferredseg.core.errors import InputError, legible
+from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.frame import frame_of
 from napari_deferredseg.io.formats import DICOM, META, NIFTI, NRRD, PAIR, is_dicom, stem_of, suffix_of
 from napari_deferredseg.io.images import read_labels, read_volume, write_labels
 from napari_deferredseg.io.reading import forms_of
+from napari_deferredseg.widgets.plain import as_tip, unmarked
 from napari_deferredseg.widgets.series import choose_series
 from napari_deferredseg.widgets.volume_layers import KEY, LayerInfo, image_options, labels_options
 
@@ -51,13 +52,13 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
         volume = read_volume(file, choose_series(file))
         labels = _as_labels(file, volume)
     except InputError as error:
-        show_error(str(error))
+        show_error(as_tip(str(error)))
         return NOTHING
     for note in volume.notes if labels is None else labels.notes:
         show_info(note)
     if labels is None:
         return [(data, options, "image") for data, options in image_options(volume)]
-    options = labels_options(labels.geometry, labels.table, labels.source, legible(stem_of(file)))
+    options = labels_options(labels.geometry, labels.table, labels.source, unmarked(stem_of(file)))
     return [(frame_of(labels.geometry).view(labels.array), options, "labels")]
 
 
@@ -70,6 +71,13 @@ def write_labels_layer(path: str, data: NDArray[Any], meta: dict[str, Any]) -> l
         The layer does not come from us, was given other data, holds values that a label map cannot, or the file cannot
         be written.
     """
+    try:
+        return _write(path, data, meta)
+    except InputError as error:
+        raise InputError(as_tip(str(error))) from None  # napari's notification takes what looks like HTML for it
+
+
+def _write(path: str, data: NDArray[Any], meta: dict[str, Any]) -> list[str]:
     info = meta.get("metadata", {}).get(KEY)
     name = meta.get("name", "labels")
     if not isinstance(info, LayerInfo) or info.table is None:

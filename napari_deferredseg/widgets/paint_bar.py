@@ -8,6 +8,7 @@ from qtpy.QtGui import QColor, QIcon
 from qtpy.QtWidgets import QGridLayout, QLabel, QMenu, QPushButton, QSizePolicy, QWidget
 
 from napari_deferredseg.widgets.panel import listen, swatch
+from napari_deferredseg.widgets.plain import as_tip, on_button
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.records import Region
@@ -62,9 +63,9 @@ class PaintBar(QWidget):
                 button.setVisible(place < len(self._values))
                 if place < len(self._values):
                     label = table.get(self._values[place])
-                    button.setText(label.name)
+                    button.setText(on_button(label.name))
                     button.setIcon(swatch(QColor(*label.color).name()))
-                    button.setToolTip(f"Paint {label.name}")
+                    button.setToolTip(as_tip(f"Paint {label.name}"))
             self._list_others([label for label in table.labels if label.value not in self._values])
         self.refresh()
 
@@ -91,7 +92,7 @@ class PaintBar(QWidget):
         if known and self._table is not None and value is not None:
             label = self._table.get(value)
             name, color = label.name, QColor(*label.color).name()
-        self.other.setText(name)
+        self.other.setText(on_button(name))
         self.other.setIcon(QIcon() if color is None else swatch(color))
 
     def _list_others(self, labels: list[Label]) -> None:
@@ -99,7 +100,7 @@ class PaintBar(QWidget):
         assert menu is not None
         menu.clear()
         for label in labels:
-            action = menu.addAction(swatch(QColor(*label.color).name()), label.name)
+            action = menu.addAction(swatch(QColor(*label.color).name()), on_button(label.name))
             action.triggered.connect(lambda _=False, value=label.value: self._choose(value))
         self._has_others = bool(labels)
         self.other.setVisible(self._has_others)

@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFrame,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QMainWindow,
     QPlainTextEdit,
@@ -29,6 +28,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_deferredseg.usecases.project import init_project
+from napari_deferredseg.widgets.plain import PlainLabel, RichLabel, as_tip, escaped
 from napari_deferredseg.widgets.settings import last_project, remember_project
 from napari_deferredseg.widgets.steady import Steady
 
@@ -231,7 +231,7 @@ class NoteField(QLineEdit):
             super().keyPressEvent(event)
 
 
-class Notice(QLabel):
+class Notice(PlainLabel):
     """The last message, on orange when something is wrong."""
 
     def __init__(self, stage: Stage) -> None:
@@ -290,7 +290,8 @@ class ProjectBar(QWidget):
     def __init__(self, stage: Stage) -> None:
         super().__init__()
         self._stage = stage
-        self.name = QLabel()
+        self.name = RichLabel()
+        self.name.setWordWrap(False)
         self.name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.open_button = QPushButton("Open ...")
         self.open_button.setToolTip("Open a project folder")
@@ -309,8 +310,8 @@ class ProjectBar(QWidget):
     def refresh(self) -> None:
         """Show which project is open."""
         project = self._stage.session.project
-        self.name.setText("No project open" if project is None else f"Project <b>{project.info.name}</b>")
-        self.name.setToolTip("" if project is None else str(project.folder))
+        self.name.setText("No project open" if project is None else f"Project <b>{escaped(project.info.name)}</b>")
+        self.name.setToolTip("" if project is None else as_tip(str(project.folder)))
 
     def open_folder(self, folder: Path) -> None:
         """Open a project folder; a problem becomes a line in the panel."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from napari_deferredseg.widgets.decline import DeclineDialog
 from napari_deferredseg.widgets.keys import SHORTCUTS
 from napari_deferredseg.widgets.paint_bar import PaintBar
 from napari_deferredseg.widgets.panel import NoteField, Notice, listen
+from napari_deferredseg.widgets.plain import PlainLabel, RichLabel, escaped
 from napari_deferredseg.widgets.steady import Steady
 
 if TYPE_CHECKING:
@@ -47,14 +47,13 @@ class RegionCard(QWidget):
         super().__init__()
         self._stage = stage
         self._notice = notice
-        self.title = QLabel()
-        self.title.setWordWrap(True)
+        self.title = RichLabel()
         self.legend = QLabel(LEGEND)
         self.legend.setWordWrap(True)
         self.paint_bar = PaintBar(stage)
         self.note = NoteField("Note (no patient names)")
         self.note.setToolTip("For whoever sees this correction. Enter goes back to the picture.")
-        self.saved = QLabel()
+        self.saved = PlainLabel()
         self.saved.setWordWrap(True)
         self.saved.setTextFormat(Qt.TextFormat.PlainText)
         self.saved.setMinimumHeight(2 * self.fontMetrics().lineSpacing())
@@ -225,11 +224,11 @@ def _lines(reading: Reading) -> list[str]:
     names = ", ".join(table.name(value) for value in region.labels) or "no label"
     again = ", your submission opened again" if reading.supersedes else ""
     size = f"{region.volume / 1000:.1f} ml" if region.volume >= 100 else f"{region.volume:.0f} mm³"
-    lines = [f"<b>Region {region.number}</b>: {html.escape(names)}, {size}{again}"]
-    lines.append(f"<b>{html.escape(reading.question())}</b>")
+    lines = [f"<b>Region {region.number}</b>: {escaped(names)}, {size}{again}"]
+    lines.append(f"<b>{escaped(reading.question())}</b>")
     item = reading.item
     sent = f"{item.sent_with} ({item.assignment.assigned_by})" if item.sent_with else ""
-    return [*lines, *(f"<i>{html.escape(note)}</i>" for note in (region.note, sent) if note)]
+    return [*lines, *(f"<i>{escaped(note)}</i>" for note in (region.note, sent) if note)]
 
 
 def _button(text: str, name: str, action: Callable[[], Any]) -> QPushButton:

@@ -10,6 +10,7 @@ from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_deferredseg.core.boxes import slices
 from napari_deferredseg.core.records import State
+from napari_deferredseg.widgets.plain import unmarked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -146,13 +147,14 @@ class RegionOutlines:
 
 
 def _feature(item: WorkItem, table: LabelTable) -> dict[str, Any]:
+    """What napari's status bar says of a region under the cursor."""
     region, held = item.region, item.assignment
     return {
         "region": region.number,
-        "reader": held.reader or f"group {held.group}",
-        "labels": ", ".join(table.name(v) for v in region.labels),
+        "reader": unmarked(held.reader or f"group {held.group}"),
+        "labels": unmarked(", ".join(table.name(v) for v in region.labels)),
         "minutes": round(region.minutes, 1),
         "mm3": round(region.volume),
         "state": held.state.value,
-        "note": item.note,
+        "note": unmarked(item.note),
     }

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
+from napari_deferredseg.core.names import visible
 from napari_deferredseg.core.records import State
+from napari_deferredseg.widgets.plain import as_tip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -90,7 +92,7 @@ class RegionTable(QTableWidget):
         self.insertRow(row)
         here = HERE if identity == self._here else ""
         for column, text in enumerate((here, str(item.region.number), about, f"{item.region.minutes:.1f}", "")):
-            self.setItem(row, column, QTableWidgetItem(text))
+            self.setItem(row, column, QTableWidgetItem(visible(text)))
         self._write_state(row, item)
 
     def _write_state(self, row: int, item: WorkItem) -> None:
@@ -109,4 +111,4 @@ class RegionTable(QTableWidget):
 def _tip(item: WorkItem) -> str:
     done = item.assignment.state in (State.SUBMITTED, State.SETTLED)
     what = "Click to open your submission again." if done else "Click to open."
-    return f"{item.case.key}, region {item.region.number}. {what} {item.note}".strip()
+    return as_tip(f"{item.case.key}, region {item.region.number}. {what} {item.note}".strip())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPushButton
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.names import visible
 from napari_deferredseg.core.records import Role
 from napari_deferredseg.usecases.models import Known, describe_model, list_models
 from napari_deferredseg.usecases.predict import ExternalInput, ModelInput
@@ -21,6 +21,7 @@ from napari_deferredseg.widgets.background import in_background
 from napari_deferredseg.widgets.drawn_boxes import LABEL, add_boxes, drawn_boxes
 from napari_deferredseg.widgets.inference import Stop
 from napari_deferredseg.widgets.panel import Choice, Panel, leave_keys_to_viewer, listen
+from napari_deferredseg.widgets.plain import RichLabel, escaped
 from napari_deferredseg.widgets.run_form import BROWSE, NO_BOXES, ExpertTable, RunForm
 from napari_deferredseg.widgets.series import choose_series
 from napari_deferredseg.widgets.volume_layers import in_place, info_of
@@ -63,8 +64,7 @@ class RunPanel(Panel):
         self.cancel_button.setToolTip("Stop the run; nothing is kept of it")
         self.progress.hide()
         self.cancel_button.hide()
-        self.result = QLabel()
-        self.result.setWordWrap(True)
+        self.result = RichLabel()
         self.cases = Choice()
         self.cases.setMinimumContentsLength(12)
         self.cases.setToolTip("Cases of this project")
@@ -205,7 +205,7 @@ class RunPanel(Panel):
     def _progressed(self, share: float, doing: str) -> None:
         if not self._stop.asked:
             self.progress.setValue(round(share * 100))
-            self.progress.setFormat(f"{doing} (%p%)")
+            self.progress.setFormat(f"{visible(doing)} (%p%)")
 
     def _failed(self, line: str) -> None:
         self._busy(False)
@@ -264,7 +264,7 @@ class RunPanel(Panel):
         project: Project | None = self.session.project
         self.cases.clear()
         for case in project.store.cases() if project is not None else ():
-            self.cases.addItem(f"{case.key}  ({Path(case.source).name})", case.key)
+            self.cases.addItem(visible(f"{case.key}  ({Path(case.source).name})"), case.key)
         self.open_case.setEnabled(self.cases.count() > 0)
 
     def _show_case(self) -> None:
@@ -273,8 +273,8 @@ class RunPanel(Panel):
 
 def _told(report: RunReport) -> str:
     again = "" if report.new else " This very run was in the project already; nothing was changed."
-    told = " ".join(map(escape, report.cautions))
-    account = escape(report.account[:1].upper() + report.account[1:])
+    told = " ".join(map(escaped, report.cautions))
+    account = escaped(report.account[:1].upper() + report.account[1:])
     if not report.regions:
         return f"No regions. {account}. {told}{again}"
     minutes = sum(region.minutes for region in report.regions)

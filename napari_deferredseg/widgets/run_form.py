@@ -10,12 +10,14 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.names import visible
 from napari_deferredseg.routing.budget import Budget, Mode, Unit
 from napari_deferredseg.usecases.domain import domain_lines
 from napari_deferredseg.usecases.models import EXTERNAL, Known
 from napari_deferredseg.usecases.predict import ExternalInput, ModelInput
 from napari_deferredseg.usecases.route import Channels, make_channels
 from napari_deferredseg.widgets.panel import Choice, NoteField
+from napari_deferredseg.widgets.plain import PlainLabel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -209,7 +211,7 @@ class ExpertTable(QWidget):
         title.setWordWrap(True)
         self._grid.addWidget(title, 0, 0, 1, 2)
         for row, (channel, choice) in enumerate(self.people.items(), start=1):
-            self._grid.addWidget(QLabel(channel), row, 0)
+            self._grid.addWidget(PlainLabel(channel), row, 0)
             self._grid.addWidget(choice, row, 1)
         self._grid.addWidget(self.purpose, len(self.people) + 1, 0, 1, 2)
         self.purpose.setText(stated)
@@ -236,9 +238,9 @@ class ExpertTable(QWidget):
         choice.setMinimumContentsLength(12)
         choice.addItem(NOBODY, None)
         for reader in readers:
-            choice.addItem(reader.name, reader.login)
+            choice.addItem(visible(reader.name), reader.login)
         for group in sorted({group for reader in readers for group in reader.groups}):
-            choice.addItem(f"group {group}", group)
+            choice.addItem(visible(f"group {group}"), group)
         choice.currentIndexChanged.connect(self._show_purpose)
         return choice
 
@@ -250,7 +252,7 @@ class ExpertTable(QWidget):
 def _choices(models: Sequence[Known]) -> list[tuple[str, object]]:
     """What the list of models says and means; every line is another one."""
     texts = ["external AI", "Browse ...", *(x.name for x in models)]
-    named = [(x.name if texts.count(x.name) == 1 else f"{x.name} ({x.folder})", x) for x in models]
+    named = [(visible(x.name if texts.count(x.name) == 1 else f"{x.name} ({x.folder})"), x) for x in models]
     return [(texts[0], EXTERNAL), *named, (texts[1], BROWSE)]
 
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QInputDialog, QWidget
 
-from napari_deferredseg.core.errors import InputError, legible
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.names import visible
 from napari_deferredseg.io.dicom import list_series
+from napari_deferredseg.widgets.plain import as_tip
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,8 +28,8 @@ def choose_series(path: Path, parent: QWidget | None = None) -> str | None:
     series = list_series(path)
     if len(series) < 2:
         return None
-    lines = [str(x) for x in series]
-    text = f"{legible(path.name)} holds {len(series)} series. Which one?"
+    lines = [visible(str(x)) for x in series]
+    text = as_tip(f"{path.name} holds {len(series)} series. Which one?")
     line, chosen = QInputDialog.getItem(parent, "Which series?", text, lines, 0, False)
     if not chosen:
         raise InputError(f"{path}: no series was chosen, so nothing was opened")

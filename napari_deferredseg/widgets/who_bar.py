@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
+from napari_deferredseg.core.names import visible
 from napari_deferredseg.widgets.case_layers import reader_colors
 from napari_deferredseg.widgets.panel import Choice, listen, swatch
 from napari_deferredseg.widgets.settings import last_reader, remember_reader
@@ -41,7 +42,7 @@ class WhoBar(QWidget):
         readers = project.store.readers() if project is not None else []
         colors = reader_colors(readers)
         for reader in readers:
-            self.choice.addItem(swatch(colors[reader.login]), reader.name, reader.login)
+            self.choice.addItem(swatch(colors[reader.login]), visible(reader.name), reader.login)
         known = self.choice.findData(last_reader())
         if project is not None and self._session.reader is None and known > 0:
             self._stage.attempt(lambda: self._session.choose_reader(last_reader()))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QLabel
-
 from napari_deferredseg.widgets.panel import LINK, Panel, leave_keys_to_viewer, listen
+from napari_deferredseg.widgets.plain import RichLabel, escaped
 from napari_deferredseg.widgets.region_card import RegionCard
 from napari_deferredseg.widgets.region_table import RegionTable
 from napari_deferredseg.widgets.settings import last_project
@@ -33,8 +31,7 @@ class WorklistPanel(Panel):
         super().__init__(stage)
         bar = WhoBar(stage)
         self.who = bar.choice
-        self.summary = QLabel()
-        self.summary.setWordWrap(True)
+        self.summary = RichLabel()
         self.summary.linkActivated.connect(lambda _: self._open_last())
         self.table = RegionTable()
         self.region = RegionCard(stage, self.notice)
@@ -105,7 +102,7 @@ class WorklistPanel(Panel):
 
 def _or_the_last() -> str:
     folder = last_project()
-    return "" if folder is None else f', or open <a href="last" style="{LINK}">{html.escape(folder.name)}</a> again'
+    return "" if folder is None else f', or open <a href="last" style="{LINK}">{escaped(folder.name)}</a> again'
 
 
 def _label_names(items: Sequence[WorkItem], session: Session) -> dict[str, str]:

@@ -79,6 +79,17 @@ def test_a_table_knows_its_names_and_never_background(names):
     assert full.completed([7, 301]) == full
 
 
+@given(
+    hnp.arrays(
+        st.sampled_from([np.uint8, np.uint16, np.int32]), hnp.array_shapes(max_dims=4), elements=st.integers(0, 9)
+    )
+)
+def test_labels_present_are_those_of_numpy(array):
+    assert labels_present(array) == tuple(v for v in np.unique(array).tolist() if v)
+    assert labels_present(array[..., ::-1]) == labels_present(array)
+    assert labels_present(array[array > 3]) == tuple(v for v in np.unique(array).tolist() if v > 3)
+
+
 def test_a_label_is_found_by_name_or_value():
     table = table_from_names({3: "Left Kidney", 5: "liver"})
     assert table.find("left kidney").value == table.find("3").value == 3
@@ -149,7 +160,7 @@ def test_every_plain_login_will_do(login):
     assert Reader(login=login, name="Z").login == login
 
 
-@pytest.mark.parametrize("name", ["", "  ", "\n", "a\x1b[2J", "a\x00b", "a\u202eb"])
+@pytest.mark.parametrize("name", ["", "  ", "\n", "\u3164", "a\x1b[2J", "a\x00b", "a\u202eb"])
 @pytest.mark.parametrize("where", ["name", "specialities", "groups"])
 def test_what_people_read_can_be_seen(where, name):
     facts = {"login": "z", "name": "Z"} | {where: name if where == "name" else (name,)}

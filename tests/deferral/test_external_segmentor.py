@@ -47,6 +47,21 @@ def test_votes_become_the_deferral_map():
     assert p.table.name(2) == "label 2"
 
 
+@pytest.mark.parametrize("highest", [3, 255, 256, 65535])
+def test_labels_take_no_more_memory_than_they_must(highest):
+    first, second = np.zeros(SHAPE, np.uint16), np.full(SHAPE, highest, np.uint16)
+    second[0] = 1
+    maps = [LabelMap(x, GRID, name) for x, name in ((first, "a"), (second, "b"))]
+    p = from_labels(maps[0], maps[1:])
+    assert p.labels.dtype == np.uint8
+    assert p.alternative.dtype == (np.uint8 if highest <= 255 else np.uint16)
+    np.testing.assert_array_equal(p.alternative, second)
+    np.testing.assert_array_equal(p.defer, first != second)
+    turned = from_labels(maps[1], maps[:1])
+    np.testing.assert_array_equal(turned.labels, second)
+    assert turned.labels.dtype == p.alternative.dtype
+
+
 def test_names_of_the_first_mask_win_and_are_completed():
     a = label_map(np.full(SHAPE, 1), "a", {1: "liver"})
     b = label_map(np.full(SHAPE, 3), "b", {1: "hepar", 2: "spleen"})

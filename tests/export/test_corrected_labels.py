@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,10 @@ from napari_deferredseg.core.boxes import slices
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import State, Verdict
 from napari_deferredseg.usecases.defer import Target, defer_drawn
-from napari_deferredseg.usecases.export import export_cases
+from napari_deferredseg.usecases.export import export_cases, make_exporter
 from napari_deferredseg.usecases.open_case import load_case
+from napari_deferredseg.usecases.predict import ExternalInput
+from napari_deferredseg.usecases.run import run_external
 from napari_deferredseg.usecases.session import Session
 
 if TYPE_CHECKING:
@@ -210,7 +213,7 @@ def test_provenance_names_image_model_and_who_did_what_when(session, folder):
     case, prediction = session.case.record, session.case.prediction
     facts = provenance(folder)
     assert facts["voxel_hash"] == case.voxel_hash
-    assert (facts["case"], facts["source"], facts["model"]) == (case.key, "../ct.nii.gz", "external:labels")
+    assert (facts["case"], facts["model"]) == (case.key, "external:labels")
     assert facts["prediction"] == prediction.id
     assert facts["settings"]["budget"] == 0.1
     assert facts["regions"] == len(session.project.store.items())
@@ -297,3 +300,32 @@ def test_a_crop_needs_more_room_than_the_mask_had(session, folder):
     labels = exported(session, folder)
     assert labels.dtype == np.uint16
     assert (labels[slices(region.box)] == 300).all()
+
+
+@pytest.mark.parametrize("form", ["nifti", "nnunet", "monai"])
+def test_no_file_of_an_export_says_where_anything_was_read_from(unread, folder, form):
+    hidden = ("van_der_berg", "jan_1949", "jan_first", "jan_second")
+    home = unread.root / hidden[0]
+    home.mkdir()
+    for path, name in zip((unread.volume, unread.first, unread.second), hidden[1:], strict=True):
+        path.rename(home / f"{name}.nii.gz")
+    (unread.root / "first.labels.csv").rename(home / "jan_first.labels.csv")
+    files = ExternalInput(home / "jan_1949.nii.gz", (home / "jan_first.nii.gz", home / "jan_second.nii.gz"))
+    with unread.open() as project:
+        run_external(project, files)
+        export_cases(project, folder / "plain", make_exporter(form))
+        export_cases(project, folder / "named", make_exporter(form, with_sources=True))
+    assert not [name for name in hidden if name in everything_in(folder / "plain")]
+    named = everything_in(folder / "named")
+    assert all(name in named for name in hidden)
+    assert '"source": "../van_der_berg/jan_1949.nii.gz"' in named
+
+
+def everything_in(folder: Path) -> str:
+    """Names and contents of all files, unpacked."""
+    texts = []
+    for path in (x for x in folder.rglob("*") if x.is_file()):
+        stored = path.read_bytes()
+        unpacked = gzip.decompress(stored) if path.suffix == ".gz" else b""
+        texts.append(f"{path.relative_to(folder)}\n{(stored + unpacked).decode('latin-1')}")
+    return "\n".join(texts)

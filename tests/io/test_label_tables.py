@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import Geometry
+from napari_deferredseg.core.names import LONGEST, label_name
 from napari_deferredseg.core.volume import Label, LabelTable, default_label
 from napari_deferredseg.io.images import read_labels, write_labels
 from napari_deferredseg.io.label_tables import read_table, table_beside, write_table
@@ -30,7 +33,16 @@ def written(path: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
-names = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z"))).filter(bool)
+def accepted(name: str) -> bool:
+    try:
+        return label_name(name) == name
+    except ValueError:
+        return False
+
+
+RUN = ("=", "+", "-", "@", "\uff1d", "'=", "''+", "=cmd|'/c calc'!A1", "-1+2")  # what a spreadsheet takes for a formula
+letters = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=LONGEST - 20)
+names = st.builds("".join, st.tuples(st.sampled_from(("", *RUN)), letters)).filter(accepted)
 labels = st.builds(Label, value=st.integers(1, 65535), name=names, color=st.tuples(*[st.integers(0, 255)] * 3))
 tables = st.lists(labels, max_size=8, unique_by=lambda x: x.value).map(
     lambda xs: LabelTable(labels=tuple(sorted(xs, key=lambda x: x.value)))
@@ -53,6 +65,61 @@ def test_slicer_keys_in_an_nrrd_come_back(tmp_path_factory, table: LabelTable) -
     write_labels(path, np.zeros(GRID.shape, np.uint8), GRID, table)
     (path.parent / "a.labels.csv").unlink()
     assert read_labels(path).table == table
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_no_cell_of_a_table_is_a_formula(tmp_path: Path, name: str) -> None:
+    table = LabelTable(labels=(default_label(1, name),))
+    write_table(tmp_path / "a.csv", table)
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as f:
+        cells = [cell for row in csv.reader(f) for cell in row]
+    assert not [cell for cell in cells if cell[:1] in tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")]
+    assert read_table(tmp_path / "a.csv") == table
+
+
+NO_NAMES = (
+    "  ",
+    "\u3164",
+    "li\x1b[2Jver",
+    "li\nver",
+    "li\tver",
+    "a\x00b",
+    "li\u202erev",
+    "\u2066liver",
+    "x" * 101,
+    "\ue000",
+)
+
+
+# A line break ends the line of a text file, and no header holds one or a zero.
+WAYS = [
+    (form, name)
+    for form, not_in_it in (("json", ""), ("nnunet", ""), ("csv", "\n"), ("txt", "\n"), ("nrrd", "\n\x00"))
+    for name in NO_NAMES
+    if not set(not_in_it) & set(name)
+]
+
+
+@pytest.mark.parametrize(("form", "name"), WAYS)
+def test_what_is_no_name_of_a_label_is_refused_with_its_file(tmp_path: Path, form: str, name: str) -> None:
+    path = tmp_path / f"a.{'json' if form == 'nnunet' else form}"
+    if form == "nrrd":
+        image = sitk.GetImageFromArray(np.ones((1, 2, 2), np.uint8))
+        image.SetMetaData("Segment0_LabelValue", "1")
+        image.SetMetaData("Segment0_Name", name)
+        sitk.WriteImage(image, str(path))
+    elif form in ("csv", "txt"):
+        written(path, f"value,name\n1,{name}\n" if form == "csv" else f'1 255 0 0 1 1 1 "{name}"\n')
+    else:
+        written(path, json.dumps({"labels": {"1": name} if form == "json" else {"background": 0, name: 1}}))
+    with pytest.raises(InputError, match=f"{path.name}.*label 1.*is no name") as caught:
+        read_labels(path) if form == "nrrd" else read_table(path)
+    assert str(caught.value).isprintable()
+
+
+def test_names_get_single_blanks_and_the_background_needs_none(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", "value,name\n0,\n1, left\u00a0 lung \n2,<b>x</b> & [bold]\n")
+    assert [x.name for x in read_table(path).labels] == ["left lung", "<b>x</b> & [bold]"]
 
 
 def test_files_of_slicer_name_their_segments(tmp_path: Path) -> None:

@@ -28,6 +28,12 @@ def test_parts_are_those_of_scipy_label_by_label(labels):
         assert len(np.unique(labels[slices(box)][mask])) == 1
 
 
+def test_every_second_voxel_of_a_line_is_a_part():
+    line = np.array([[[1, 0, 1, 0, 1]]], np.uint8)
+    for labels in (line, line > 0):
+        assert components(labels).voxels.tolist() == [1, 1, 1]
+
+
 @given(hnp.arrays(bool, st.tuples(st.integers(1, 4), st.integers(1, 8), st.integers(1, 8))).filter(np.any))
 def test_the_deepest_voxel_lies_inside(mask):
     assert mask[deepest_index(mask, (5.0, 1.0, 1.0))]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import re
 import subprocess
@@ -305,6 +306,40 @@ def test_the_files_hold_what_the_report_says(judged: Judgement, tmp_path: Path) 
     assert {"summary", "intervals", "calibration", "chosen", "definitions", "aurc"} <= set(found)
     table = pd.read_csv(tmp_path / "cases.csv")
     assert table["dice"].to_numpy() == pytest.approx(judged.table["dice"].to_numpy())
+    assert table["case"].tolist() == judged.table["case"].tolist()
+
+
+def test_no_cell_of_the_cases_is_a_formula(few, tmp_path: Path) -> None:
+    texts = ("=cmd|'/c calc'!A1", "@SUM(A1)", "+1", "-1")
+    test = [replace(x, patient=t, groups={"site": t}) for x, t in zip(few["test"], texts, strict=False)]
+    parts = few | {"test": test}
+    judged = _judged(parts, experts=("=FG", "+BG", "BD"))
+    write_report(judged, tmp_path, resamples=1000)
+    with (tmp_path / "cases.csv").open(encoding="utf-8", newline="") as f:
+        head, *rows = csv.reader(f)
+    cells = [cell for row in rows for cell in row if not _is_number(cell)]
+    assert not [cell for cell in (*head, *cells) if cell[:1] in tuple("=+-@")]
+    assert {row[head.index("patient")] for row in rows} == {f"'{t}" for t in texts}
+
+
+@pytest.mark.parametrize("home", ["/data/mueller", "C:\\data\\mueller"])
+def test_reports_say_nothing_of_folders(few, tmp_path: Path, home: str) -> None:
+    sep = "/" if home.startswith("/") else "\\"
+    keys = [f"{home}{sep}{n % 2}{sep}ct{n // 2}.nii.gz" for n in range(4)]
+    test = [replace(case, key=key, patient=key) for case, key in zip(few["test"], keys, strict=False)]
+    judged = _judged(few | {"test": test})
+    maps = judged.settled.rules.maps(test[0])
+    index = judged.settled.deferred(maps, "entropy", 0.1)
+    deferral = maps.deferral("gain", index, judged.settled.choices["entropy", 0.1])
+    shown = example(keys[0], test[0], deferral, test[0].defer)
+    write_report(judged, tmp_path, examples=[shown], resamples=1000)
+    for path in tmp_path.iterdir():
+        assert "mueller" not in path.read_text("utf-8")
+    assert set(pd.read_csv(tmp_path / "cases.csv")["case"]) == {f"{n % 2}/ct{n // 2}.nii.gz" for n in range(4)}
+
+
+def _is_number(cell: str) -> bool:
+    return re.fullmatch(r"-?[0-9.]+(e-?[0-9]+)?", cell) is not None
 
 
 def test_matplotlib_is_loaded_only_to_draw() -> None:

@@ -24,7 +24,7 @@ from napari_deferredseg.usecases.predict import LEFT_OUT, ExternalInput, ModelIn
 from napari_deferredseg.usecases.project import init_project
 from napari_deferredseg.usecases.run import run_external, run_model
 from napari_deferredseg.usecases.session import Session
-from napari_deferredseg.usecases.triage import triage
+from napari_deferredseg.usecases.triage import recognised, triage
 
 OTHER = Budget(amount=0.05)
 
@@ -83,7 +83,7 @@ def test_what_a_prompt_shows_in_vain_is_told(unread):
     volume, prediction = predict_external(unread.files)
     told = replace(prediction, settings={LEFT_OUT: "aorta, lung"})
     with unread.open() as project:
-        report = triage(project, unread.files, volume, told)
+        report = triage(project, unread.files, *recognised(project, unread.files, volume, told))
     assert report.cautions == ("The prompt also shows aorta, lung, which this model does not draw.",)
 
 

@@ -151,4 +151,4 @@ def test_masks_that_agree_say_so(press_run, unread, qtbot):
     panel.form.second.value = unread.first
     qtbot.mouseClick(panel.run_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: panel.session.case is not None, timeout=WAIT)
-    assert "nothing speaks against the AI's mask" in panel.result.text()
+    assert "Nothing speaks against the AI's mask" in panel.result.text()

@@ -9,7 +9,7 @@ from scipy.special import entr
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.prediction import Prediction
-from napari_deferredseg.core.volume import Array, LabelMap, LabelTable, Probabilities, labels_present
+from napari_deferredseg.core.volume import Array, LabelMap, LabelTable, Probabilities, labels_present, narrowed
 from napari_deferredseg.masks.consensus import votes
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def from_labels(first: LabelMap, others: Sequence[LabelMap]) -> Prediction:
     Returns
     -------
     Prediction
-        `defer` is the share of the others that disagree.
+        `defer` is the share of the others that disagree; labels of 255 or less are uint8, whatever the files store.
 
     Raises
     ------
@@ -45,9 +45,10 @@ def from_labels(first: LabelMap, others: Sequence[LabelMap]) -> Prediction:
         _check_shape(other.source, other.array.shape, first)
     table = merged_table(first, others)
     sources: dict[str, str | float | int | bool] = {f"vote {i}": o.source for i, o in enumerate(others, start=1)}
-    defer, alternative = votes(first.array, [o.array for o in others])
+    labels = narrowed(first.array)
+    defer, alternative = votes(labels, [narrowed(o.array) for o in others])
     return Prediction(
-        labels=first.array,
+        labels=labels,
         defer=defer,
         alternative=alternative,
         geometry=first.geometry,
@@ -89,15 +90,16 @@ def from_probabilities(first: LabelMap, probabilities: Probabilities) -> Predict
             f"{first.source}: label {present[-1]} has no channel in {probabilities.source}, which has {len(p)} (0 to "
             f"{len(p) - 1}); number the labels as the channels"
         )
-    defer = np.zeros(first.array.shape, np.float32)
-    alternative = first.array.copy()
-    for z, own in enumerate(first.array):
+    labels = narrowed(first.array)
+    defer = np.zeros(labels.shape, np.float32)
+    alternative = labels.copy()
+    for z, own in enumerate(labels):
         _check_values(p[:, z], probabilities.source)
         defer[z] = np.clip(entr(p[:, z]).sum(axis=0) / np.log(len(p)), 0, 1)
         where = defer[z] > 0
         alternative[z][where] = _runner_up(p[:, z], own)[where]
     return Prediction(
-        labels=first.array,
+        labels=labels,
         defer=defer,
         alternative=alternative,
         geometry=first.geometry,
