@@ -171,14 +171,16 @@ def _image(path: Path) -> highdicom.Image:
     data = read_whole(path, None)
     if "PixelData" not in data:
         raise InputError(f"{path}: is cut off within its pixels; copy it again")
-    if data["PixelData"].is_undefined_length:
-        data.PixelData = uncompressed(path, data).tobytes()
-        data["PixelData"].is_undefined_length = False
-        data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        data.set_original_encoding(False, True)
-    _drop_private_dimensions(data)
     try:
+        if data["PixelData"].is_undefined_length:
+            data.PixelData = uncompressed(path, data).tobytes()
+            data["PixelData"].is_undefined_length = False
+            data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            data.set_original_encoding(False, True)
+        _drop_private_dimensions(data)
         return highdicom.Image.from_dataset(data, copy=False)
+    except InputError:
+        raise
     except (*DAMAGED, RuntimeError) as e:
         raise InputError(f"{path}: its frames cannot be read ({str(e)[:80]}); convert it with dcm2niix") from e
 

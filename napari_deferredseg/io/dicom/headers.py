@@ -16,7 +16,7 @@ from pydicom.filereader import read_dataset, read_partial
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.io.limits import most_bytes
+from napari_deferredseg.io.limits import GIB, most_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -156,6 +156,8 @@ def _parse(
             return data, data.file_meta, file.size, file.tell()
     except OSError as e:
         raise InputError(f"{path}: cannot be opened ({e.strerror or e})") from e
+    except InputError:
+        raise
     except DAMAGED as e:
         raise InputError(f"{path}: its DICOM header is damaged or incomplete; copy it again, or move it away") from e
 
@@ -170,7 +172,7 @@ def _inflated(path: Path, packed: bytes) -> bytes:
     unpack, most = zlib.decompressobj(-zlib.MAX_WBITS), most_bytes()
     data = unpack.decompress(packed, most)
     if unpack.unconsumed_tail and not unpack.eof:
-        raise InputError(f"{path}: unpacks to more than the {most >> 30} GiB that may be unpacked")
+        raise InputError(f"{path}: unpacks to more than the {most / GIB:g} GiB that may be unpacked")
     if not unpack.eof:
         raise InputError(f"{path}: is cut off or damaged within its deflated data; copy it again")
     return data

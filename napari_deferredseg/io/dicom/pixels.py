@@ -14,7 +14,13 @@ import SimpleITK as sitk
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import pixel_array
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.io.dicom.headers import DAMAGED, PIXEL_DATA, read_whole
@@ -84,6 +90,8 @@ def uncompressed(path: Path, data: Dataset) -> Array:
             with quiet_itk():
                 found: Array = sitk.GetArrayFromImage(reader.Execute())
         except RuntimeError as e:
+            if data.file_meta.TransferSyntaxUID == RLELossless:  # some that are small or signed are too much for GDCM
+                return np.asarray(pixel_array(data, raw=True))
             name = data.file_meta.TransferSyntaxUID.name
             raise InputError(f"{path}: its pixels cannot be decoded ({name}); copy it again, or decompress it") from e
     return found
@@ -123,7 +131,8 @@ def _decoded(s: Slice) -> Array:
     try:
         if s.stored.place.length is None:
             return uncompressed(s.path, data)
-        return np.asarray(pixel_array(data, raw=True))
+        found = np.asarray(pixel_array(data, raw=True))
+        return found.astype(found.dtype.newbyteorder("="), copy=False)
     except DAMAGED as e:
         if isinstance(e, InputError):
             raise
