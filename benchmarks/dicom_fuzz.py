@@ -156,7 +156,12 @@ def dangling(folder: Path, rng: np.random.Generator) -> None:
 
 
 def other_content(folder: Path, rng: np.random.Generator) -> None:
-    texts = ("", "<html>404</html>", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "\x03junk\x00\x01" * 99)
+    texts = (
+        "",
+        "<html>404</html>",
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+        "\x03junk\x00\x01" * 99,
+    )
     one(folder, rng).write_text(str(rng.choice(texts)))
 
 
@@ -260,12 +265,16 @@ def spoil(folder: Path, rng: np.random.Generator) -> tuple[str, bool]:
 
 def numbers_of(ds: pydicom.Dataset) -> np.ndarray:
     """Values of a file by pydicom, bits above BitsStored left out."""
-    raw = ds.pixel_array.astype(np.int64)
-    allocated, kept = int(ds.BitsAllocated), int(ds.get("BitsStored") or ds.BitsAllocated)
-    high = int(ds.HighBit) if ds.get("HighBit") is not None else kept - 1
-    numbers = ((raw & (2**allocated - 1)) >> (high + 1 - kept)) & (2**kept - 1)
-    if ds.get("PixelRepresentation"):
-        numbers = np.where(numbers >> (kept - 1), numbers - 2**kept, numbers)
+    for name, value in (("SamplesPerPixel", 1), ("PhotometricInterpretation", "MONOCHROME2")):
+        if ds.get(name) is None:
+            setattr(ds, name, value)  # one number a pixel, if their length says so too
+    if "TransferSyntaxUID" not in ds.file_meta:
+        ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if ds.original_encoding[0] else ExplicitVRLittleEndian
+    if ds.get("BitsStored") is None:
+        ds.BitsStored = ds.BitsAllocated
+    if int(ds.get("HighBit") or ds.BitsStored - 1) != ds.BitsStored - 1:
+        raise ValueError("HighBit")
+    numbers = ds.pixel_array
     slope, intercept = ds.get("RescaleSlope"), ds.get("RescaleIntercept")
     return numbers * (1.0 if slope is None else float(slope)) + (0.0 if intercept is None else float(intercept))
 
@@ -283,7 +292,7 @@ def wrong_in_reading(folder: Path, volume) -> str | None:
             row, column = np.split(np.array(ds.ImageOrientationPatient, float), 2)
             dy, dx = (float(v) for v in ds.PixelSpacing)
         except Exception as e:
-            return f"{path.name} is no slice ({type(e).__name__}) and was left out"
+            return f"{path.name} is no slice ({type(e).__name__}: {e}) and was left out"
         k = round(float(volume.geometry.index(place)[0]))
         if not 0 <= k < volume.array.shape[0] or values.shape != volume.array.shape[1:]:
             return f"{path.name} lies outside, or has another size"

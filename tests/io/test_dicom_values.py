@@ -106,7 +106,9 @@ def test_the_encoding_changes_nothing(tmp_path: Path, write_slice, syntax, signe
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("modality", ["CT", "PT", "MR", "DX"])
-def test_monochrome1_is_shown_inverted_and_keeps_its_values(tmp_path, write_slice, modality, signed, compressed) -> None:
+def test_monochrome1_is_shown_inverted_and_keeps_its_values(
+    tmp_path, write_slice, modality, signed, compressed
+) -> None:
     tags = encoded(12, signed) | {"Modality": modality}
     write_slice(tmp_path / "x", (0, 0, 0), **tags)
     plain = read_file(tmp_path / "x")
@@ -164,7 +166,9 @@ def test_a_mosaic_that_lost_its_image_type_is_told_by_its_maker(tmp_path: Path, 
 
 def test_slices_without_a_scale_among_others_are_named(tmp_path: Path, write_slice) -> None:
     for z in range(4):
-        write_slice(tmp_path / f"I{z}", (0, 0, z), **({"RescaleSlope": None, "RescaleIntercept": None} if z == 2 else {}))
+        write_slice(
+            tmp_path / f"I{z}", (0, 0, z), **({"RescaleSlope": None, "RescaleIntercept": None} if z == 2 else {})
+        )
     with pytest.raises(InputError, match="I2: lacks RescaleSlope"):
         read_series(tmp_path, None)
 

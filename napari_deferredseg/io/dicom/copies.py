@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,16 @@ def without_copies(slices: Sequence[Slice]) -> list[Slice]:
             here.append(s)
     wanted = {id(s) for group in kept.values() for s in group}
     return [s for s in slices if id(s) in wanted]
+
+
+def without_equal_files(slices: Sequence[Slice]) -> list[Slice]:
+    """Files with several frames, each of them once: the first of those that are the same to the last byte."""
+    kept: list[Slice] = []
+    for s in slices:
+        alike = (k for k in kept if s.frames > 1 and k.frames == s.frames and k.instance == s.instance)
+        if not any(filecmp.cmp(k.path, s.path, shallow=False) for k in alike):
+            kept.append(s)
+    return kept
 
 
 def count_once(slices: Sequence[Slice]) -> int:

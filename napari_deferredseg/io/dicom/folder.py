@@ -50,7 +50,8 @@ class Contents:
         InputError
             One may; the line names it.
         """
-        lines = [fault.line for fault in self.faults if fault.series in ("", chosen)]
+        others = self.series.keys() - {chosen}  # what a file that is cut off calls its series may be cut off too
+        lines = [fault.line for fault in self.faults if fault.series not in others]
         if lines:
             more = f" (and {len(lines) - 1} more such files)" if len(lines) > 1 else ""
             raise InputError(f"{lines[0]}{more}")

@@ -60,6 +60,8 @@ class PixelPlace:
         Bytes from the start of the file to the first pixel; None where they do not lie there as they are.
     length : int or None
         Bytes; None for compressed pixels.
+    short : int
+        Bytes that are missing at the end of the file.
     floating : bool
         Whether they are floating-point numbers.
     """
@@ -67,6 +69,7 @@ class PixelPlace:
     syntax: str
     offset: int | None
     length: int | None
+    short: int
     floating: bool
 
 
@@ -86,7 +89,7 @@ def read_header(path: Path, tags: Sequence[int] | None) -> Header:
     Raises
     ------
     InputError
-        It cannot be opened or parsed, or ends within its pixels.
+        It cannot be opened or parsed.
     """
     found: list[tuple[int, str | None, int]] = []
 
@@ -102,7 +105,7 @@ def read_header(path: Path, tags: Sequence[int] | None) -> Header:
     tag, vr, length = found[0]
     if vr not in PIXEL_TYPES:
         raise InputError(f"{path}: the header of its pixels is damaged (type {vr}); copy it again")
-    return Header(path, data, meta, _place(path, data, meta, file, end, tag, length))
+    return Header(path, data, meta, _place(data, meta, file, end, tag, length))
 
 
 def read_whole(path: Path, tags: Sequence[int] | None) -> Dataset:
@@ -178,12 +181,10 @@ def _inflated(path: Path, packed: bytes) -> bytes:
     return data
 
 
-def _place(path: Path, data: Dataset, meta: Dataset, size: int, start: int, tag: int, length: int) -> PixelPlace:
+def _place(data: Dataset, meta: Dataset, size: int, start: int, tag: int, length: int) -> PixelPlace:
     implicit = bool(data.original_encoding[0])
     syntax = str(meta.get("TransferSyntaxUID") or (ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian))
     compressed = length == UNDEFINED
     offset = None if start < 0 or compressed else start + (8 if implicit else 12)
-    if offset is not None and offset + length > size:
-        short = offset + length - size
-        raise InputError(f"{path}: is cut off, the last {short} bytes of its pixels are missing; copy it again")
-    return PixelPlace(syntax, offset, None if compressed else length, tag in FLOAT_PIXELS)
+    short = 0 if offset is None else max(offset + length - size, 0)
+    return PixelPlace(syntax, offset, None if compressed else length, short, tag in FLOAT_PIXELS)

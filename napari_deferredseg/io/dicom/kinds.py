@@ -31,19 +31,39 @@ def what_else(header: Header) -> str | None:
         It says to be an image and lacks what one needs, or says to be something else and holds a slice.
     """
     path, tags = header.path, header.tags
-    uid, modality = class_of(header), text(path, tags, "Modality")
-    known = UID(uid).name if uid in UID_dictionary else ""
+    uid, stated = class_of(header), text(path, header.meta, "MediaStorageSOPClassUID")
+    known, modality = _name(uid), text(path, tags, "Modality")
     complete = header.pixels is not None and min(whole(path, tags, n) or 0 for n in ("Rows", "Columns")) > 0
     placed = bool(numbers(path, tags, "ImagePositionPatient")) and modality not in PLACED
-    if "Image Storage" in known or (not known and modality not in NOT_IMAGES and (complete or placed or not uid)):
-        if complete:
+    claimed = any("Image Storage" in _name(each) for each in (uid, stated))
+    # A kind that nobody knows is none of an image where the file says it twice; a file that is cut off may not.
+    unsure = not known and modality not in NOT_IMAGES and (complete or placed or not uid or uid != stated)
+    if claimed or unsure:
+        short = header.pixels.short if header.pixels is not None else 0
+        if short:
+            raise InputError(f"{path}: is cut off, the last {short} bytes of its pixels are missing; copy it again")
+        if complete and not (known and "Image Storage" not in known):
             return None
-        lacks = "ends before its pixels" if header.pixels is None else "does not say how many rows and columns it has"
-        raise InputError(f"{path}: is cut off or damaged, it {lacks}; copy it again, or move it out of the folder")
+        raise InputError(
+            f"{path}: is cut off or damaged, it {_lack(header)}; copy it again, or move it out of the folder"
+        )
     kind = known.removesuffix(" Storage") or f"object of type {modality or uid}"
     if placed and header.pixels is not None:
         raise InputError(f"{path}: says to be a {kind} and holds a slice of an image; correct SOPClassUID or Modality")
     return kind
+
+
+def _name(uid: str) -> str:
+    """Name of a kind of object that the standard knows, "" of another."""
+    return str(UID(uid).name) if uid in UID_dictionary else ""
+
+
+def _lack(header: Header) -> str:
+    if header.pixels is None:
+        return "ends before its pixels"
+    if min(whole(header.path, header.tags, n) or 0 for n in ("Rows", "Columns")) > 0:
+        return "says twice what kind of object it is, and not the same"
+    return "does not say how many rows and columns it has"
 
 
 def refuse_what_is_unlike_a_slice(s: Slice) -> None:
@@ -69,7 +89,7 @@ def refuse_what_is_unlike_a_slice(s: Slice) -> None:
     if stored.place.floating:
         raise InputError(f"{s}: holds floating-point pixels, which are not read; {CONVERT}")
     allocated, kept, high = stored.bits
-    if allocated not in (8, 16, 32) or not (0 < kept <= high + 1 <= allocated):
+    if allocated not in (8, 16, 32) or not 0 < kept <= allocated or high != kept - 1:
         bits = f"BitsAllocated {allocated}, BitsStored {kept}, HighBit {high}"
         raise InputError(f"{s}: its pixels are of an unknown kind ({bits}); correct the tags, or copy it again")
 

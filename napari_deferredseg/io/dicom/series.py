@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.volume import Volume
-from napari_deferredseg.io.dicom.copies import count_once, without_copies
+from napari_deferredseg.io.dicom.copies import count_once, without_copies, without_equal_files
 from napari_deferredseg.io.dicom.folder import look_into, read_slice
 from napari_deferredseg.io.dicom.frames import expanded, frame_values
 from napari_deferredseg.io.dicom.kinds import refuse_what_is_unlike_a_slice
@@ -158,8 +158,9 @@ def _choose(folder: Path, found: Sequence[tuple[str, list[Slice]]], wanted: str 
 def _stacked(source: Path, slices: Sequence[Slice]) -> tuple[list[Slice], Geometry]:
     for s in slices:
         refuse_what_is_unlike_a_slice(s)
-    frames = expanded(slices)
-    for s in frames if len(frames) != len(slices) else ():
+    files = without_equal_files(slices)
+    frames = expanded(files)
+    for s in frames if len(frames) != len(files) else ():
         refuse_what_is_unlike_a_slice(s)
     check_alike(frames)
     require_fits(source, (len(frames), *frames[0].size), _type(frames).itemsize)

@@ -208,13 +208,18 @@ def rescale_of(path: Path, tags: Any) -> tuple[float, float] | None:
 
 
 def _stored(path: Path, tags: Any, place: PixelPlace) -> Stored:
-    allocated = whole(path, tags, "BitsAllocated") or 16
+    allocated, signed = whole(path, tags, "BitsAllocated"), whole(path, tags, "PixelRepresentation")
+    if allocated is None or signed not in (0, 1):
+        name, fault = (
+            ("BitsAllocated", "missing") if allocated is None else ("PixelRepresentation", signed or "missing")
+        )
+        raise InputError(f"{path}: does not say how its pixels are stored, {name} is {fault}; copy it again")
     kept = whole(path, tags, "BitsStored") or allocated
     high = whole(path, tags, "HighBit")
     return Stored(
         place=place,
         bits=(allocated, kept, kept - 1 if high is None else high),
-        signed=bool(whole(path, tags, "PixelRepresentation") or 0),
+        signed=bool(signed),
         rescale=rescale_of(path, tags),
         photometric=text(path, tags, "PhotometricInterpretation").upper(),
         samples=whole(path, tags, "SamplesPerPixel") or 1,

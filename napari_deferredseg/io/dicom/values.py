@@ -55,14 +55,10 @@ def values(numbers: Array, stored: Stored) -> Array:
 
 
 def without_unused_bits(numbers: Array, stored: Stored) -> Array:
-    """Numbers without what lies in bits that are not theirs (overlays in old files)."""
-    allocated, kept, high = stored.bits
+    """Numbers without what lies in bits above theirs (overlays in old files)."""
+    allocated, kept, _ = stored.bits
     if kept == allocated:
         return numbers
-    unsigned = numbers.view(f"u{allocated // 8}")
-    if not stored.signed:
-        mask = np.array((1 << kept) - 1, unsigned.dtype)
-        own: Array = (unsigned >> (high + 1 - kept)) & mask
-    else:
-        own = (unsigned << (allocated - high - 1)).view(f"i{allocated // 8}") >> (allocated - kept)
+    unsigned = numbers.view(f"u{allocated // 8}") << (allocated - kept)
+    own: Array = unsigned.view(number_type(stored)) >> (allocated - kept)
     return own
