@@ -156,13 +156,8 @@ def dangling(folder: Path, rng: np.random.Generator) -> None:
 
 
 def other_content(folder: Path, rng: np.random.Generator) -> None:
-    texts = (
-        "",
-        "<html>404</html>",
-        "version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
-        "\x03junk\x00\x01" * 99,
-    )
-    one(folder, rng).write_text(str(rng.choice(texts)))
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"
+    one(folder, rng).write_text(str(rng.choice(["", "<html>404</html>", pointer, "\x03junk\x00\x01" * 99])))
 
 
 def other_pixels(folder: Path, rng: np.random.Generator) -> None:

@@ -43,7 +43,9 @@ def mr(tmp_path: Path, write_slice) -> Path:
             FrameOfReferenceUID="1.2.3",
             PositionReferenceIndicator="",
             PixelData=np.random.default_rng(i).integers(0, 4096, (4, 5)).astype(np.uint16).tobytes(),
-            **dict.fromkeys(("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID"), ""),
+            **dict.fromkeys(
+                ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID"), ""
+            ),
             Manufacturer="made",
             ReferringPhysicianName="",
             InstanceNumber=i + 1,

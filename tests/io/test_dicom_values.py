@@ -1,4 +1,4 @@
-"""Values of DICOM files: slope x number + intercept, whatever the encoding; GDCM reading the file itself is the judge."""
+"""Values of DICOM files: slope x number + intercept in any encoding; GDCM reading the file itself is the judge."""
 
 from __future__ import annotations
 
@@ -106,9 +106,7 @@ def test_the_encoding_changes_nothing(tmp_path: Path, write_slice, syntax, signe
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("modality", ["CT", "PT", "MR", "DX"])
-def test_monochrome1_is_shown_inverted_and_keeps_its_values(
-    tmp_path, write_slice, modality, signed, compressed
-) -> None:
+def test_monochrome1_keeps_its_values(tmp_path, write_slice, modality, signed, compressed) -> None:
     tags = encoded(12, signed) | {"Modality": modality}
     write_slice(tmp_path / "x", (0, 0, 0), **tags)
     plain = read_file(tmp_path / "x")

@@ -134,5 +134,5 @@ def test_a_localizer_among_slices_is_called_one(tmp_path: Path, write_slice) -> 
     for z in range(4):
         write_slice(tmp_path / f"I{z}", (0, 0, z))
     write_slice(tmp_path / "scout", (0, 0, 0), ImageOrientationPatient=[0, 1, 0, 0, 0, -1])
-    with pytest.raises(InputError, match="scout: its orientation differs from I0.*localizer"):
+    with pytest.raises(InputError, match=r"scout: its orientation differs from I0.*localizer"):
         read_series(tmp_path, None)

@@ -210,10 +210,8 @@ def rescale_of(path: Path, tags: Any) -> tuple[float, float] | None:
 def _stored(path: Path, tags: Any, place: PixelPlace) -> Stored:
     allocated, signed = whole(path, tags, "BitsAllocated"), whole(path, tags, "PixelRepresentation")
     if allocated is None or signed not in (0, 1):
-        name, fault = (
-            ("BitsAllocated", "missing") if allocated is None else ("PixelRepresentation", signed or "missing")
-        )
-        raise InputError(f"{path}: does not say how its pixels are stored, {name} is {fault}; copy it again")
+        fault = "BitsAllocated is missing" if allocated is None else f"PixelRepresentation is {signed or 'missing'}"
+        raise InputError(f"{path}: does not say how its pixels are stored, {fault}; copy it again")
     kept = whole(path, tags, "BitsStored") or allocated
     high = whole(path, tags, "HighBit")
     return Stored(
