@@ -17,7 +17,7 @@ from napari_deferredseg.core.scan import Scan
 from napari_deferredseg.core.volume import LabelTable, labels_present
 from napari_deferredseg.deferral.grids import model_geometry, resampled
 from napari_deferredseg.deferral.intensity import normalised
-from napari_deferredseg.io.images import read_channels, read_labels, read_volume, require_same_grid
+from napari_deferredseg.io.images import on_grid_of, read_channels, read_labels, read_volume
 from napari_deferredseg.masks.consensus import leave_one_out, majority, staple
 from napari_deferredseg.masks.prompts import boxes_of, in_terms_of
 
@@ -248,8 +248,7 @@ def read_prompt(path: Path, volume: Volume, table: LabelTable) -> Array:
     InputError
         It cannot be read, lies on another grid, or holds nothing that the table knows.
     """
-    mask = read_labels(path)
-    require_same_grid(mask, volume)
+    mask = on_grid_of(volume, read_labels(path))
     return in_terms_of(table, mask)[0]
 
 
@@ -262,8 +261,7 @@ def _is_written(folder: Path, stamp: str) -> bool:
 
 def _classes(path: Path, volume: Volume, table: LabelTable) -> NDArray[np.uint8]:
     """Label values of a file as classes counted from 0."""
-    mask = read_labels(path)
-    require_same_grid(mask, volume)
+    mask = on_grid_of(volume, read_labels(path))
     unknown = [v for v in labels_present(mask.array) if v not in table]
     if unknown:
         raise InputError(f"{path}: holds label {unknown[0]}, which no reference names; add it or remap the file")
@@ -277,8 +275,7 @@ def _classes(path: Path, volume: Volume, table: LabelTable) -> NDArray[np.uint8]
 def _support(case: DataCase, name: str, volume: Volume) -> NDArray[np.bool_]:
     if name not in case.support:
         return np.ones(volume.geometry.shape, np.bool_)
-    support = read_labels(case.support[name])
-    require_same_grid(support, volume)
+    support = on_grid_of(volume, read_labels(case.support[name]))
     return np.asarray(support.array > 0)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.records import CaseRecord, Correction, PredictionRecord, Region
     from napari_deferredseg.core.volume import Array, Volume
+    from napari_deferredseg.io.nifti_forms import Forms
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class CaseExport:
         Regions of the case, read or not.
     source : callable
         Reads the image: (z, y, x) or (c, z, y, x). InputError when it is gone or another one.
+    forms : callable
+        Reads the forms of the image's header, where it is a NIfTI and there.
     """
 
     project: str
@@ -51,6 +54,7 @@ class CaseExport:
     regions: Mapping[str, Region]
     region_count: int
     source: Callable[[], Volume]
+    forms: Callable[[], Forms | None]
 
     @cached_property
     def corrected(self) -> Array:

@@ -51,7 +51,7 @@ def _write_case(export: CaseExport, folder: Path) -> tuple[Path, ...]:
     folder.mkdir(parents=True, exist_ok=True)
     mask, names, facts = (f"{export.case.key}{end}" for end in (".nii.gz", ".labels.csv", ".provenance.json"))
     with TemporaryDirectory(dir=folder, prefix=".writing-") as part:
-        write_labels(Path(part) / mask, labels, export.case.geometry, export.prediction.table)
+        write_labels(Path(part) / mask, labels, export.case.geometry, export.prediction.table, export.forms())
         before = _hash(folder / mask) if (folder / mask).is_file() else None
         said = provenance(export) | {MASK_HASH: _hash(Path(part) / mask), REPLACES: before}
         (Path(part) / facts).write_text(json.dumps(said, indent=1), encoding="utf-8")

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NIFTI = (".nii.gz", ".nii")
+PAIR = (".hdr", ".img")
+"""A NIfTI header and its voxels in two files; either names both."""
 NRRD = (".nrrd", ".nhdr")
 META = (".mha", ".mhd")
 PNG = (".png",)
 DICOM = (".dcm", ".dicom", ".ima")
-READABLE = NIFTI + NRRD + META + PNG
+READABLE = NIFTI + PAIR + NRRD + META + PNG
 WRITABLE = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.volume import Array, LabelMap, Probabilities, Volume, labels_present
+from napari_deferredseg.core.errors import InputError, legible
+from napari_deferredseg.core.volume import LabelMap, Probabilities, Volume, labels_present
 from napari_deferredseg.io.dicom import read_file, read_series
 from napari_deferredseg.io.formats import DICOM, READABLE, is_dicom, stem_of, suffix_of
-from napari_deferredseg.io.itk import Loaded, load
-from napari_deferredseg.io.label_tables import LARGEST, table_beside, table_from_segment_keys
+from napari_deferredseg.io.label_tables import table_beside, table_from_segment_keys
+from napari_deferredseg.io.label_values import as_labels
+from napari_deferredseg.io.reading import load
+from napari_deferredseg.io.storage_order import reordering
 from napari_deferredseg.io.writing import write_labels, write_volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_deferredseg.io.itk import Loaded
+
 __all__ = [
     "as_channels",
+    "on_grid_of",
     "read_channels",
     "read_labels",
     "read_probabilities",
     "read_volume",
-    "require_same_grid",
     "write_labels",
     "write_volume",
 ]
@@ -39,8 +44,8 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
     Parameters
     ----------
     path : Path
-        NIfTI, NRRD, MetaImage, a grey PNG (one slice of 1 mm, orientation unknown), a DICOM file, or a
-        folder with DICOM files.
+        NIfTI (of a pair .hdr and .img either), NRRD, MetaImage, a grey PNG (one slice of 1 mm, orientation unknown),
+        a DICOM file, or a folder with DICOM files.
     series : str, optional
         UID or number of the series, where a folder holds several.
 
@@ -65,8 +70,13 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
         raise InputError(
             f"{path}: holds {loaded.array.shape[0]} volumes (a time series?), not one; save the one to read by itself"
         )
-    names = tuple(f"{stem_of(path)} {i}" for i in range(loaded.array.shape[0])) if loaded.array.ndim == 4 else ()
-    return Volume(array=loaded.array, geometry=loaded.geometry, source=str(path), channels=names)
+    names = (
+        tuple(legible(f"{stem_of(path)} {i}") for i in range(loaded.array.shape[0])) if loaded.array.ndim == 4 else ()
+    )
+    notes = loaded.notes
+    if not loaded.finite:
+        notes = (*notes, f"{path}: holds voxels that are NaN or infinite; they stay as they are")
+    return Volume(array=loaded.array, geometry=loaded.geometry, source=str(path), channels=names, notes=notes)
 
 
 def read_channels(paths: Sequence[Path]) -> Volume:
@@ -88,7 +98,7 @@ def read_channels(paths: Sequence[Path]) -> Volume:
 
 
 def as_channels(volumes: Sequence[Volume]) -> Volume:
-    """Make volumes that were read from files the channels of one, as `read_channels` does.
+    """Make volumes that were read from files the channels of one, as `read_channels` does, on the grid of the first.
 
     Raises
     ------
@@ -101,15 +111,14 @@ def as_channels(volumes: Sequence[Volume]) -> Volume:
     for volume in volumes:
         if volume.channels:
             raise InputError(f"{volume.source}: holds {len(volume.channels)} channels; give files with one each")
-        difference = first.geometry.difference(volume.geometry)
-        if difference is not None:
-            raise InputError(f"{volume.source}: is not on the grid of {first.source}, {difference}; resample it first")
+    alike = [first, *(on_grid_of(first, volume) for volume in volumes[1:])]
     return Volume(
-        array=np.stack([volume.array for volume in volumes]),
+        array=np.stack([volume.array for volume in alike]),
         geometry=first.geometry,
-        source=", ".join(volume.source for volume in volumes),
-        channels=_channel_names([Path(volume.source) for volume in volumes]),
+        source=", ".join(volume.source for volume in alike),
+        channels=_channel_names([Path(volume.source) for volume in alike]),
         modality=first.modality,
+        notes=tuple(note for volume in alike for note in volume.notes),
     )
 
 
@@ -119,7 +128,9 @@ def read_labels(path: Path) -> LabelMap:
     Returns
     -------
     LabelMap
-        (z, y, x), uint8 or uint16 as stored; other types become the smaller of both that holds the values.
+        (z, y, x), uint8 or uint16 as stored; other types become the smaller of both that holds the values. Values that
+        miss a whole number by no more than rounding, or than the step of a file that stores scaled numbers, are that
+        number.
 
     Raises
     ------
@@ -129,11 +140,12 @@ def read_labels(path: Path) -> LabelMap:
     loaded = _load_values(path)
     if loaded.array.ndim == 4:
         raise InputError(f"{path}: holds {loaded.array.shape[0]} layers, a label map has one; do segments overlap?")
-    array = _as_labels(path, loaded.array)
+    array, rounded = as_labels(path, loaded.array, loaded.step)
     table = table_from_segment_keys(path, loaded.metadata) or table_beside(path)
     present = labels_present(array)
     known = LabelMap(array=array, geometry=loaded.geometry, source=str(path))
-    return LabelMap(array, known.geometry, known.source, (table or known.table).completed(present))
+    named = (table or known.table).completed(present)
+    return LabelMap(array, known.geometry, known.source, named, (*loaded.notes, *rounded))
 
 
 def read_probabilities(path: Path) -> Probabilities:
@@ -169,28 +181,47 @@ def read_probabilities(path: Path) -> Probabilities:
     off = float(np.abs(total - 1).max())
     if off > SUM_TOLERANCE:
         raise InputError(f"{path}: its {p.shape[0]} class probabilities do not sum to 1 (off by up to {off:.3g})")
-    return Probabilities(array=p / total, geometry=loaded.geometry, source=str(path))
+    return Probabilities(array=p / total, geometry=loaded.geometry, source=str(path), notes=loaded.notes)
 
 
-def require_same_grid(labels_or_probabilities: LabelMap | Probabilities, volume: Volume) -> None:
-    """Check that a mask or probabilities lie on the grid of the image.
+@overload
+def on_grid_of(volume: Volume, other: LabelMap) -> LabelMap: ...
+@overload
+def on_grid_of(volume: Volume, other: Probabilities) -> Probabilities: ...
+@overload
+def on_grid_of(volume: Volume, other: Volume) -> Volume: ...
+def on_grid_of(volume: Volume, other: LabelMap | Probabilities | Volume) -> LabelMap | Probabilities | Volume:
+    """Take a mask, probabilities or a further channel of an image to the grid of the image.
+
+    Returns
+    -------
+    LabelMap, Probabilities or Volume
+        `other`, on the geometry of `volume`. Where it holds the same voxels in another order (axes swapped, or counted
+        from the other end) its voxels are put into the image's order, none is resampled, and a note says so.
 
     Raises
     ------
     InputError
-        They do not; the line names both files and the difference.
+        It lies elsewhere; the line names both files, the difference, and what was decided in reading them.
     """
-    difference = volume.geometry.difference(labels_or_probabilities.geometry)
-    if difference is not None:
-        raise InputError(
-            f"{labels_or_probabilities.source}: is not on the grid of {volume.source}, {difference}; "
-            "give the mask of this image, or resample it first"
-        )
+    difference = volume.geometry.difference(other.geometry)
+    if difference is None:
+        return other
+    order = reordering(volume.geometry, other.geometry)
+    if order is not None:
+        note = f"{other.source}: holds the voxels of {volume.source} in another order; {order}, nothing was resampled"
+        return replace(other, array=order.array(other.array), geometry=volume.geometry, notes=(*other.notes, note))
+    decided = "".join(f" ({note})" for note in dict.fromkeys((*volume.notes, *other.notes)))
+    raise InputError(
+        f"{other.source}: is not on the grid of {volume.source}, {difference}; "
+        f"give what belongs to this image, or resample it first{decided}"
+    )
 
 
 def _is_dicom_file(path: Path) -> bool:
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file or folder")
+        what = "is no regular file; copy it to one" if path.exists() else "there is no such file or folder"
+        raise InputError(f"{path}: {what}")
     try:
         return suffix_of(path) in DICOM or (suffix_of(path) not in READABLE and is_dicom(path))
     except OSError as e:
@@ -218,25 +249,8 @@ def _load_values(path: Path) -> Loaded:
     return loaded
 
 
-def _as_labels(path: Path, array: Array) -> Array:
-    if array.dtype in (np.uint8, np.uint16):
-        return array
-    fraction = _first(array, array != np.floor(array)) if array.dtype.kind == "f" else None
-    if fraction is not None:
-        raise InputError(f"{path}: {fraction:.4g} is no label; this looks like probabilities or an image")
-    low, high = array.min(), array.max()
-    if low < 0:
-        raise InputError(f"{path}: {low:g} is no label; this looks like probabilities or an image")
-    if high > LARGEST:
-        raise InputError(f"{path}: the label {high:g} is larger than {LARGEST}; renumber the labels")
-    return array.astype(np.uint8 if high <= 255 else np.uint16)
-
-
-def _first(array: Array, where: Array) -> Any:
-    """First value where a mask holds, or None."""
-    return array[np.unravel_index(int(where.argmax()), where.shape)] if where.any() else None
-
-
 def _channel_names(paths: Sequence[Path]) -> tuple[str, ...]:
-    stems = tuple(stem_of(path) for path in paths)
-    return stems if len(set(stems)) == len(stems) else tuple(f"{path.parent.name}/{stem_of(path)}" for path in paths)
+    stems = tuple(legible(stem_of(path)) for path in paths)
+    if len(set(stems)) == len(stems):
+        return stems
+    return tuple(legible(f"{path.parent.name}/{stem_of(path)}") for path in paths)

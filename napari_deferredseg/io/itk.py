@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,18 @@ from pydantic import ValidationError
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import IDENTITY, Geometry, Matrix, Shape, Vector
-from napari_deferredseg.io.formats import META, NIFTI, NRRD, PNG, quiet_itk, suffix_of
-from napari_deferredseg.io.nifti_header import check_nifti
-from napari_deferredseg.io.other_headers import check_meta, check_nrrd, check_png
+from napari_deferredseg.io.formats import META, NRRD, PNG, quiet_itk, suffix_of
+from napari_deferredseg.io.meta_header import check_meta
+from napari_deferredseg.io.nrrd_header import check_nrrd
+from napari_deferredseg.io.plain_names import plain_file
+from napari_deferredseg.io.png_header import check_png
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from napari_deferredseg.core.volume import Array
+    from napari_deferredseg.io.facts import Facts
 
 # DICOM and ITK know no other; "scanner-xyz" and the like do not say where the patient's head is.
 ANATOMICAL = {"left-posterior-superior", "right-anterior-superior", "left-anterior-superior"}
@@ -38,7 +42,11 @@ class Loaded:
     metadata : dict
         The file's own keys, as SimpleITK names them.
     finite : bool
-        Whether the file holds no NaN and no infinity; ITK reads those of a NIfTI as 0.
+        Whether the file holds no NaN and no infinity.
+    step : float
+        Distance of two neighbouring values of a file that stores scaled whole numbers; 0 otherwise.
+    notes : tuple of str
+        Sentences: what was decided in reading that the file left open.
     """
 
     array: Array
@@ -46,56 +54,63 @@ class Loaded:
     frames: bool
     metadata: dict[str, str]
     finite: bool
+    step: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
-def load(path: Path) -> Loaded:
-    """Read one image file of a format in `formats.READABLE`.
+def load_with_itk(path: Path) -> Loaded:
+    """Read an NRRD, a MetaImage or a PNG.
 
     Raises
     ------
     InputError
-        Missing, empty, damaged, colour, complex, or not on a straight grid.
+        Missing, damaged, colour, complex, or not on a straight grid; what of the format cannot be read is named.
     """
-    known, finite = _check_file(path)
-    image = _read(path)
+    facts = _check_file(path)
+    image = _read(path, facts.detached)
     metadata = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
     _check_kind(path, image, metadata)
+    known = facts.orientation_known
     if suffix_of(path) in NRRD:
         known = metadata.get("NRRD_space", "").casefold() in ANATOMICAL
     array = _array(image)
     return Loaded(
         array=array,
         geometry=_geometry(path, image, known and image.GetDimension() > 2),
-        frames=image.GetDimension() == 4 and array.ndim == 4,
+        frames=array.ndim == 4 and (image.GetDimension() == 4 or facts.volumes),
         metadata=metadata,
-        finite=finite and bool(array.dtype.kind != "f" or np.isfinite(array).all()),
+        finite=bool(array.dtype.kind != "f" or np.isfinite(array).all()),
+        notes=facts.notes,
     )
 
 
-def _check_file(path: Path) -> tuple[bool, bool]:
-    """Check the file by its format; whether it says how its axes lie (an NRRD says so later), and is finite."""
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty (0 bytes); copy it again")
+def _check_file(path: Path) -> Facts:
+    """Check the file by its format before ITK sees it."""
     suffix = suffix_of(path)
-    if suffix in NIFTI:
-        facts = check_nifti(path)
-        return facts.orientation_known, facts.finite
     if suffix in META:
-        return check_meta(path), True
+        return check_meta(path)
     if suffix in NRRD:
-        check_nrrd(path)
-    if suffix in PNG:
-        check_png(path)
-    return False, True
+        return check_nrrd(path)
+    return check_png(path)
 
 
-def _read(path: Path) -> sitk.Image:
+def _read(path: Path, detached: Path | None) -> sitk.Image:
     try:
-        with quiet_itk():
-            return sitk.ReadImage(str(path))
+        with quiet_itk(), plain_file(path, [detached] if detached else []) as plain:
+            return sitk.ReadImage(str(plain))
+    except MemoryError as e:
+        raise InputError(f"{path}: there is no memory for its voxels; free some, or use a smaller image") from e
     except RuntimeError as e:
-        reason = "holds a spacing of zero" if "Zero-valued spacing" in str(e) else "is damaged, incomplete or no image"
-        raise InputError(f"{path}: cannot be read, it {reason}; save or copy it again") from e
+        raise InputError(f"{path}: cannot be read, {_reason(str(e))}; save or copy it again") from e
+
+
+def _reason(native: str) -> str:
+    """What ITK says, in as far as it is meant for people: the end of its last line."""
+    if "Zero-valued spacing" in native:
+        return "it holds a spacing of zero"
+    last = ([line.strip() for line in native.splitlines() if line.strip()] or [""])[-1]
+    told = re.sub(r"^(\[\w+\]\s*)?\w*:\s*", "", last)
+    return "its header or its voxels are not as the format has it" + ("" if "itk" in told.casefold() else f" ({told})")
 
 
 def _check_kind(path: Path, image: sitk.Image, metadata: dict[str, str]) -> None:

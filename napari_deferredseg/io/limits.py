@@ -56,6 +56,6 @@ def require_fits(path: Path | str, shape: Sequence[int], itemsize: int) -> None:
     if claimed > most:
         size = " x ".join(str(int(n)) for n in shape)
         raise InputError(
-            f"{path}: claims {size} voxels, {claimed / GIB:,.1f} GiB, more than the {most / GIB:g} GiB that may be "
+            f"{path}: claims {size} voxels, {claimed / GIB:,.1f} GiB, more than the {most / GIB:.4g} GiB that may be "
             f"unpacked; if that is right, set {SETTING} to a larger number"
         )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import shutil
-import struct
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -15,19 +12,19 @@ import SimpleITK as sitk
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.volume import labels_present
 from napari_deferredseg.io.formats import NIFTI, NRRD, check_writable, quiet_itk, suffix_of
-from napari_deferredseg.io.itk import load, to_image
+from napari_deferredseg.io.itk import to_image
 from napari_deferredseg.io.label_tables import segment_keys, table_path, write_table
+from napari_deferredseg.io.nifti_writing import GZIP_LEVEL, write_nifti
+from napari_deferredseg.io.plain_names import plain_folder
+from napari_deferredseg.io.reading import geometry_of
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.core.volume import Array, LabelTable, Volume
-
-FORM_CODES = 252
-# Level 6 takes four times as long for a fifth less; masks are small either way.
-GZIP_LEVEL = 3
+    from napari_deferredseg.io.nifti_forms import Forms
 
 
-def write_labels(path: Path, array: Array, geometry: Geometry, table: LabelTable) -> None:
+def write_labels(path: Path, array: Array, geometry: Geometry, table: LabelTable, forms: Forms | None = None) -> None:
     """Write a label map on a grid, and its names and colours into `<stem>.labels.csv` beside it.
 
     Both appear whole or not at all. An NRRD also carries names and colours in its header, as 3D Slicer reads them.
@@ -42,6 +39,8 @@ def write_labels(path: Path, array: Array, geometry: Geometry, table: LabelTable
         Its grid.
     table : LabelTable
         Values without an entry get a generated one.
+    forms : Forms, optional
+        For NIfTI: those of the image, so that every program that lays the image somewhere lays the mask there too.
 
     Raises
     ------
@@ -52,12 +51,7 @@ def write_labels(path: Path, array: Array, geometry: Geometry, table: LabelTable
     _check_grid(path, array.shape, geometry)
     if array.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{path}: labels must be uint8 or uint16, not {array.dtype}")
-    full = table.completed(labels_present(array))
-    image = to_image(array, geometry)
-    if suffix_of(path) in NRRD:
-        for key, value in segment_keys(full).items():
-            image.SetMetaData(key, value)
-    _write(path, image, geometry, full)
+    _write(path, array, geometry, table.completed(labels_present(array)), forms)
 
 
 def write_volume(path: Path, volume: Volume) -> None:
@@ -70,7 +64,7 @@ def write_volume(path: Path, volume: Volume) -> None:
     """
     check_writable(path)
     _check_grid(path, volume.array.shape[-3:], volume.geometry)
-    _write(path, to_image(volume.array, volume.geometry), volume.geometry, None)
+    _write(path, volume.array, volume.geometry, None, None)
 
 
 def _check_grid(path: Path, shape: tuple[int, ...], geometry: Geometry) -> None:
@@ -80,12 +74,16 @@ def _check_grid(path: Path, shape: tuple[int, ...], geometry: Geometry) -> None:
         raise InputError(f"{path}: only NIfTI can say that the orientation is unknown; write .nii.gz or .nii")
 
 
-def _write(path: Path, image: sitk.Image, geometry: Geometry, table: LabelTable | None) -> None:
+def _write(path: Path, array: Array, geometry: Geometry, table: LabelTable | None, forms: Forms | None) -> None:
     try:
         # In the target's own folder: a move across disks would not be in one piece.
         with TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-            part = _write_file(Path(folder) / f"part{suffix_of(path)}", image, geometry)
-            if load(part).geometry.difference(geometry) is not None:
+            part = Path(folder) / f"part{suffix_of(path)}"
+            if suffix_of(part) in NIFTI:
+                write_nifti(part, array, geometry, forms)
+            else:
+                _write_with_itk(part, array, geometry, table)
+            if geometry_of(part).difference(geometry) is not None:
                 raise InputError(f"{path}: this format cannot hold the grid of the image; write .nrrd or .mha")
             names = table_path(part)
             if table is not None:
@@ -99,21 +97,10 @@ def _write(path: Path, image: sitk.Image, geometry: Geometry, table: LabelTable 
         raise InputError(f"{path}: cannot be written ({e.strerror or e})") from e
 
 
-def _write_file(path: Path, image: sitk.Image, geometry: Geometry) -> Path:
-    zipped = path.suffix == ".gz"
-    plain = path.with_suffix("") if zipped else path
-    with quiet_itk():
-        sitk.WriteImage(image, str(plain), useCompression=suffix_of(plain) not in NIFTI, compressionLevel=GZIP_LEVEL)
-    if not geometry.orientation_known:
-        _forget_orientation(plain)
-    if zipped:
-        with plain.open("rb") as source, gzip.open(path, "wb", compresslevel=GZIP_LEVEL) as target:
-            shutil.copyfileobj(source, target, 1 << 20)
-    return path
-
-
-def _forget_orientation(path: Path) -> None:
-    """Set qform and sform code of a NIfTI to 0, which SimpleITK cannot."""
-    with path.open("r+b") as f:
-        f.seek(FORM_CODES)
-        f.write(struct.pack("<2h", 0, 0))
+def _write_with_itk(part: Path, array: Array, geometry: Geometry, table: LabelTable | None) -> None:
+    image = to_image(array, geometry)
+    if suffix_of(part) in NRRD and table is not None:
+        for key, value in segment_keys(table).items():
+            image.SetMetaData(key, value)
+    with quiet_itk(), plain_folder(part.parent) as folder:
+        sitk.WriteImage(image, str(folder / part.name), useCompression=True, compressionLevel=GZIP_LEVEL)

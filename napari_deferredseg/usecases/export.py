@@ -14,6 +14,7 @@ from napari_deferredseg.export.base import CaseExport
 from napari_deferredseg.export.monai import MonaiExport
 from napari_deferredseg.export.nifti import NiftiExport
 from napari_deferredseg.export.nnunet import NnunetExport
+from napari_deferredseg.io.reading import forms_of
 from napari_deferredseg.usecases.open_case import load_prediction, read_source
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def _load(project: Project, case: CaseRecord) -> CaseExport:
         regions={c.region_id: project.store.region(c.region_id) for c in corrections},
         region_count=len(project.store.items(case_key=case.key)),
         source=partial(read_source, project, case),
+        forms=partial(forms_of, project.absolute(case.source), case.geometry),
     )
 
 

@@ -14,10 +14,10 @@ from napari_deferredseg.core.volume import table_from_names
 from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities
 from napari_deferredseg.io.images import (
     as_channels,
+    on_grid_of,
     read_labels,
     read_probabilities,
     read_volume,
-    require_same_grid,
 )
 from napari_deferredseg.masks.prompts import boxes_of, in_terms_of
 from napari_deferredseg.usecases.extras import require_model
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.core.prediction import Prediction
-    from napari_deferredseg.core.volume import Array, Volume
+    from napari_deferredseg.core.volume import Array, LabelMap, Volume
     from napari_deferredseg.engine import Engine
     from napari_deferredseg.usecases.models import Known
 
@@ -87,9 +87,8 @@ def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple
     progress(0.0, "reading the volume")
     volume = read_volume(files.volume, files.series)
     progress(0.3, "reading the masks")
-    maps = [read_labels(path) for path in files.labels]
+    maps = [on_grid_of(volume, read_labels(path)) for path in files.labels]
     for path, label_map in zip(files.labels, maps, strict=True):
-        require_same_grid(label_map, volume)
         if np.array_equal(label_map.array, volume.array):
             raise InputError(f"{files.volume} holds the very voxels of the mask {path}: give the image as the volume")
         if _looks_like_an_image(label_map.array):
@@ -98,8 +97,7 @@ def predict_external(files: ExternalInput, progress: Progress = silent) -> tuple
     if files.probabilities is None:
         progress(0.6, "comparing the masks")
         return volume, replace(from_labels(maps[0], maps[1:]), notes=notes)
-    probabilities = read_probabilities(files.probabilities)
-    require_same_grid(probabilities, volume)
+    probabilities = on_grid_of(volume, read_probabilities(files.probabilities))
     progress(0.6, "measuring the uncertainty")
     return volume, replace(from_probabilities(maps[0], probabilities), notes=(*notes, *probabilities.notes))
 
@@ -128,7 +126,8 @@ def predict_with_model(files: ModelInput, engine: Engine, progress: Progress = s
     channels = as_channels([volume, *(read_volume(path) for path in files.companions)])
     model = describe_model(files.model)
     _require_channels(model, channels)
-    boxes, left_out = _boxes(files, model, volume)
+    prompt = on_grid_of(volume, read_labels(files.prompt)) if files.prompt is not None and model.prompted else None
+    boxes, left_out = _boxes(files, model, volume, prompt)
     progress(0.1, "starting the model")
     prediction: Prediction = engine.run(
         "napari_deferredseg.deferral.jobs:predict",
@@ -139,10 +138,13 @@ def predict_with_model(files: ModelInput, engine: Engine, progress: Progress = s
     )
     if left_out:
         prediction = replace(prediction, settings=prediction.settings | {LEFT_OUT: ", ".join(left_out)})
-    return volume, prediction
+    said = (*channels.notes[len(volume.notes) :], *(prompt.notes if prompt is not None else ()))
+    return volume, replace(prediction, notes=(*said, *prediction.notes))
 
 
-def _boxes(files: ModelInput, model: Known, volume: Volume) -> tuple[tuple[SliceBox, ...] | None, tuple[str, ...]]:
+def _boxes(
+    files: ModelInput, model: Known, volume: Volume, prompt: LabelMap | None
+) -> tuple[tuple[SliceBox, ...] | None, tuple[str, ...]]:
     """Boxes for a model that needs some, those of the prompt mask first, and what that mask shows in vain."""
     if not model.prompted:
         if files.prompt is not None or files.boxes:
@@ -152,11 +154,9 @@ def _boxes(files: ModelInput, model: Known, volume: Volume) -> tuple[tuple[Slice
         raise InputError(f"{files.volume}: the boxes were drawn on another image ({how}); draw them on this one")
     found: tuple[SliceBox, ...] = ()
     left_out: tuple[str, ...] = ()
-    if files.prompt is not None:
-        mask = read_labels(files.prompt)
-        require_same_grid(mask, volume)
+    if prompt is not None:
         table = table_from_names(dict(zip(model.values, model.labels, strict=True)))
-        array, left_out = in_terms_of(table, mask)
+        array, left_out = in_terms_of(table, prompt)
         found = boxes_of(array)
         if not found and not files.boxes:
             raise InputError(f"{files.prompt} holds nothing to look at: give another mask, or draw boxes")

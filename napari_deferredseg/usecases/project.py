@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os.path
+import os
 import secrets
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
+from urllib.parse import quote, unquote_to_bytes
 
 import psutil
 from pydantic import BaseModel, Field, ValidationError
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Record, new_id, utc_now
+from napari_deferredseg.io.plain_names import is_plain
 from napari_deferredseg.store.arrays import PredictionFiles
 from napari_deferredseg.store.journal import Journal
 from napari_deferredseg.store.sql import create_sqlite, open_sqlite
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 FILE = "project.json"
 DATABASE = "project.sqlite"
 FORMAT = 1
+QUOTED = "./"
 NETWORK = frozenset(
     (
         *(
@@ -83,14 +86,20 @@ class Project:
         return bytes.fromhex(self.info.hash_key)
 
     def relative(self, path: Path) -> str:
-        """Path as the records keep it: relative to the folder where both are on one drive, with forward slashes."""
+        """Path as the records keep it: relative to the folder where both are on one drive, with forward slashes.
+
+        One that is not UTF-8 is kept as its bytes, quoted, behind a "./" that no other begins with.
+        """
         try:
-            return Path(os.path.relpath(path.resolve(), self.folder)).as_posix()
+            found = Path(os.path.relpath(path.resolve(), self.folder)).as_posix()
         except ValueError:  # another drive, on Windows
-            return path.resolve().as_posix()
+            found = path.resolve().as_posix()
+        return found if is_plain(found) else QUOTED + quote(os.fsencode(found))
 
     def absolute(self, source: str) -> Path:
         """Return the path that `relative` stored."""
+        if source.startswith(QUOTED):
+            source = os.fsdecode(unquote_to_bytes(source.removeprefix(QUOTED)))
         return (self.folder / source).resolve()
 
     def close(self) -> None:
@@ -123,6 +132,7 @@ def init_project(folder: Path, name: str | None = None) -> Project:
         The folder holds something already, lies on a network share, or cannot be written.
     """
     folder = folder.resolve()
+    refuse_unreadable_name(folder)
     refuse_used(folder)
     refuse_network(folder)
     made = not folder.exists()
@@ -148,6 +158,7 @@ def open_project(folder: Path) -> Project:
         It is none, is damaged, made by a newer version, or lies on a network share.
     """
     folder = folder.resolve()
+    refuse_unreadable_name(folder)
     file = folder / FILE
     if not file.is_file():
         raise InputError(
@@ -180,6 +191,12 @@ def _read_info(file: Path) -> ProjectInfo:
         return ProjectInfo.model_validate_json(text)
     except (ValidationError, UnicodeDecodeError, OSError):
         raise InputError(f"{file} is damaged: restore it from a backup of the project") from None
+
+
+def refuse_unreadable_name(folder: Path) -> None:
+    """Raise InputError when the name of a project's folder is not UTF-8: records and the database could not hold it."""
+    if not is_plain(folder):
+        raise InputError(f"{folder}: its name is not UTF-8; rename the folder, or choose another one")
 
 
 def refuse_used(folder: Path) -> None:

@@ -22,6 +22,7 @@ from napari_deferredseg.io.formats import NIFTI, WRITABLE, stem_of, suffix_of
 from napari_deferredseg.io.images import read_labels, write_labels, write_volume
 from napari_deferredseg.io.phantom import TABLE
 from napari_deferredseg.io.phantom_cases import Size, make_case
+from napari_deferredseg.io.plain_names import is_plain
 from napari_deferredseg.masks.simulate import PROFILES, ReaderProfile, count_right, read_as, reader_rng, surroundings
 
 if TYPE_CHECKING:
@@ -278,7 +279,8 @@ def _relative(path: Path, folder: Path) -> str:
 def _write_list(path: Path, written: dict[Split, list[dict[str, Any]]], labels: dict[int, str]) -> None:
     content: dict[str, Any] = {"labels": {str(value): labels[value] for value in sorted(labels)}}
     content |= dict(written.items())
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    path.write_text(text if is_plain(text) else json.dumps(content, indent=1), encoding="utf-8")
 
 
 @contextmanager

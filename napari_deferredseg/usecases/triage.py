@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import InputError, legible
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.records import CaseRecord, PredictionRecord
 from napari_deferredseg.core.volume import voxel_hash
@@ -192,7 +192,8 @@ def _prediction_record(
     Content decides what is the same, not where the files lie.
     """
     labels_hash = voxel_hash(prediction.labels, b"")
-    settings = {**prediction.settings, "budget": budget.amount, "budget_unit": budget.unit}
+    told = {k: legible(v) if isinstance(v, str) else v for k, v in prediction.settings.items()}
+    settings = {**told, "budget": budget.amount, "budget_unit": budget.unit}
     if budget.mode == "fixed_threshold":
         settings["budget_mode"] = budget.mode
     if channels is not None:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import InputError, legible
 from napari_deferredseg.core.frame import frame_of
-from napari_deferredseg.io.formats import DICOM, META, NIFTI, NRRD, is_dicom, stem_of, suffix_of
+from napari_deferredseg.io.formats import DICOM, META, NIFTI, NRRD, PAIR, is_dicom, stem_of, suffix_of
 from napari_deferredseg.io.images import read_labels, read_volume, write_labels
+from napari_deferredseg.io.reading import forms_of
 from napari_deferredseg.widgets.series import choose_series
 from napari_deferredseg.widgets.volume_layers import KEY, LayerInfo, image_options, labels_options
 
@@ -42,8 +43,8 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     """Read a file or folder as layers in the patient's frame.
 
     Whole numbers that look like a label map become a labels layer, everything else image layers. Of several DICOM
-    series in a folder the user is asked which. What is wrong with a file is shown as one line; an error raised here
-    would make napari ask for another reader.
+    series in a folder the user is asked which. What was decided in reading is shown, and what is wrong with a file too,
+    as one line; an error raised here would make napari ask for another reader.
     """
     try:
         file = Path(str(path))
@@ -52,9 +53,11 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     except InputError as error:
         show_error(str(error))
         return NOTHING
+    for note in volume.notes if labels is None else labels.notes:
+        show_info(note)
     if labels is None:
         return [(data, options, "image") for data, options in image_options(volume)]
-    options = labels_options(labels.geometry, labels.table, labels.source, stem_of(file))
+    options = labels_options(labels.geometry, labels.table, labels.source, legible(stem_of(file)))
     return [(frame_of(labels.geometry).view(labels.array), options, "labels")]
 
 
@@ -81,7 +84,7 @@ def write_labels_layer(path: str, data: NDArray[Any], meta: dict[str, Any]) -> l
         raise InputError(f"{path}: the layer {name!r} holds {low if low < 0 else high}; labels are 0 to 65535")
     dtype = np.uint8 if high <= np.iinfo(np.uint8).max else np.uint16
     labels = np.ascontiguousarray(info.frame.file_order(labels), labels.dtype if labels.dtype == np.uint16 else dtype)
-    write_labels(Path(path), labels, info.geometry, info.table)
+    write_labels(Path(path), labels, info.geometry, info.table, forms_of(Path(info.source), info.geometry))
     return [path]
 
 
@@ -89,7 +92,7 @@ def _is_ours(path: Path) -> bool:
     try:
         if path.is_dir():
             return any(_may_be_dicom(f) for f in islice((f for f in path.rglob("*") if f.is_file()), _FILES_LOOKED_AT))
-        return suffix_of(path) in (*NIFTI, *NRRD, *META, *DICOM)
+        return suffix_of(path) in (*NIFTI, *PAIR, *NRRD, *META, *DICOM)
     except OSError:
         return False
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QInputDialog, QWidget
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import InputError, legible
 from napari_deferredseg.io.dicom import list_series
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def choose_series(path: Path, parent: QWidget | None = None) -> str | None:
     if len(series) < 2:
         return None
     lines = [str(x) for x in series]
-    text = f"{path.name} holds {len(series)} series. Which one?"
+    text = f"{legible(path.name)} holds {len(series)} series. Which one?"
     line, chosen = QInputDialog.getItem(parent, "Which series?", text, lines, 0, False)
     if not chosen:
         raise InputError(f"{path}: no series was chosen, so nothing was opened")

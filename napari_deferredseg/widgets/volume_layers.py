@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 
+from napari_deferredseg.core.errors import legible
 from napari_deferredseg.core.frame import Frame, frame_of
 from napari_deferredseg.io.formats import stem_of
 from napari_deferredseg.widgets.windows import FULL, contrast_limits, first_window
@@ -123,6 +124,6 @@ def layer_name(volume: Volume, number: int = 0) -> str:
     """Short name of a channel's layer, such as "CT abdomen" or "flair"."""
     if volume.channels:
         return volume.channels[number]
-    name = stem_of(Path(volume.source))
+    name = legible(stem_of(Path(volume.source)))
     known = volume.modality.casefold() in name.casefold()  # "" is in every name
     return name if known else f"{volume.modality} {name}"

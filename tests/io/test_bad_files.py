@@ -14,11 +14,11 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.volume import LabelTable, Volume
 from napari_deferredseg.io.images import (
+    on_grid_of,
     read_channels,
     read_labels,
     read_probabilities,
     read_volume,
-    require_same_grid,
     write_labels,
     write_volume,
 )
@@ -86,7 +86,7 @@ BYTES: dict[str, tuple[str, Callable[[Path], bytes]]] = {
     "cut.nii": ("cut off", lambda f: cut(good(f, ".nii"))),
     "cut.nii.gz": ("incomplete", lambda f: cut(good(f, ".nii.gz", True))),
     "cut_inside.nii.gz": ("cut off", lambda f: gzip.compress(good(f, ".nii")[:-100])),
-    "cut.nrrd": ("incomplete", lambda f: cut(good(f, ".nrrd"))),
+    "cut.nrrd": ("cut off", lambda f: cut(good(f, ".nrrd"))),
     "cut_zipped.nrrd": ("incomplete", lambda f: cut(good(f, ".nrrd", True))),
     "cut.mha": ("cut off", lambda f: cut(good(f, ".mha"))),
     "cut_zipped.mha": ("cut off", lambda f: cut(good(f, ".mha", True))),
@@ -126,7 +126,7 @@ BYTES: dict[str, tuple[str, Callable[[Path], bytes]]] = {
     "metres.nii": ("millimetres", lambda f: header(f, ("<B", 123, (1,)))),
     "complex.nii": ("complex", lambda f: header(f, ("<2h", 70, (32, 64)))),
     "colour.nii": ("colour", lambda f: header(f, ("<2h", 70, (128, 24)))),
-    "long_double.nii": ("cannot be read", lambda f: header(f, ("<2h", 70, (1536, 128)))),
+    "long_double.nii": ("float128", lambda f: header(f, ("<2h", 70, (1536, 128)))),
     "bad_number.mha": ("DimSize", lambda f: meta(f, "DimSize = 8 7 6", "DimSize = 8 x 6")),
 }
 
@@ -213,7 +213,7 @@ CALLS: dict[str, tuple[Callable[..., object], Callable[[Path], Path], str]] = {
     "folder as labels": (read_labels, folder_of_text, "not read from DICOM"),
     "voxel file missing": (read_volume, detached, "alone.raw"),
     "voxel file cut": (read_volume, detached_cut, "cut off"),
-    "nrrd voxel file missing": (read_volume, detached_nrrd, "cannot be read"),
+    "nrrd voxel file missing": (read_volume, detached_nrrd, "alone.raw"),
     "time series nifti": (read_volume, four(".nii.gz"), "3 volumes"),
     "time series nrrd": (read_volume, four(".nrrd"), "3 volumes"),
     "time series mha": (read_volume, four(".mha"), "3 volumes"),
@@ -282,8 +282,8 @@ def test_a_mask_of_another_image(tmp_path: Path, capfd) -> None:
     shifted = GRID.model_copy(update={"origin": (1.0, 2.0, 3.5)})
     write_labels(tmp_path / "mask.nii", np.zeros(GRID.shape, np.uint8), shifted, LabelTable())
     volume, mask = read_volume(tmp_path / "image.nii"), read_labels(tmp_path / "mask.nii")
-    refused(lambda: require_same_grid(mask, volume), tmp_path, "mask.nii", "0.5 mm away", capfd)
-    refused(lambda: require_same_grid(mask, volume), tmp_path, "image.nii", "grid", capfd)
+    refused(lambda: on_grid_of(volume, mask), tmp_path, "mask.nii", "0.5 mm away", capfd)
+    refused(lambda: on_grid_of(volume, mask), tmp_path, "image.nii", "grid", capfd)
 
 
 ZEROS = np.zeros(GRID.shape, np.uint8)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.volume import Label, LabelTable, Volume, default_label
 from napari_deferredseg.io.images import (
+    on_grid_of,
     read_channels,
     read_labels,
     read_probabilities,
     read_volume,
-    require_same_grid,
     write_labels,
     write_volume,
 )
@@ -118,7 +118,7 @@ def test_a_mask_written_for_a_dicom_series_lies_on_it(data: Path, tmp_path: Path
     ct = read_volume(data / "ct_head_dicom")
     write_labels(tmp_path / f"bone{suffix}", (ct.array > 300).astype(np.uint8), ct.geometry, LabelTable())
     mask = read_labels(tmp_path / f"bone{suffix}")
-    require_same_grid(mask, ct)
+    on_grid_of(ct, mask)
     np.testing.assert_array_equal(mask.array == 1, ct.array > 300)
     assert mask.table.labels == (default_label(1),)
 
@@ -174,7 +174,7 @@ def test_a_picture_is_one_slice_without_orientation(data: Path) -> None:
     assert picture.array.shape == (1, 128, 128)
     assert not picture.geometry.orientation_known
     assert set(np.unique(mask.array)) == {0, 255}
-    require_same_grid(mask, picture)
+    on_grid_of(picture, mask)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Reader, State, Verdict, utc_now
+from napari_deferredseg.io.images import read_volume
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.demo import READERS, make_demo
+from napari_deferredseg.usecases.export import export_cases
 from napari_deferredseg.usecases.open_case import load_case
+from napari_deferredseg.usecases.predict import ExternalInput
 from napari_deferredseg.usecases.project import init_project, open_project
 from napari_deferredseg.usecases.run import run_external
 from napari_deferredseg.usecases.session import Session
@@ -83,6 +89,83 @@ def test_one_image_is_one_case_wherever_it_lies(scene, tmp_path):
     with scene.open() as project:
         report = run_external(project, replace(scene.files, volume=copy), TWO_REGIONS)
         assert [case.key for case in project.store.cases()] == [report.case.key]
+
+
+def reoriented(path: Path, axes: str) -> Path:
+    """Same voxels stored along other axes."""
+    one = nib.load(path)
+    turn = nib.orientations.ornt_transform(nib.io_orientation(one.affine), nib.orientations.axcodes2ornt(axes))
+    other = path.with_name(f"{axes}_{path.name}")
+    nib.save(one.as_reoriented(turn), other)
+    return other
+
+
+def test_masks_stored_along_other_axes_give_the_same_run_and_say_so(scene):
+    turned = tuple(reoriented(path, axes) for path, axes in ((scene.first, "RAS"), (scene.second, "SLA")))
+    for path in turned:
+        shutil.copy(scene.root / "first.labels.csv", path.with_name(f"{path.name.removesuffix('.nii.gz')}.labels.csv"))
+    with scene.open() as project:
+        report = run_external(project, replace(scene.files, labels=turned))
+    assert not report.new
+    assert [note for note in report.cautions if "in another order" in note] == [
+        note
+        for path in turned
+        for note in report.cautions
+        if note.startswith(f"{path}: holds the voxels of {scene.volume}")
+    ]
+    assert len(report.cautions) >= 2
+
+
+@pytest.mark.parametrize("codes", [(1, 1), (1, 2), (2, 1), (3, 4)])
+def test_a_scan_with_two_forms_is_run_and_its_mask_lies_where_it_lies_for_everybody(unread, codes):
+    files = []
+    for path in (unread.volume, unread.first, unread.second):
+        image = nib.load(path)
+        image.header["qoffset_x"] += 30
+        image.header["qform_code"], image.header["sform_code"] = codes
+        other = path.with_name(f"moved_{path.name}")
+        nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), None, image.header), other)
+        files.append(other)
+    with unread.open() as project:
+        report = run_external(project, replace(unread.files, volume=files[0], labels=tuple(files[1:])))
+        mask = export_cases(project, unread.root / "out")[0].files[0]
+    assert any("qform" in note and "sform was taken" in note for note in report.cautions)
+    np.testing.assert_allclose(report.case.geometry.affine(), read_volume(unread.volume).geometry.affine(), atol=1e-4)
+    np.testing.assert_allclose(nib.load(mask).affine, nib.load(files[0]).affine, atol=1e-4)
+    scan_of_itk, mask_of_itk = (sitk.ReadImage(str(path)) for path in (files[0], mask))
+    corner = tuple(n - 1 for n in scan_of_itk.GetSize())
+    for index in ((0, 0, 0), corner):
+        np.testing.assert_allclose(
+            mask_of_itk.TransformIndexToPhysicalPoint(index),
+            scan_of_itk.TransformIndexToPhysicalPoint(index),
+            atol=1e-4,
+        )
+
+
+def test_names_that_are_not_utf_8_are_kept_and_found_again(unread):
+    folder = unread.root / os.fsdecode(b"M\xfcller")
+    try:
+        folder.mkdir()
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has UTF-8 names only")
+    for path in (unread.volume, unread.first, unread.second):
+        shutil.move(path, folder / path.name)
+    files = ExternalInput(folder / unread.volume.name, (folder / unread.first.name, folder / unread.second.name))
+    with unread.open() as project:
+        report = run_external(project, files)
+        key = report.case.key
+    with unread.open() as project:
+        record = project.store.case(key)
+        record.source.encode()
+        assert project.absolute(record.source) == files.volume.resolve()
+        np.testing.assert_array_equal(load_case(project, key).volume.array, read_volume(files.volume).array)
+        exported = export_cases(project, folder / "out")
+        assert exported[0].files[0].is_file()
+    shutil.copytree(unread.folder, folder / "project")
+    with pytest.raises(InputError, match="its name is not UTF-8"):
+        open_project(folder / "project")
+    with pytest.raises(InputError, match="its name is not UTF-8"):
+        init_project(folder / "new")
 
 
 def test_two_images_are_two_cases_and_desks_are_minded(scene):

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import shutil
+
+import nibabel as nib
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -107,6 +111,41 @@ def test_through_napari_a_broken_file_opens_nothing_and_asks_nothing(tmp_path, m
         (layer,) = viewer.open(good, plugin="files-under-test")
     assert list(viewer.layers) == [layer]
     assert in_place(layer)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_a_name_that_is_not_utf_8_opens_and_saves_like_any_other(tmp_path, make_volume, suffix):
+    volume = make_volume()
+    write_labels(tmp_path / f"mask{suffix}", (volume.array % 5).astype(np.uint8), volume.geometry, table_from_names({}))
+    folder = tmp_path / os.fsdecode(b"M\xfcller")
+    try:
+        folder.mkdir()
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has UTF-8 names only")
+    source = folder / os.fsdecode(b"M\xfcller" + suffix.encode())
+    shutil.move(tmp_path / f"mask{suffix}", source)
+    (layer,) = opened(source)
+    assert layer.name == r"M\udcfcller"
+    save(layer, source.with_name(f"saved{suffix}"))
+    np.testing.assert_array_equal(read_labels(source.with_name(f"saved{suffix}")).array, volume.array % 5)
+    source.write_bytes(b"nothing")
+    before = len(notification_manager.records)
+    assert get_reader(str(source))(str(source)) == [(None,)]
+    (note,) = notification_manager.records[before:]
+    assert r"M\udcfcller" in note.message
+
+
+def test_what_was_decided_in_reading_is_shown(tmp_path):
+    header = nib.Nifti1Header()
+    header.set_data_shape((4, 5, 6))
+    header.set_qform(np.eye(4), 1)
+    header.set_sform(np.diag([-1, -1, 1, 1]), 2)
+    nib.save(nib.Nifti1Image(np.zeros((4, 5, 6), np.float32), None, header), tmp_path / "a.nii")
+    before = len(notification_manager.records)
+    assert len(opened(tmp_path / "a.nii")) == 1
+    (note,) = notification_manager.records[before:]
+    assert "the sform was taken" in note.message
+    assert str(note.severity) == "info"
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.txt", "a.gz"])
