@@ -26,6 +26,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.io.dicom.headers import DAMAGED, PIXEL_DATA, read_whole
 from napari_deferredseg.io.dicom.values import number_type, values, without_unused_bits
 from napari_deferredseg.io.formats import quiet_itk
+from napari_deferredseg.io.plain_names import is_plain
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.volume import Array
@@ -80,7 +81,8 @@ def uncompressed(path: Path, data: Dataset) -> Array:
     plain.add(data[PIXEL_DATA])
     plain["PixelData"].is_undefined_length = True
     with TemporaryDirectory(prefix="deferredseg-") as folder:
-        _require_plain(path, folder)
+        if not is_plain(folder):  # within GDCM such a name ends the whole process
+            raise InputError(f"{path}: cannot be decompressed, the name of the temporary folder is not UTF-8")
         copy = Path(folder) / "image.dcm"
         plain.save_as(copy, enforce_file_format=True)
         reader = sitk.ImageFileReader()
@@ -95,14 +97,6 @@ def uncompressed(path: Path, data: Dataset) -> Array:
             name = data.file_meta.TransferSyntaxUID.name
             raise InputError(f"{path}: its pixels cannot be decoded ({name}); copy it again, or decompress it") from e
     return found
-
-
-def _require_plain(path: Path, folder: str) -> None:
-    """A folder whose name is not UTF-8 ends the whole process within GDCM."""
-    try:
-        folder.encode("utf-8")
-    except UnicodeEncodeError as e:
-        raise InputError(f"{path}: cannot be decompressed, the name of the temporary folder is not UTF-8") from e
 
 
 def _plain(s: Slice) -> Array:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import InputError, legible
 from napari_deferredseg.core.volume import Volume
 from napari_deferredseg.io.dicom.copies import count_once, without_copies, without_equal_files
 from napari_deferredseg.io.dicom.folder import look_into, read_slice
@@ -175,7 +175,9 @@ def _assemble(source: Path, ordered: Sequence[Slice], grid: Geometry, notes: Ite
     inverted = next((s for s in ordered if s.stored.photometric == "MONOCHROME1"), None)
     if inverted is not None:
         notes = (*notes, f"{inverted.name}: is shown inverted (MONOCHROME1); values are kept as stored")
-    return Volume(array=array, geometry=grid, source=str(source), modality=ordered[0].modality, notes=tuple(notes))
+    return Volume(
+        array=array, geometry=grid, source=str(source), modality=ordered[0].modality, notes=tuple(map(legible, notes))
+    )
 
 
 def _type(slices: Sequence[Slice]) -> np.dtype[Any]:
