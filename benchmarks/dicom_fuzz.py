@@ -263,6 +263,7 @@ def numbers_of(ds: pydicom.Dataset) -> np.ndarray:
     for name, value in (("SamplesPerPixel", 1), ("PhotometricInterpretation", "MONOCHROME2")):
         if ds.get(name) is None:
             setattr(ds, name, value)  # one number a pixel, if their length says so too
+    ds.PhotometricInterpretation = ds.PhotometricInterpretation.upper()
     if "TransferSyntaxUID" not in ds.file_meta:
         ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if ds.original_encoding[0] else ExplicitVRLittleEndian
     if ds.get("BitsStored") is None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.fileset import FileSet
 from pydicom.uid import ImplicitVRLittleEndian, generate_uid
 
 from napari_deferredseg.core.errors import InputError
@@ -291,3 +292,32 @@ def test_names_that_are_not_utf8_are_read(stack: Path) -> None:
         ds.compress(pydicom.uid.JPEGLSLossless, generate_instance_uid=False)
         ds.save_as(path)
     assert read_series(folder, None).array.shape == (5, 16, 20)
+
+
+def test_a_table_of_contents_tells_how_long_a_series_is(stack: Path) -> None:
+    for path in stack.iterdir():
+        ds = pydicom.dcmread(path)
+        for name in ("StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber"):
+            setattr(ds, name, "")
+        ds.StudyID, ds.StudyDate, ds.StudyTime, ds.InstanceNumber = (
+            "1",
+            "20200101",
+            "120000",
+            int(ds.ImagePositionPatient[2]) // 2,
+        )
+        ds.save_as(path)
+    files = FileSet()
+    for path in sorted(stack.iterdir()):
+        files.add(path)
+    cd = stack.parent / "cd"
+    files.write(cd)
+    assert read_series(cd, None).notes == ()
+    top = max(
+        (p for p in cd.rglob("*") if p.is_file() and p.name != "DICOMDIR"),
+        key=lambda p: pydicom.dcmread(p).ImagePositionPatient[2],
+    )
+    top.unlink()
+    with pytest.raises(InputError, match=rf"DICOMDIR: lists 5 images .* 1 of them \(.*{top.name}"):
+        read_series(cd, None)
+    (cd / "DICOMDIR").unlink()
+    assert read_series(cd, None).array.shape == (4, 4, 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from pydicom.tag import Tag
@@ -35,9 +36,25 @@ def value(path: Path, tags: Any, name: str) -> Any:
 
 
 def text(path: Path, tags: Any, name: str) -> str:
-    """Text of a tag, "" where it is missing."""
+    """Text of a tag that has one value, "" where it is missing.
+
+    Raises
+    ------
+    InputError
+        It has several, or holds what is no text. The line does not show it: damage may mix a patient's name in.
+    """
     found = value(path, tags, name)
-    return "" if found is None else str(found).strip(" \0")
+    shown = "" if found is None else str(found).strip(" \0")
+    if _several(found) or not shown.isprintable():
+        raise InputError(f"{path}: its tag {name} is damaged; copy it again, or correct the tag")
+    return shown
+
+
+def caption(path: Path, tags: Any, name: str) -> str:
+    """Free text of a tag for people to read, up to what cannot be printed."""
+    found = value(path, tags, name)
+    shown = "" if found is None else "/".join(map(str, found)) if _several(found) else str(found)
+    return "".join(takewhile(str.isprintable, shown))[:64].strip()
 
 
 def words(path: Path, tags: Any, name: str) -> tuple[str, ...]:
@@ -60,12 +77,11 @@ def numbers(path: Path, tags: Any, name: str) -> tuple[float, ...]:
     if found is None:
         return ()
     try:
-        several = hasattr(found, "__iter__") and not isinstance(found, str | bytes)
-        values = tuple(float(v) for v in found) if several else (float(found),)
+        values = tuple(float(v) for v in found) if _several(found) else (float(found),)
     except (ValueError, TypeError, OverflowError):
         values = (math.nan,)
     if not all(math.isfinite(v) for v in values):
-        raise InputError(f"{path}: its tag {name} holds {str(found)[:40]!r}, no number; correct the tag")
+        raise InputError(f"{path}: its tag {name} holds what is no number; copy it again, or correct the tag")
     return values
 
 
@@ -89,3 +105,7 @@ def whole(path: Path, tags: Any, name: str) -> int | None:
     if found is not None and found != int(found):
         raise InputError(f"{path}: its tag {name} holds {found:g}, no whole number; correct the tag")
     return None if found is None else int(found)
+
+
+def _several(found: Any) -> bool:
+    return hasattr(found, "__iter__") and not isinstance(found, str | bytes)

@@ -15,7 +15,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.io.dicom.elements import numbers, text, whole, words
+from napari_deferredseg.io.dicom.elements import caption, numbers, whole, words
 from napari_deferredseg.io.dicom.headers import DAMAGED, read_header, read_whole
 from napari_deferredseg.io.dicom.pixels import uncompressed
 from napari_deferredseg.io.dicom.tags import rescale_of
@@ -142,7 +142,7 @@ def _frame(s: Slice, i: int, own: Dataset, shared: Dataset) -> tuple[Slice, dict
         apart=apart[0] if apart else 0.0,
         stored=replace(s.stored, rescale=rescale_of(s.path, group("PixelValueTransformationSequence"))),
     )
-    return frame, {name: text(s.path, group(sequence), name) for name, sequence in VARYING.items()}
+    return frame, {name: caption(s.path, group(sequence), name) for name, sequence in VARYING.items()}
 
 
 def _require_one_volume(frames: Sequence[Slice], facts: Sequence[dict[str, str]]) -> None:

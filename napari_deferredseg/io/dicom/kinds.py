@@ -31,13 +31,12 @@ def what_else(header: Header) -> str | None:
         It says to be an image and lacks what one needs, or says to be something else and holds a slice.
     """
     path, tags = header.path, header.tags
-    uid, stated = class_of(header), text(path, header.meta, "MediaStorageSOPClassUID")
-    known, modality = _name(uid), text(path, tags, "Modality")
+    uid, modality = class_of(header), text(path, tags, "Modality")
+    known = _name(uid)
     complete = header.pixels is not None and min(whole(path, tags, n) or 0 for n in ("Rows", "Columns")) > 0
     placed = bool(numbers(path, tags, "ImagePositionPatient")) and modality not in PLACED
-    claimed = any("Image Storage" in _name(each) for each in (uid, stated))
-    # A kind that nobody knows is none of an image where the file says it twice; a file that is cut off may not.
-    unsure = not known and modality not in NOT_IMAGES and (complete or placed or not uid or uid != stated)
+    claimed = any("Image Storage" in _name(each) for each in (uid, text(path, header.meta, "MediaStorageSOPClassUID")))
+    unsure = not known and modality not in NOT_IMAGES and (complete or placed or not _is_of_its_own_kind(header))
     if claimed or unsure:
         short = header.pixels.short if header.pixels is not None else 0
         if short:
@@ -56,6 +55,14 @@ def what_else(header: Header) -> str | None:
 def _name(uid: str) -> str:
     """Name of a kind of object that the standard knows, "" of another."""
     return str(UID(uid).name) if uid in UID_dictionary else ""
+
+
+def _is_of_its_own_kind(header: Header) -> bool:
+    """Whether a file says, whole as far as can be told, to be of a kind that its maker alone knows."""
+    path, tags = header.path, header.tags
+    uid = text(path, tags, "SOPClassUID")
+    said_twice = uid == text(path, header.meta, "MediaStorageSOPClassUID")
+    return UID(uid).is_valid and said_twice and bool(text(path, tags, "SeriesInstanceUID"))
 
 
 def _lack(header: Header) -> str:

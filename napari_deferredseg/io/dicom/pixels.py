@@ -13,6 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import generate_fragments
 from pydicom.pixels import pixel_array
 from pydicom.uid import (
     ExplicitVRLittleEndian,
@@ -23,6 +24,7 @@ from pydicom.uid import (
 )
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.io.dicom.codestreams import size_in_stream
 from napari_deferredseg.io.dicom.headers import DAMAGED, PIXEL_DATA, read_whole
 from napari_deferredseg.io.dicom.values import number_type, values, without_unused_bits
 from napari_deferredseg.io.formats import quiet_itk
@@ -69,6 +71,7 @@ def uncompressed(path: Path, data: Dataset) -> Array:
     InputError
         They are damaged or of an unknown compression.
     """
+    _check_streams(path, data)
     plain = Dataset()
     plain.file_meta = FileMetaDataset()
     plain.file_meta.TransferSyntaxUID = data.file_meta.TransferSyntaxUID
@@ -97,6 +100,15 @@ def uncompressed(path: Path, data: Dataset) -> Array:
             name = data.file_meta.TransferSyntaxUID.name
             raise InputError(f"{path}: its pixels cannot be decoded ({name}); copy it again, or decompress it") from e
     return found
+
+
+def _check_streams(path: Path, data: Dataset) -> None:
+    """A picture that is larger than its header says would be unpacked before anyone sees that it does not fit."""
+    said = (data.get("Rows"), data.get("Columns"))
+    for stream in generate_fragments(data[PIXEL_DATA].value):
+        size = size_in_stream(stream)
+        if size is not None and size != said:
+            raise InputError(f"{path}: its compressed pixels {size} do not fit its header {said}; the file is damaged")
 
 
 def _plain(s: Slice) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from napari_deferredseg.core.errors import InputError, legible
 from napari_deferredseg.core.volume import Volume
 from napari_deferredseg.io.dicom.copies import count_once, without_copies, without_equal_files
+from napari_deferredseg.io.dicom.directory import KIND, check_listed
 from napari_deferredseg.io.dicom.folder import look_into, read_slice
 from napari_deferredseg.io.dicom.frames import expanded, frame_values
 from napari_deferredseg.io.dicom.kinds import refuse_what_is_unlike_a_slice
@@ -100,7 +101,9 @@ def read_series(folder: Path, series: str | None) -> Volume:
     uid, slices = _choose(folder, _by_number(contents.series), series)
     contents.require_accounted(folder, uid)
     ordered, grid = _stacked(folder, slices)
-    notes = check_whole(folder, ordered, grid.spacing[2])
+    directories = [path for path, kind in contents.others if kind == KIND]
+    listed = check_listed(directories, uid, slices)
+    notes = check_whole(folder, ordered, grid.spacing[2], listed)
     return _assemble(folder, ordered, grid, notes)
 
 

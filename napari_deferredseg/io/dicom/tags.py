@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydicom.datadict import tag_for_keyword
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.io.dicom.elements import numbers, one_number, text, value, whole, words
+from napari_deferredseg.io.dicom.elements import caption, numbers, one_number, text, value, whole, words
 from napari_deferredseg.io.dicom.headers import read_header
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def slice_of(header: Header, place: PixelPlace) -> Slice:
         study=text(path, tags, "StudyInstanceUID"),
         series=text(path, tags, "SeriesInstanceUID"),
         number=whole(path, tags, "SeriesNumber"),
-        description=text(path, tags, "SeriesDescription"),
+        description=caption(path, tags, "SeriesDescription"),
         modality=text(path, tags, "Modality"),
         image_type=words(path, tags, "ImageType"),
         instance_number=whole(path, tags, "InstanceNumber"),

@@ -18,7 +18,7 @@ OF_A_VOLUME = ("NumberOfSlices", "NumberOfFrames", "Philips (2001,1018)", "GE (0
 """Tags that count the slices of one volume; the others may count those of several phases."""
 
 
-def check_whole(source: Path, ordered: Sequence[Slice], step: float) -> tuple[str, ...]:
+def check_whole(source: Path, ordered: Sequence[Slice], step: float, listed: bool) -> tuple[str, ...]:
     """Check what the files state about how many they are.
 
     Parameters
@@ -27,6 +27,8 @@ def check_whole(source: Path, ordered: Sequence[Slice], step: float) -> tuple[st
         By position, evenly spaced.
     step : float
         Their distance, mm.
+    listed : bool
+        Whether a table of contents lists them, all of them here.
 
     Returns
     -------
@@ -48,6 +50,8 @@ def check_whole(source: Path, ordered: Sequence[Slice], step: float) -> tuple[st
     notes = [*_by_numbers(source, ordered, step)]
     more = max((t for t in told if t[0] > n), key=lambda t: t[0], default=None)
     images = f"{source.name}: {n} slice{'' if n == 1 else 's'}"
+    if listed:
+        return tuple(notes)
     if more is not None:
         notes.insert(
             0, f"{images}, the series states {more[0]} images ({more[1]}): several phases, or some are missing"
