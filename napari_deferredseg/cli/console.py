@@ -55,6 +55,11 @@ def show_table(table: Table) -> None:
         out.print(line.rstrip())
 
 
+def note(sentence: str) -> None:
+    """Print what somebody should read before the result is believed."""
+    err.print(f"note: {sentence}")
+
+
 @contextmanager
 def opened(folder: Path) -> Iterator[Project]:
     """Open a project for the length of a command."""

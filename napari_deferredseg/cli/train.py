@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from napari_deferredseg.cli.console import given_path, out, progress_bar, show_table
+from napari_deferredseg.cli.console import given_path, note, out, progress_bar, show_table
 
 DataOption = Annotated[
     Path, typer.Option("--data", help="Cases file (JSON, MONAI datalist style).", parser=given_path, metavar="PATH")
@@ -47,7 +47,7 @@ def train(
     from napari_deferredseg.usecases.learn import train_model
 
     with progress_bar() as progress:
-        folder = train_model(data, to, config, seed, device, progress)
+        folder = train_model(data, to, config, seed, device, progress, tell=note)
     out.print(f"{folder}: a model folder; read its CARD.md, then judge it with: deferredseg evaluate")
 
 
@@ -77,6 +77,7 @@ def evaluate(
             unit=unit.value if unit else None,
             device=device,
             progress=progress,
+            tell=note,
         )
     table = Table("method", "budget", *COLUMNS, box=None)
     for row in summary.to_dict("records"):

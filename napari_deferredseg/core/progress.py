@@ -8,9 +8,16 @@ from typing import Any
 Progress = Callable[[float, str], None]
 """Called with the share done, 0 to 1, and what is being done, in a few words. It may raise to cancel."""
 
+Tell = Callable[[str], None]
+"""Called with a sentence that somebody should read, such as what was decided in reading a file."""
+
 Warm = MutableMapping[Hashable, Any]
 """What a job leaves in its process for the jobs after it, such as a model that took long to load."""
 
 
 def silent(share: float, doing: str) -> None:
     """Report nothing."""
+
+
+def unsaid(sentence: str) -> None:
+    """Tell nobody."""

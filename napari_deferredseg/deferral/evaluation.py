@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.progress import silent
+from napari_deferredseg.core.progress import silent, unsaid
 from napari_deferredseg.deferral.judging import judged_case, judged_cases, keep_logits, keep_maps
 from napari_deferredseg.deferral.prepared import prepare
 from napari_deferredseg.scoring.evaluate import judge
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from napari_deferredseg.core.datalist import Datalist, Split
-    from napari_deferredseg.core.progress import Progress
+    from napari_deferredseg.core.progress import Progress, Tell
     from napari_deferredseg.deferral.config import BudgetUnit
     from napari_deferredseg.deferral.model import DeferralModel
     from napari_deferredseg.deferral.policy import Policy
@@ -41,6 +41,7 @@ def evaluate(
     device: torch.device,
     scratch: Path | None = None,
     progress: Progress = silent,
+    tell: Tell = unsaid,
 ) -> tuple[Judgement, list[Example]]:
     """Judge a model on one part of the cases; thresholds and the best single reader are fixed on the validation part.
 
@@ -72,6 +73,7 @@ def evaluate(
             lambda share, doing: progress(share * 0.2, doing),
             ("validation", split),
             known=(spec.experts, spec.table, spec.channels),
+            tell=tell,
         )
         keep_logits(model.segmentor, prepared.cases, device, lambda share, doing: progress(0.2 + share * 0.2, doing))
         keep_maps(model, prepared.cases, device, lambda share, doing: progress(0.4 + share * 0.2, doing))

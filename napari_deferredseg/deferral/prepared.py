@@ -13,6 +13,7 @@ import numpy as np
 
 from napari_deferredseg.core.datalist import SPLITS
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.progress import unsaid
 from napari_deferredseg.core.scan import Scan
 from napari_deferredseg.core.volume import LabelTable, labels_present
 from napari_deferredseg.deferral.grids import model_geometry, resampled
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.datalist import DataCase, Datalist, Split
     from napari_deferredseg.core.geometry import Geometry
-    from napari_deferredseg.core.progress import Progress
-    from napari_deferredseg.core.volume import Array, Volume
+    from napari_deferredseg.core.progress import Progress, Tell
+    from napari_deferredseg.core.volume import Array, LabelMap, Volume
     from napari_deferredseg.deferral.config import DataConfig
     from napari_deferredseg.deferral.segmentors.settings import View
 
@@ -108,6 +109,7 @@ def prepare(
     progress: Progress,
     splits: Sequence[Split] = SPLITS,
     known: tuple[tuple[str, ...], LabelTable, int] | None = None,
+    tell: Tell = unsaid,
 ) -> Prepared:
     """Read every file once, check it, and write what training needs into `folder`.
 
@@ -115,6 +117,8 @@ def prepare(
     ----------
     known : (experts, table, channels), optional
         Of a model that is to be judged; taken from the cases when training.
+    tell : callable
+        Gets what was decided in reading a file.
 
     Raises
     ------
@@ -145,7 +149,9 @@ def prepare(
         prepared = PreparedCase(
             place, f"{split}{number:05d}", case.key, split, geometry, case.groups, tuple(case.image)
         )
-        digest.update(_write(prepared, case, volume, experts, table, config))
+        for note in volume.notes:
+            tell(note)
+        digest.update(_write(prepared, case, _OnGrid(volume, tell), experts, table, config))
         found.append(prepared)
     for split in (s for s in SPLITS if s not in splits):
         for case in datalist.split(split):
@@ -196,27 +202,46 @@ def _read_image(files: Sequence[Path]) -> Volume:
     return read_volume(files[0]) if len(files) == 1 else read_channels(files)
 
 
+@dataclass(frozen=True)
+class _OnGrid:
+    """Masks of an image, on its grid; what was decided in reading them is told."""
+
+    volume: Volume
+    tell: Tell
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.volume.geometry.shape
+
+    def mask(self, path: Path) -> LabelMap:
+        """Read a mask. InputError when it cannot be read, or lies elsewhere."""
+        mask = on_grid_of(self.volume, read_labels(path))
+        for note in mask.notes:
+            self.tell(note)
+        return mask
+
+
 def _write(
     prepared: PreparedCase,
     case: DataCase,
-    volume: Volume,
+    images: _OnGrid,
     experts: tuple[str, ...],
     table: LabelTable,
     config: DataConfig,
 ) -> bytes:
     """Write a case's arrays; what was written already is kept. Returns a digest of the masks and the image."""
-    shape = volume.geometry.shape
-    masks = np.zeros((len(experts), *shape), np.uint8)
-    valid = np.zeros((len(experts), *shape), np.bool_)
+    volume = images.volume
+    masks = np.zeros((len(experts), *images.shape), np.uint8)
+    valid = np.zeros((len(experts), *images.shape), np.bool_)
     for j, name in enumerate(experts):
         if name in case.experts:
-            masks[j] = _classes(case.experts[name], volume, table)
-            valid[j] = _support(case, name, volume)
+            masks[j] = _classes(case.experts[name], images, table)
+            valid[j] = _support(case, name, images)
     digest = hashlib.blake2b(masks.data, digest_size=16)
     digest.update(np.ascontiguousarray(volume.array).data)
-    reference, known, right = _reference(case, volume, table, masks, valid, config)
+    reference, known, right = _reference(case, images, table, masks, valid, config)
     digest.update(reference.data)
-    prompt = None if case.prompt is None else read_prompt(case.prompt, volume, table)
+    prompt = None if case.prompt is None else in_terms_of(table, images.mask(case.prompt))[0]
     if prompt is not None:
         digest.update(prompt.data)
     stamp = json.dumps([digest.hexdigest(), config.model_dump(mode="json"), table.model_dump(mode="json")])
@@ -240,18 +265,6 @@ def _write(
     return digest.digest()
 
 
-def read_prompt(path: Path, volume: Volume, table: LabelTable) -> Array:
-    """Read a mask (z, y, x) that says where to look in a volume, in the values of a table.
-
-    Raises
-    ------
-    InputError
-        It cannot be read, lies on another grid, or holds nothing that the table knows.
-    """
-    mask = on_grid_of(volume, read_labels(path))
-    return in_terms_of(table, mask)[0]
-
-
 def _is_written(folder: Path, stamp: str) -> bool:
     try:
         return (folder / "stamp.json").read_text(encoding="utf-8") == stamp
@@ -259,9 +272,9 @@ def _is_written(folder: Path, stamp: str) -> bool:
         return False
 
 
-def _classes(path: Path, volume: Volume, table: LabelTable) -> NDArray[np.uint8]:
+def _classes(path: Path, images: _OnGrid, table: LabelTable) -> NDArray[np.uint8]:
     """Label values of a file as classes counted from 0."""
-    mask = on_grid_of(volume, read_labels(path))
+    mask = images.mask(path)
     unknown = [v for v in labels_present(mask.array) if v not in table]
     if unknown:
         raise InputError(f"{path}: holds label {unknown[0]}, which no reference names; add it or remap the file")
@@ -272,11 +285,10 @@ def _classes(path: Path, volume: Volume, table: LabelTable) -> NDArray[np.uint8]
     return np.asarray(lut[mask.array], np.uint8)
 
 
-def _support(case: DataCase, name: str, volume: Volume) -> NDArray[np.bool_]:
+def _support(case: DataCase, name: str, images: _OnGrid) -> NDArray[np.bool_]:
     if name not in case.support:
-        return np.ones(volume.geometry.shape, np.bool_)
-    support = on_grid_of(volume, read_labels(case.support[name]))
-    return np.asarray(support.array > 0)
+        return np.ones(images.shape, np.bool_)
+    return np.asarray(images.mask(case.support[name]).array > 0)
 
 
 def _compared(case: DataCase, valid: NDArray[np.bool_], config: DataConfig) -> NDArray[np.bool_]:
@@ -288,7 +300,7 @@ def _compared(case: DataCase, valid: NDArray[np.bool_], config: DataConfig) -> N
 
 def _reference(
     case: DataCase,
-    volume: Volume,
+    images: _OnGrid,
     table: LabelTable,
     masks: NDArray[np.uint8],
     valid: NDArray[np.bool_],
@@ -296,7 +308,7 @@ def _reference(
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
     """Reference, where it is known, and where each expert is right."""
     if case.label is not None:
-        reference = _classes(case.label, volume, table)
+        reference = _classes(case.label, images, table)
         return reference, np.ones(reference.shape, np.bool_), masks == reference
     make = staple if config.consensus == "staple" else majority
     found, known = make(masks, valid)

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from scipy.special import softmax
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.progress import Progress, silent
+from napari_deferredseg.core.progress import Progress, Tell, silent, unsaid
 from napari_deferredseg.deferral import ranks
 from napari_deferredseg.deferral.calibration import (
     Scaling,
@@ -79,6 +79,7 @@ def train(
     seed: int,
     device: torch.device,
     progress: Progress = silent,
+    tell: Tell = unsaid,
 ) -> Path:
     """Train a model into a folder. A run that was cut off goes on where it was when started again alike.
 
@@ -102,7 +103,7 @@ def train(
     if config.segmentor.PROMPTED:
         _require_prompts(datalist)
     with ranks.together(device):
-        work, prepared = ranks.first_then_others(lambda: _prepared(datalist, out, config, seed, told))
+        work, prepared = ranks.first_then_others(lambda: _prepared(datalist, out, config, seed, told, tell))
         run = _Run(prepared, Bench(work, config, seed, device), config, seed)
         run.try_networks()
         model = run.joint(told) if config.mode == "joint" else run.two_stage(told)
@@ -125,12 +126,14 @@ def _require_prompts(datalist: Datalist) -> None:
 
 
 def _prepared(
-    datalist: Datalist, out: Path, config: TrainConfig, seed: int, progress: Progress
+    datalist: Datalist, out: Path, config: TrainConfig, seed: int, progress: Progress, tell: Tell
 ) -> tuple[Path, Prepared]:
     """Folder of the unfinished run, and its cases."""
     _check(datalist, out)
     work = _workplace(out, config, seed)
-    prepared = prepare(datalist, config.data, work / CASES, _part(progress, 0.0, 0.1), ("training", "validation"))
+    said = tell if ranks.is_first() else unsaid
+    part = _part(progress, 0.0, 0.1)
+    prepared = prepare(datalist, config.data, work / CASES, part, ("training", "validation"), tell=said)
     if config.mode == "joint" and config.joint_loss == "script-as-written" and len(prepared.table.labels) > 1:
         raise InputError("joint_loss = 'script-as-written' knows one foreground label; choose 'dense-softmax'")
     _same_run(work / "data.json", _data_of(prepared), "data")

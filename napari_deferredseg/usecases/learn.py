@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.progress import Progress, silent
+from napari_deferredseg.core.progress import Progress, Tell, silent, unsaid
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.usecases.extras import require_model
 
@@ -20,9 +20,17 @@ if TYPE_CHECKING:
 
 
 def train_model(
-    data: Path, out: Path, config: Path | None = None, seed: int = 0, device: str = "auto", progress: Progress = silent
+    data: Path,
+    out: Path,
+    config: Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress = silent,
+    tell: Tell = unsaid,
 ) -> Path:
     """Train a model folder `out` from a cases file; started again alike, a run that was cut off goes on.
+
+    What was decided in reading the files, such as the order of a mask's voxels, goes to `tell`.
 
     Raises
     ------
@@ -35,7 +43,7 @@ def train_model(
     from napari_deferredseg.deferral.training import train
 
     settings, datalist = read_config(config), read_datalist(data)
-    return train(datalist, out, settings, seed=seed, device=pick(device), progress=progress)
+    return train(datalist, out, settings, seed=seed, device=pick(device), progress=progress, tell=tell)
 
 
 def evaluate_model(
@@ -48,6 +56,7 @@ def evaluate_model(
     unit: BudgetUnit | None = None,
     device: str = "auto",
     progress: Progress = silent,
+    tell: Tell = unsaid,
 ) -> pd.DataFrame:
     """Judge a model on a part of a cases file and write metrics.json, cases.csv and report.html into `out`.
 
@@ -89,6 +98,7 @@ def evaluate_model(
         unit or policy.unit,
         device=pick(device),
         progress=lambda s, d: progress(s * 0.95, d),
+        tell=tell,
     )
     progress(0.95, "writing the report")
     out.mkdir(parents=True, exist_ok=True)

@@ -342,3 +342,13 @@ def test_no_bundle_is_a_line(tmp_path, content):
         archive.writestr("organs/configs/metadata.json", "{")
     with pytest.raises(InputError, match="is no JSON"):
         completed(BundleConfig(kind="bundle", bundle=path))
+
+
+def test_a_member_that_would_unpack_to_too_much_is_refused_unread(tmp_path, monkeypatch):
+    path = tmp_path / "organs.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("organs/configs/metadata.json", " " * (4 << 20))
+    assert path.stat().st_size < 10_000
+    monkeypatch.setenv("DEFERREDSEG_VOXELS_GIB", "0.001")
+    with pytest.raises(InputError, match=r"metadata\.json would unpack to 0\.0 GiB, more than 0\.001"):
+        completed(BundleConfig(kind="bundle", bundle=path))

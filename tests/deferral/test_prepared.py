@@ -3,16 +3,19 @@ from __future__ import annotations
 import json
 import tracemalloc
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.progress import silent
+from napari_deferredseg.core.volume import LabelTable, Volume
 from napari_deferredseg.deferral.config import DataConfig
 from napari_deferredseg.deferral.intensity import normalised
 from napari_deferredseg.deferral.prepared import prepare
 from napari_deferredseg.io.datalist import read_datalist
-from napari_deferredseg.io.images import read_labels, write_labels
+from napari_deferredseg.io.images import read_labels, write_labels, write_volume
 
 FLAT = {"spatial_dims": 2, "patch": (16, 16)}
 RATERS = 7
@@ -202,3 +205,28 @@ def test_windowed_and_broken_grey_values():
     assert np.allclose(scored[0], scored[1], atol=1e-5)
     assert not normalised(np.full((1, 2, 2, 2), np.inf), "z-score", (0, 1)).any()
     assert not normalised(np.full((1, 2, 2, 2), 7, np.int16), "z-score", (0, 1)).any()
+
+
+def test_masks_stored_in_another_order_are_turned_and_it_is_told(tmp_path):
+    grid = Geometry(shape=(9, 8, 10), spacing=(0.8, 0.8, 2.0))
+    mask = np.random.default_rng(0).integers(0, 2, grid.shape).astype(np.uint8)
+    image = Volume(np.random.default_rng(1).normal(size=grid.shape).astype(np.float32), grid, "made")
+    write_volume(tmp_path / "image.nii.gz", image)
+    write_labels(tmp_path / "as_the_image.nii.gz", mask, grid, LabelTable())
+    one = nib.load(tmp_path / "as_the_image.nii.gz")
+    turn = nib.orientations.ornt_transform(nib.io_orientation(one.affine), nib.orientations.axcodes2ornt("SAR"))
+    nib.save(one.as_reoriented(turn), tmp_path / "turned.nii.gz")
+    said: list[str] = []
+    prepared = {}
+    for name in ("as_the_image", "turned"):
+        file = f"{name}.nii.gz"
+        case = {"image": "image.nii.gz", "label": file, "prompt": file, "experts": {"a": file}, "support": {"a": file}}
+        (tmp_path / "cases.json").write_text(json.dumps({"training": [case]}), encoding="utf-8")
+        config = DataConfig(patch=(8, 8, 8))
+        found = prepare(read_datalist(tmp_path / "cases.json"), config, tmp_path / name, silent, tell=said.append)
+        prepared[name] = found.cases[0]
+        assert len(said) == (0 if name == "as_the_image" else 4)
+    assert all("in another order" in note for note in said)
+    for name in ("reference", "experts", "valid", "prompt"):
+        assert np.array_equal(prepared["turned"].load(name), prepared["as_the_image"].load(name)), name
+    assert np.array_equal(prepared["turned"].load("reference"), mask)

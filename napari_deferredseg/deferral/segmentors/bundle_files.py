@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.deferral.segmentors.settings import NetworkConfig
+from napari_deferredseg.io.limits import GIB, SETTING, most_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +80,12 @@ def _member(archive: zipfile.ZipFile, name: str) -> str:
     """Name in an archive, which may have the bundle's folder on top."""
     for known in archive.namelist():
         if known == name or known.partition("/")[2] == name:
+            size, most = archive.getinfo(known).file_size, most_bytes()
+            if size > most:
+                raise InputError(
+                    f"{archive.filename}: {name} would unpack to {size / GIB:,.1f} GiB, more than {most / GIB:.4g}; "
+                    f"if that is right, set {SETTING} to a larger number"
+                )
             return known
     raise KeyError(f"no {name} in it")
 
