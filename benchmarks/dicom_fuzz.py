@@ -30,19 +30,23 @@ STRAY, FAR = 0.11, 0.22
 """What a pixel may lie off, mm: 0.1 in place and, at the far corner, 0.1 in direction."""
 
 
+def a_uid(rng: np.random.Generator) -> str:
+    return str(generate_uid(entropy_srcs=[str(rng.integers(2**62))]))
+
+
 def make(folder: Path, rng: np.random.Generator) -> None:
     """A CT series, axial or oblique, signed or not, that states its length or does not."""
     folder.mkdir(parents=True)
     angle = rng.choice([0.0, 0.3])
     row, column = np.array([np.cos(angle), 0, np.sin(angle)]), np.array([0.0, 1, 0])
     normal = np.cross(row, column)
-    signed, stated, series = bool(rng.random() < 0.5), bool(rng.random() < 0.5), generate_uid()
+    signed, stated, series = bool(rng.random() < 0.5), bool(rng.random() < 0.5), a_uid(rng)
     for i in range(SLICES):
         ds = pydicom.Dataset()
         ds.file_meta = FileMetaDataset()
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = CTImageStorage
-        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = generate_uid()
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = a_uid(rng)
         ds.ImageType, ds.Modality, ds.InstanceNumber = ["ORIGINAL", "PRIMARY", "AXIAL"], "CT", i + 1
         ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SeriesNumber = "1.2.3", series, 4
         ds.SeriesDescription, ds.PatientName, ds.PatientID = "thin", "Doe^Jane", "4711"
@@ -163,7 +167,7 @@ def other_content(folder: Path, rng: np.random.Generator) -> None:
 def other_pixels(folder: Path, rng: np.random.Generator) -> None:
     path = one(folder, rng)
     pixels = rng.integers(0, 4096, (ROWS, COLUMNS)).astype("<u2").tobytes()
-    uid = {} if rng.random() < 0.5 else {"SOPInstanceUID": generate_uid()}
+    uid = {} if rng.random() < 0.5 else {"SOPInstanceUID": a_uid(rng)}
     retag(path, path.with_name(f"{path.name}a"), PixelData=pixels, **uid)
 
 
@@ -188,7 +192,7 @@ def copied(folder: Path, rng: np.random.Generator) -> None:
 
 def copied_under_another_uid(folder: Path, rng: np.random.Generator) -> None:
     path = one(folder, rng)
-    retag(path, path.with_name(f"{path.name}c"), SOPInstanceUID=generate_uid())
+    retag(path, path.with_name(f"{path.name}c"), SOPInstanceUID=a_uid(rng))
 
 
 def renamed(folder: Path, rng: np.random.Generator) -> None:
@@ -215,12 +219,12 @@ def encoded_otherwise(folder: Path, rng: np.random.Generator) -> None:
 
 
 def one_uid(folder: Path, rng: np.random.Generator) -> None:
-    for path in folder.glob("IM*"):
+    for path in sorted(folder.glob("IM*")):
         retag(path, SOPInstanceUID="1.2.3.4")
 
 
 def no_uids(folder: Path, rng: np.random.Generator) -> None:
-    for path in folder.glob("IM*"):
+    for path in sorted(folder.glob("IM*")):
         retag(path, SOPClassUID="", SOPInstanceUID="", SeriesInstanceUID="", StudyInstanceUID="")
 
 
