@@ -247,15 +247,18 @@ def test_slices_behind_a_linked_folder_are_read(stack: Path) -> None:
     assert read_series(stack, None).array.shape == SHAPE
 
 
-@pytest.mark.parametrize("meta", [False, True])
-def test_files_without_a_preamble_are_read(stack: Path, meta: bool) -> None:
+@pytest.mark.parametrize("kind", ["with meta", "implicit", "explicit", "big endian"])
+def test_files_without_a_preamble_are_read(stack: Path, kind: str) -> None:
     expected = read_series(stack, None).array
     for path in stack.iterdir():
-        if meta:
+        if kind == "with meta":
             path.write_bytes(path.read_bytes()[132:])
-        else:
-            pydicom.dcmwrite(path, pydicom.Dataset(pydicom.dcmread(path)), implicit_vr=True, little_endian=True)
-        assert path.read_bytes()[:2] == (b"\x02\x00" if meta else b"\x08\x00")
+            continue
+        ds = pydicom.Dataset(pydicom.dcmread(path))
+        if kind == "big endian":
+            ds.PixelData = np.frombuffer(ds.PixelData, "<u2").astype(">u2").tobytes()
+        pydicom.dcmwrite(path, ds, implicit_vr=kind == "implicit", little_endian=kind != "big endian")
+        assert path.read_bytes()[:2] == (b"\x00\x08" if kind == "big endian" else b"\x08\x00")
     np.testing.assert_array_equal(read_series(stack, None).array, expected)
     assert read_volume(stack / "I2").array.shape == (1, 4, 5)
 

@@ -92,6 +92,16 @@ def test_compressed_frames_are_read(mr: Path) -> None:
     same(read_file(mr), expected)
 
 
+def test_objects_of_one_frame_each_are_slices(mr: Path) -> None:
+    expected = read_file(mr)
+    mr.unlink()
+    for path in (mr.parent.parent / "slices").iterdir():
+        ds = enhanced(LegacyConvertedEnhancedMRImage, [path], mr.parent / path.name)
+        ds.SeriesInstanceUID, ds.InstanceNumber = "1.2.8", 1
+        ds.save_as(mr.parent / path.name)
+    same(read_series(mr.parent, None), expected)
+
+
 def test_copies_of_an_object_count_once(mr: Path) -> None:
     (mr.parent / "again").write_bytes(mr.read_bytes())
     same(read_series(mr.parent, None), read_file(mr))

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any
 from pydicom.dataset import FileMetaDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset, read_partial
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.io.limits import GIB, most_bytes
@@ -118,7 +123,16 @@ def read_whole(path: Path, tags: Sequence[int] | None) -> Dataset:
     """
     data, meta, _, _ = _parse(path, None, tags)
     data.file_meta = meta
+    if not meta.get("TransferSyntaxUID"):
+        meta.TransferSyntaxUID = _syntax(data)
     return data
+
+
+def _syntax(data: Dataset) -> str:
+    """Transfer syntax of a file that does not state it, as pydicom found it."""
+    implicit, little = data.original_encoding
+    plain = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    return str(plain if little else ExplicitVRBigEndian)
 
 
 class _DeflatedError(Exception):
@@ -161,7 +175,7 @@ def _parse(
         raise InputError(f"{path}: cannot be opened ({e.strerror or e})") from e
     except InputError:
         raise
-    except DAMAGED as e:
+    except (*DAMAGED, MemoryError) as e:
         raise InputError(f"{path}: its DICOM header is damaged or incomplete; copy it again, or move it away") from e
 
 
@@ -183,7 +197,7 @@ def _inflated(path: Path, packed: bytes) -> bytes:
 
 def _place(data: Dataset, meta: Dataset, size: int, start: int, tag: int, length: int) -> PixelPlace:
     implicit = bool(data.original_encoding[0])
-    syntax = str(meta.get("TransferSyntaxUID") or (ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian))
+    syntax = str(meta.get("TransferSyntaxUID") or _syntax(data))
     compressed = length == UNDEFINED
     offset = None if start < 0 or compressed else start + (8 if implicit else 12)
     short = 0 if offset is None else max(offset + length - size, 0)
