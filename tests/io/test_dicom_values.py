@@ -212,3 +212,16 @@ def test_a_picture_larger_than_its_header_says_is_not_unpacked(tmp_path: Path, w
     ds.save_as(tmp_path / "x")
     with pytest.raises(InputError, match=r"x: its compressed pixels \(60000, 60000\) do not fit its header \(4, 5\)"):
         read_file(tmp_path / "x")
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless], ids=lambda uid: uid.name)
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
+def test_compressed_pixels_that_are_cut_are_refused(tmp_path: Path, write_slice, syntax, kept: float) -> None:
+    numbers = RNG.integers(0, 4096, (16, 20)).astype(np.uint16)
+    ds = write_slice(tmp_path / "x", (0, 0, 0), Rows=16, Columns=20, PixelData=numbers.tobytes())
+    ds.compress(syntax, generate_instance_uid=False)
+    frame = next(pydicom.encaps.generate_frames(ds.PixelData, number_of_frames=1))
+    ds.PixelData = pydicom.encaps.encapsulate([frame[: int(len(frame) * kept)]])
+    ds.save_as(tmp_path / "x")
+    with pytest.raises(InputError, match=r"x: its .*pixels"):
+        read_file(tmp_path / "x")

@@ -71,6 +71,8 @@ def uncompressed(path: Path, data: Dataset) -> Array:
     InputError
         They are damaged or of an unknown compression.
     """
+    if data.file_meta.TransferSyntaxUID == RLELossless:  # damaged ones end the whole process within GDCM
+        return np.asarray(pixel_array(data, raw=True))
     _check_streams(path, data)
     plain = Dataset()
     plain.file_meta = FileMetaDataset()
@@ -95,8 +97,6 @@ def uncompressed(path: Path, data: Dataset) -> Array:
             with quiet_itk():
                 found: Array = sitk.GetArrayFromImage(reader.Execute())
         except RuntimeError as e:
-            if data.file_meta.TransferSyntaxUID == RLELossless:  # some that are small or signed are too much for GDCM
-                return np.asarray(pixel_array(data, raw=True))
             name = data.file_meta.TransferSyntaxUID.name
             raise InputError(f"{path}: its pixels cannot be decoded ({name}); copy it again, or decompress it") from e
     return found
@@ -139,7 +139,7 @@ def _decoded(s: Slice) -> Array:
             return uncompressed(s.path, data)
         found = np.asarray(pixel_array(data, raw=True))
         return found.astype(found.dtype.newbyteorder("="), copy=False)
-    except DAMAGED as e:
-        if isinstance(e, InputError):
-            raise
+    except InputError:
+        raise
+    except (*DAMAGED, RuntimeError) as e:
         raise InputError(f"{s}: its pixels cannot be decoded; it is damaged, copy it again") from e

@@ -15,7 +15,8 @@ _SUFFIXES = """
     .txt .md .rst .log .json .jsonl .xml .xsl .html .htm .css .js .csv .tsv .yaml .yml .toml .ini .inf .cfg
     .conf .url .lnk .pdf .doc .docx .odt .rtf .xls .xlsx .ods .ppt .pptx .png .jpg .jpeg .gif .bmp .tif .tiff
     .svg .ico .webp .mp4 .avi .mov .mpg .wmv .wav .mp3 .nii .nrrd .nhdr .mha .mhd .mgz .mgh .stl .obj .vtk
-    .bval .bvec .bvals .bvecs .npy .npz .mat .h5 .hdf5 .pkl .db .sqlite .sqlite-wal .sqlite-shm .lock .py .ipynb .m .r .sh .bat .cmd .ps1
+    .bval .bvec .bvals .bvecs .npy .npz .mat .h5 .hdf5 .pkl .db .sqlite .sqlite-wal .sqlite-shm .lock
+    .py .ipynb .m .r .sh .bat .cmd .ps1
     .exe .dll .so .dylib .jar .class .chm .md5 .sha1 .sha256 .mrb .mrml .tfm .seg
 """
 _NAMES = """
