@@ -37,9 +37,21 @@ def stem_of(path: Path) -> str:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file carries the DICOM mark, whatever its name."""
+    """Whether a file carries the DICOM mark, or begins as DICOM without a preamble, whatever its name."""
     with path.open("rb") as f:
-        return f.read(132)[128:] == b"DICM"
+        return begins_as_dicom(f.read(132))
+
+
+def begins_as_dicom(head: bytes) -> bool:
+    """Whether the first 132 bytes of a file are those of DICOM, with its mark or without (ACR-NEMA, raw exports)."""
+    if head[128:132] == b"DICM":
+        return True
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    if head[:2] == b"\x00\x08" and explicit:
+        return True
+    if head[:2] not in (b"\x02\x00", b"\x08\x00") or head[3:4] != b"\x00" or head[2:3] > b"\x60":
+        return False
+    return explicit or 0 <= int.from_bytes(head[4:8], "little") < 128 < len(head)
 
 
 def check_writable(path: Path) -> None:

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.io.dicom import list_series, read_series
@@ -17,39 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "Doe^Jane"
-
-
-def write_slice(path: Path, position, series="1.2.3", rows=None, **tags) -> pydicom.Dataset:
-    """A small CT slice whose voxels hold its own number."""
-    ds = pydicom.Dataset()
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = CTImageStorage
-    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = generate_uid()
-    ds.PatientName, ds.PatientID = NAME, "4711"
-    ds.StudyInstanceUID, ds.SeriesInstanceUID = "1.2", series
-    ds.SeriesNumber, ds.SeriesDescription, ds.Modality = 3, "thin", "CT"
-    ds.Rows, ds.Columns = 4, 5
-    ds.ImagePositionPatient = [float(v) for v in position]
-    ds.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    ds.PixelSpacing, ds.SliceThickness = [0.7, 0.8], 2.0
-    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
-    ds.RescaleSlope, ds.RescaleIntercept = 2, -1024
-    ds.PixelData = np.full((4, 5), round(position[2]) + 500, np.uint16).tobytes()
-    for key, value in tags.items():
-        setattr(ds, key, value)
-    ds.save_as(path, enforce_file_format=True)
-    return ds
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Path:
-    folder = tmp_path / "stack"
-    folder.mkdir()
-    for i in range(5):
-        write_slice(folder / f"I{(i * 3) % 5}", (-10, -20, 2 * i))  # names in another order than positions
-    return folder
 
 
 @pytest.mark.parametrize("name", ["ct_head_dicom", "dicom_seg/ct"])
@@ -77,7 +42,7 @@ def test_slices_are_sorted_by_position(stack: Path) -> None:
     assert volume.geometry.origin == (-10, -20, 0)
 
 
-def test_a_tilted_normal_is_followed(tmp_path: Path) -> None:
+def test_a_tilted_normal_is_followed(tmp_path: Path, write_slice) -> None:
     a = np.radians(17)
     row, column = np.array([np.cos(a), 0, np.sin(a)]), np.array([0, 1.0, 0])
     normal = np.cross(row, column)
@@ -92,18 +57,18 @@ def test_a_tilted_normal_is_followed(tmp_path: Path) -> None:
     assert geometry.spacing[2] == pytest.approx(3, abs=1e-4)
 
 
-def test_rescaling_differs_from_slice_to_slice(tmp_path: Path) -> None:
+def test_rescaling_differs_from_slice_to_slice(tmp_path: Path, write_slice) -> None:
     for i, slope in enumerate((1, 0.5, 0.25)):
         write_slice(tmp_path / str(i), (0, 0, i), RescaleSlope=slope, RescaleIntercept=0)
     np.testing.assert_allclose(read_series(tmp_path, None).array[:, 0, 0], [500, 250.5, 125.5])
 
 
-def test_series_are_listed_and_chosen(stack: Path) -> None:
+def test_series_are_listed_and_chosen(stack: Path, write_slice) -> None:
     write_slice(stack / "other", (0, 0, 0), series="1.2.9", SeriesNumber=7, SeriesDescription="scout")
     first, second = list_series(stack)
     assert (first.number, first.modality, first.description, first.files, first.size) == (3, "CT", "thin", 5, (4, 5))
     with pytest.raises(
-        InputError, match=r"2 series.*--series.*number 3: CT 'thin', 5 files.*number 7: CT 'scout', 1 files"
+        InputError, match=r"2 series.*--series.*number 3: CT 'thin', 5 files.*I0.*number 7: CT 'scout', 1 files.*other"
     ):
         read_series(stack, None)
     for chosen in ("7", second.uid):
@@ -115,7 +80,7 @@ def test_series_are_listed_and_chosen(stack: Path) -> None:
         read_series(stack, "7")
 
 
-def test_the_patient_is_never_named(stack: Path) -> None:
+def test_the_patient_is_never_named(stack: Path, write_slice) -> None:
     write_slice(stack / "other", (0, 0, 0), series="1.2.9")
     with pytest.raises(InputError) as caught:
         read_series(stack, None)
@@ -126,7 +91,7 @@ def test_the_patient_is_never_named(stack: Path) -> None:
 
 def test_other_files_and_copies_are_left_out(stack: Path, data: Path) -> None:
     (stack / "notes.txt").write_text("not an image")
-    (stack / "DICOMDIR.bak").write_bytes(bytes(500))
+    (stack / "DICOMDIR").write_bytes(bytes(500))
     shutil.copy(stack / "I0", stack / "I0 (copy)")
     (stack / "deeper").mkdir()
     shutil.move(stack / "I3", stack / "deeper" / "I3")
@@ -141,51 +106,60 @@ def test_one_file_is_one_slice(stack: Path) -> None:
     assert volume.modality == "CT"
 
 
-def test_an_image_without_position_has_no_known_orientation(tmp_path: Path) -> None:
+def test_an_image_without_position_has_no_known_orientation(tmp_path: Path, write_slice) -> None:
     write_slice(tmp_path / "x.dcm", (0, 0, 0), ImagePositionPatient=None, ImageOrientationPatient=None)
     assert not read_volume(tmp_path / "x.dcm").geometry.orientation_known
 
 
 SPOILERS = {
-    "missing": (lambda f: (f / "I1").unlink(), "slices are missing"),
-    "uneven": (lambda f: write_slice(f / "I1", (-10, -20, 4.5)), "spacing is uneven"),
-    "twice": (lambda f: write_slice(f / "again", (-10, -20, 4)), "same position"),
+    "missing": (lambda f, _: (f / "I1").unlink(), "slices are missing"),
+    "uneven": (
+        lambda f, write_slice: write_slice(f / "I1", (-10, -20, 4.5)),
+        r"spacing is unequal, 1\.5 mm between I1 and I4, 2\.5 mm between I3 and I1",
+    ),
+    "twice": (
+        lambda f, write_slice: write_slice(f / "again", (-10, -20, 4), PixelData=bytes(40)),
+        "I1 and again lie at the same position, with different pixels",
+    ),
     "tilted gantry": (
-        lambda f: [
+        lambda f, write_slice: [
             write_slice(f / n, (-10, -20 + d, z))
             for n, z, d in (("I0", 0, 0), ("I3", 2, 1), ("I1", 4, 2), ("I4", 6, 3), ("I2", 8, 4))
         ],
         "tilted gantry",
     ),
     "orientation": (
-        lambda f: write_slice(f / "loc", (0, 0, 0), ImageOrientationPatient=[0, 1, 0, 0, 0, -1]),
+        lambda f, write_slice: write_slice(f / "loc", (0, 0, 0), ImageOrientationPatient=[0, 1, 0, 0, 0, -1]),
         "orientation",
     ),
-    "size": (lambda f: write_slice(f / "loc", (0, 0, 20), Rows=2, Columns=2, PixelData=bytes(8)), "size"),
-    "pixel spacing": (lambda f: write_slice(f / "loc", (0, 0, 20), PixelSpacing=[1, 1]), "pixel spacing"),
+    "size": (lambda f, write_slice: write_slice(f / "loc", (0, 0, 20), Rows=2, Columns=2, PixelData=bytes(8)), "size"),
+    "pixel spacing": (lambda f, write_slice: write_slice(f / "loc", (0, 0, 20), PixelSpacing=[1, 1]), "pixel spacing"),
     "multi-frame": (
-        lambda f: write_slice(f / "I1", (-10, -20, 4), NumberOfFrames=2, PixelData=bytes(80)),
+        lambda f, write_slice: write_slice(f / "I1", (-10, -20, 4), NumberOfFrames=2, PixelData=bytes(80)),
         "multi-frame",
     ),
     "colour": (
-        lambda f: write_slice(f / "I1", (-10, -20, 4), SamplesPerPixel=3, PhotometricInterpretation="RGB"),
+        lambda f, write_slice: write_slice(f / "I1", (-10, -20, 4), SamplesPerPixel=3, PhotometricInterpretation="RGB"),
         "colour",
     ),
-    "no position": (lambda f: write_slice(f / "I1", (-10, -20, 4), ImagePositionPatient=None), "where its slice lies"),
+    "no position": (
+        lambda f, write_slice: write_slice(f / "I1", (-10, -20, 4), ImagePositionPatient=None),
+        "where its slice lies",
+    ),
     "no pixel spacing": (
-        lambda f: [write_slice(f / f"I{i}", (0, 0, i), PixelSpacing=None) for i in range(5)],
+        lambda f, write_slice: [write_slice(f / f"I{i}", (0, 0, i), PixelSpacing=None) for i in range(5)],
         "PixelSpacing",
     ),
-    "cut in the pixels": (lambda f: (f / "I1").write_bytes((f / "I1").read_bytes()[:-10]), "I1"),
-    "cut in the header": (lambda f: (f / "I2").write_bytes((f / "I2").read_bytes()[:500]), "I2"),
-    "nothing": (lambda f: [p.unlink() for p in f.iterdir()], "no DICOM images"),
+    "cut in the pixels": (lambda f, _: (f / "I1").write_bytes((f / "I1").read_bytes()[:-10]), "I1"),
+    "cut in the header": (lambda f, _: (f / "I2").write_bytes((f / "I2").read_bytes()[:500]), "I2"),
+    "nothing": (lambda f, _: [p.unlink() for p in f.iterdir()], "no DICOM images"),
 }
 
 
 @pytest.mark.parametrize("name", SPOILERS)
-def test_a_spoilt_series_is_refused_in_one_line(stack: Path, name: str, capfd) -> None:
+def test_a_spoilt_series_is_refused_in_one_line(stack: Path, write_slice, name: str, capfd) -> None:
     spoil, reason = SPOILERS[name]
-    spoil(stack)
+    spoil(stack, write_slice)
     with pytest.raises(InputError, match=reason) as caught:
         read_volume(stack)
     assert "\n" not in str(caught.value)
