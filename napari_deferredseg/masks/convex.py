@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CORNER = 0.25  # voxels are shrunk to half their size: what lies in a plane or on a line still has a hull
+MANY = 500  # of more voxels the volume of the hull says the same within a few percent, and sooner
 CHUNK = 200_000
 
 
@@ -26,6 +27,8 @@ def hull_share(points: NDArray[np.integer[Any]]) -> float:
     """
     low = points.min(axis=0)
     hull = ConvexHull(_corners(points - low))
+    if len(points) > MANY:
+        return float(min(1.0, len(points) / hull.volume))
     normals, offsets = hull.equations[:, :3], hull.equations[:, 3]
     inside = 0
     shape = tuple(int(n) for n in points.max(axis=0) - low + 1)

@@ -16,7 +16,7 @@ import numpy as np
 from napari_deferredseg.core.boxes import Box, bounding_box, slices
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.records import Region
-from napari_deferredseg.masks.components import deepest_index
+from napari_deferredseg.masks.components import components, deepest_index
 from napari_deferredseg.routing.atoms import Atoms, make_atoms
 from napari_deferredseg.routing.budget import Budget, lowest_threshold, most_voxels, whole
 from napari_deferredseg.routing.cut import cut, pair_codes, smooth_map
@@ -27,6 +27,7 @@ from napari_deferredseg.routing.spend import Spent, everything, spend_minutes, s
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.core.prediction import Prediction
     from napari_deferredseg.core.volume import Array
 
@@ -171,8 +172,7 @@ def _region(prediction: Prediction, case_key: str, prediction_id: str, points: P
     defer = prediction.defer[crop][mask]
     own, other = prediction.labels[crop][mask], prediction.alternative[crop][mask]
     about = np.where(own > 0, own, other) if subject is None else subject[crop][mask]
-    middle = deepest_index(mask, geometry.spacing_zyx)
-    x, y, z = geometry.lps([i + lo for i, (lo, _) in zip(middle, box, strict=True)]).tolist()
+    x, y, z = geometry.lps(np.add(low, _middle(mask, geometry)).tolist()).tolist()
     digest = hashlib.blake2b(f"{prediction_id}{box}".encode() + np.packbits(mask).tobytes(), digest_size=16)
     return Region(
         id=digest.hexdigest(),
@@ -188,6 +188,14 @@ def _region(prediction: Prediction, case_key: str, prediction_id: str, points: P
         minutes=estimated_minutes(mask, geometry),
         scores=_scores(prediction, crop, mask),
     )
+
+
+def _middle(mask: NDArray[np.bool_], geometry: Geometry) -> list[int]:
+    """Deepest voxel of a region's largest connected part: where a reader is taken to."""
+    parts = components(mask)
+    largest = int(np.argmax(parts.voxels))
+    inside = deepest_index(parts.mask(largest + 1), geometry.spacing_zyx)
+    return [i + low for i, (low, _) in zip(inside, parts.boxes[largest], strict=True)]
 
 
 def _labels(subject: Array, own: Array, other: Array, weight: NDArray[np.float32]) -> tuple[int, ...]:

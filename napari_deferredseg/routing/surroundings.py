@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from napari_deferredseg.routing.effort import edge_mm
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.routing.atoms import Atoms
 
-JOIN_MM = 20.0
+JOIN_MM = 25.0
 """Pieces so near to each other may be read as one region."""
 
 SEEN_MM = 3.0
@@ -120,7 +121,7 @@ def _seen(
 ) -> tuple[list[NDArray[np.intp]], NDArray[np.float64]]:
     cells = _Cells.of(points, owner, geometry, CELL_MM)
     worth = np.bincount(cells.number, weight.astype(float), minlength=len(cells.middle)).astype(float)
-    return [cells.within(own, SEEN_MM) for own in cells.mine], worth
+    return cells.around(SEEN_MM), worth
 
 
 def _near(points: NDArray[np.int32], owner: NDArray[np.intp], geometry: Geometry) -> list[set[int]]:
@@ -130,8 +131,8 @@ def _near(points: NDArray[np.int32], owner: NDArray[np.intp], geometry: Geometry
         for cell in own.tolist():
             owners[cell].add(piece)
     return [
-        {other for cell in cells.within(own, JOIN_MM).tolist() for other in owners[cell]} - {piece}
-        for piece, own in enumerate(cells.mine)
+        {other for cell in around.tolist() for other in owners[cell]} - {piece}
+        for piece, around in enumerate(cells.around(JOIN_MM))
     ]
 
 
@@ -147,14 +148,23 @@ class _Cells:
     @classmethod
     def of(cls, points: NDArray[np.int32], owner: NDArray[np.intp], geometry: Geometry, size_mm: float) -> _Cells:
         spacing = np.array(geometry.spacing_zyx)
-        step = np.maximum(1, (size_mm / spacing).astype(int))
+        step = np.maximum(1, np.rint(size_mm / spacing).astype(int))
         cells, number = np.unique(points // step, axis=0, return_inverse=True)
         pairs = np.unique(np.stack([owner, number.ravel()]), axis=1)
         middle = (cells * step + (step - 1) / 2) * spacing
         mine = np.split(pairs[1], np.cumsum(np.bincount(pairs[0]))[:-1])
         return cls(middle, number.ravel(), mine, cKDTree(middle))
 
-    def within(self, cells: NDArray[np.intp], distance_mm: float) -> NDArray[np.intp]:
-        """Cells whose middle is within a distance of one of these, mm."""
-        found = self.tree.query_ball_point(self.middle[cells], distance_mm * (1 + 1e-9))
-        return np.unique(np.concatenate([np.asarray(f, np.intp) for f in found]))
+    def around(self, distance_mm: float) -> list[NDArray[np.intp]]:
+        """Cells of each piece and those whose middle is within a distance of the middle of one of them, mm."""
+        count = len(self.middle)
+        pairs = self.tree.query_pairs(distance_mm * (1 + 1e-9), output_type="ndarray")
+        ends = np.concatenate([pairs[:, 0], pairs[:, 1], np.arange(count)])
+        others = np.concatenate([pairs[:, 1], pairs[:, 0], np.arange(count)])
+        near = csr_array((np.ones(len(ends), bool), (ends, others)), shape=(count, count))
+        owners = np.repeat(np.arange(len(self.mine)), [len(own) for own in self.mine])
+        shape = (len(self.mine), count)
+        own = csr_array((np.ones(len(owners), bool), (owners, np.concatenate(self.mine))), shape=shape)
+        found = csr_array(own @ near)
+        found.sort_indices()
+        return [part.astype(np.intp) for part in np.split(found.indices, found.indptr[1:-1])]
