@@ -15,9 +15,10 @@ from napari_deferredseg.core.records import (
     Region,
     State,
     WorkItem,
-    utc_now,
 )
 from napari_deferredseg.store import rows, schema
+from napari_deferredseg.store.clock import LONGEST_LEASE
+from napari_deferredseg.store.sql_names import no_region
 from napari_deferredseg.store.sql_readers import require_group, require_login
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sqlalchemy import Connection
+
+    from napari_deferredseg.store.clock import Moment
 
 CASES, PREDICTIONS, REGIONS = schema.cases.c, schema.predictions.c, schema.regions.c
 ASSIGNMENTS, READERS = schema.assignments.c, schema.readers.c
@@ -42,13 +45,14 @@ def add_prediction(
     prediction: PredictionRecord,
     regions: Sequence[Region],
     assignments: Sequence[Assignment],
+    moment: Moment,
 ) -> bool:
     """Add a run; as `Store.add_prediction`."""
     _check_belonging(case, prediction, regions, assignments)
     if connection.scalar(select(PREDICTIONS.id).where(PREDICTIONS.id == prediction.id)):
         return False
     _add_case(connection, case)
-    _withdraw(connection, case.key, utc_now())
+    _withdraw(connection, case.key, moment)
     connection.execute(insert(schema.predictions).values(rows.prediction_values(prediction)))
     _add_regions(connection, regions, assignments)
     return True
@@ -105,7 +109,7 @@ def find_region(connection: Connection, region_id: str) -> Region:
     """Find one; as `Store.region`."""
     row = connection.execute(select(schema.regions).where(REGIONS.id == region_id)).mappings().one_or_none()
     if row is None:
-        raise _no_region(region_id)
+        raise no_region()
     return rows.to_region(row)
 
 
@@ -113,7 +117,7 @@ def case_of_region(connection: Connection, region_id: str) -> CaseRecord:
     """Find the case that a region is of. InputError when there is no such region."""
     row = connection.execute(_CASE_OF_REGION, {"region": region_id}).mappings().one_or_none()
     if row is None:
-        raise _no_region(region_id)
+        raise no_region()
     return rows.to_case(row)
 
 
@@ -134,19 +138,14 @@ def all_items(connection: Connection, case_key: str | None, known: dict[str, Reg
 def worklist(connection: Connection, login: str, now: datetime, known: dict[str, Region]) -> list[WorkItem]:
     """List what a reader may work on; as `Store.worklist`. `known` as in `all_items`."""
     reader = require_login(connection, login)
-    claimed = (ASSIGNMENTS.state == State.CLAIMED) & (
-        (ASSIGNMENTS.holder == reader.login) | (ASSIGNMENTS.lease_until <= now)
-    )
+    lapsed = or_(ASSIGNMENTS.lease_until <= now, ASSIGNMENTS.lease_until > now + LONGEST_LEASE)
+    claimed = (ASSIGNMENTS.state == State.CLAIMED) & ((ASSIGNMENTS.holder == reader.login) | lapsed)
     statement = _items().where(
         or_(ASSIGNMENTS.reader == reader.login, ASSIGNMENTS.group_name.in_(reader.groups)),
         or_(ASSIGNMENTS.state.in_((State.OPEN, State.SKIPPED)), claimed),
     )
     items = _to_items(connection, statement, known)
     return sorted(items, key=lambda item: item.assignment.state is State.SKIPPED)
-
-
-def _no_region(region_id: str) -> InputError:
-    return InputError(f"there is no region {region_id!r}: refresh the worklist")
 
 
 def _items() -> Select[Any]:
@@ -201,7 +200,7 @@ def _add_case(connection: Connection, case: CaseRecord) -> None:
         raise InputError(f"{case.source} is on another grid than case {case.key}: {difference}")
 
 
-def _withdraw(connection: Connection, case_key: str, now: datetime) -> None:
+def _withdraw(connection: Connection, case_key: str, moment: Moment) -> None:
     earlier = select(REGIONS.id).where(REGIONS.case_key == case_key, REGIONS.origin != Origin.DRAWN)
     unread = (State.OPEN, State.SKIPPED, State.DECLINED, State.CLAIMED)
     statement = (
@@ -210,8 +209,9 @@ def _withdraw(connection: Connection, case_key: str, now: datetime) -> None:
         .where(ASSIGNMENTS.region_id.in_(earlier), ASSIGNMENTS.state.in_(unread))
         .with_for_update(of=schema.assignments)
     )
-    found = connection.execute(statement).all()
-    reading = sorted({row.name for row in found if row.state == State.CLAIMED and row.lease_until > now})
+    found, now = connection.execute(statement).all(), moment.now
+    held = [row for row in found if row.state == State.CLAIMED]
+    reading = sorted({row.name for row in held if now < row.lease_until <= now + LONGEST_LEASE})
     if reading:
         raise InputError(f"{', '.join(reading)} is reading a region of {case_key}: it must be submitted or left first")
     if not found:
@@ -234,7 +234,7 @@ def _add_regions(connection: Connection, regions: Sequence[Region], assignments:
     ids = {region.id for region in regions}
     known = set(connection.scalars(select(REGIONS.id).where(REGIONS.id.in_(ids))))
     if known or len(ids) != len(regions):
-        raise InputError(f"a region with the id {min(known or ids)} is there already: give every region a new one")
+        raise InputError("a region with the same id is there already: give every region a new one")
     connection.execute(insert(schema.regions), [rows.region_values(region) for region in regions])
     connection.execute(insert(schema.assignments), [rows.assignment_values(a) for a in addressed])
 

@@ -10,10 +10,11 @@ import numpy as np
 from sqlalchemy import Select, bindparam, delete, exists, insert, or_, select, update
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.records import Assignment, Correction, State, utc_now
+from napari_deferredseg.core.records import Assignment, Correction, State
 from napari_deferredseg.store import chain, rows, schema
 from napari_deferredseg.store.codec import DamagedError
 from napari_deferredseg.store.sql_cases import case_of_region, find_case, find_region
+from napari_deferredseg.store.sql_names import person, place
 from napari_deferredseg.store.sql_readers import record_event, require_login
 from napari_deferredseg.store.sql_work import current
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sqlalchemy import ColumnElement, Connection, RowMapping
+
+    from napari_deferredseg.store.clock import Moment
 
 SALT_BYTES = 32
 CORRECTIONS, AUTHORS, PAYLOADS = schema.corrections.c, schema.correction_authors.c, schema.correction_payloads.c
@@ -68,7 +71,7 @@ _MARK_SUBMITTED = (
 )
 
 
-def submit(connection: Connection, correction: Correction) -> None:
+def submit(connection: Connection, correction: Correction, moment: Moment) -> None:
     """Keep a correction; as `Store.submit`."""
     head = connection.execute(_HEAD).mappings().one()
     author = require_login(connection, correction.reader).login
@@ -78,11 +81,11 @@ def submit(connection: Connection, correction: Correction) -> None:
     _check_image(connection, given)
     state = current(connection, given.region_id)
     newest = connection.scalar(_NEWEST, {"region": given.region_id, "login": author})
-    _check_turn(given, state, newest)
+    _check_turn(connection, given, state, newest)
     _append(connection, given, head)
-    connection.execute(_MARK_SUBMITTED, {"region": given.region_id, "login": author, "now": utc_now()})
+    connection.execute(_MARK_SUBMITTED, {"region": given.region_id, "login": author, "now": moment.now})
     what = "amend" if given.supersedes else "submit"
-    record_event(connection, what, region_id=given.region_id, correction_id=given.id, who=author)
+    record_event(connection, what, moment.now, region_id=given.region_id, correction_id=given.id, who=author)
 
 
 def effective(connection: Connection, case_key: str | None, reader: str | None) -> list[Correction]:
@@ -102,11 +105,11 @@ def history(connection: Connection, region_id: str) -> list[Correction]:
     return [_read(row) for row in connection.execute(statement).mappings()]
 
 
-def erase(connection: Connection, correction_id: str, by: str, reason: str) -> None:
+def erase(connection: Connection, correction_id: str, by: str, reason: str, moment: Moment) -> None:
     """Delete the author and the payload of a correction; as `Store.erase`."""
     why = reason.strip()
     if not why:
-        raise InputError(f"say why correction {correction_id} is erased: the reason is empty")
+        raise InputError("say why the correction is erased: the reason is empty")
     statement = (
         select(CORRECTIONS.region_id, AUTHORS.reader, _not_superseded().label("stands"))
         .join(schema.correction_authors, AUTHORS.correction_id == CORRECTIONS.id)
@@ -114,14 +117,16 @@ def erase(connection: Connection, correction_id: str, by: str, reason: str) -> N
     )
     found = connection.execute(statement).one_or_none()
     if found is None:
-        raise InputError(f"there is no correction {correction_id!r} that could be erased")
+        raise InputError("there is no correction of this id that could be erased")
     connection.execute(delete(schema.correction_payloads).where(PAYLOADS.correction_id == correction_id))
     connection.execute(delete(schema.correction_authors).where(AUTHORS.correction_id == correction_id))
     _forget_author(connection, found.region_id, found.reader)
     if found.stands:
-        _take_back(connection, found.region_id)
+        _take_back(connection, found.region_id, moment)
     who = "its author" if by.casefold() == found.reader.casefold() else by
-    record_event(connection, "erase", region_id=found.region_id, correction_id=correction_id, who=who, note=why)
+    record_event(
+        connection, "erase", moment.now, region_id=found.region_id, correction_id=correction_id, who=who, note=why
+    )
 
 
 def verify(connection: Connection) -> list[str]:
@@ -153,7 +158,8 @@ def _known(connection: Connection, given: Correction) -> bool:
         return False
     row = connection.execute(_BY_ID, {"correction": given.id}).mappings().one_or_none()
     if row is not None and not _same(_read(row), given):
-        raise InputError(f"correction {given.id} was submitted with another content: amend it under a new id")
+        where = place(connection, given.region_id)
+        raise InputError(f"your correction of {where} was submitted with another content: amend it")
     return True
 
 
@@ -174,20 +180,23 @@ def _check_image(connection: Connection, given: Correction) -> None:
         raise InputError(f"the crop {given.box} of the correction lies outside case {case.key}, {case.geometry.shape}")
 
 
-def _check_turn(given: Correction, found: Assignment, newest: str | None) -> None:
-    region = given.region_id
+def _check_turn(connection: Connection, given: Correction, found: Assignment, newest: str | None) -> None:
+    where = place(connection, given.region_id)
     if found.state is State.SETTLED:
-        raise InputError(f"region {region} is settled: ask the lead to open it again")
+        raise InputError(f"{where} is settled: ask the lead to open it again")
     if found.state is State.CLAIMED and found.holder != given.reader:
-        raise InputError(f"{found.holder} has claimed region {region}: claim it again when they are done")
+        who = person(connection, found.holder)
+        raise InputError(f"{who} has claimed {where}: claim it again when they are done")
     if found.state is State.SUBMITTED and newest is None:
-        raise InputError(f"somebody else has submitted region {region}: go on with the next one")
+        raise InputError(f"somebody else has submitted {where}: go on with the next one")
     if given.supersedes == newest:
         return
     if given.supersedes is None:
-        raise InputError(f"you have submitted region {region} before: amend your correction {newest}")
-    what = f"amend {newest}" if newest else "submit it as a new one"
-    raise InputError(f"correction {given.supersedes} of region {region} is not your newest one: {what}")
+        raise InputError(
+            f"you have submitted {where} before, perhaps in another window: open it again to amend your correction"
+        )
+    what = "open the region again" if newest else "submit it as a new one"
+    raise InputError(f"the correction of {where} that this amends is not your newest one: {what}")
 
 
 def _append(connection: Connection, given: Correction, head: RowMapping) -> None:
@@ -237,12 +246,12 @@ def _forget_author(connection: Connection, region_id: str, login: str) -> None:
     connection.execute(delete(schema.event_people).where(PEOPLE.event.in_(of_region), named))
 
 
-def _take_back(connection: Connection, region_id: str) -> None:
+def _take_back(connection: Connection, region_id: str, moment: Moment) -> None:
     # Nothing is left that would answer the region's question; somebody has to assign it anew.
     where = schema.assignments.c.region_id == region_id
     submitted = schema.assignments.c.state == State.SUBMITTED
     connection.execute(
         update(schema.assignments)
         .where(where, submitted)
-        .values(state=State.DECLINED, holder=None, reason="the correction was erased", updated=utc_now())
+        .values(state=State.DECLINED, holder=None, reason="the correction was erased", updated=moment.now)
     )

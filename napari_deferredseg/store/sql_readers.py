@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, insert, select
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.records import Reader, utc_now
 from napari_deferredseg.store import rows, schema
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy import Connection
+
+    from napari_deferredseg.core.records import Reader
 
 # Statements that a reader waits for are built once.
 _BY_LOGIN = select(schema.readers).where(schema.readers.c.login_key == bindparam("key"))
@@ -67,6 +70,7 @@ def require_group(connection: Connection, group: str) -> None:
 def record_event(
     connection: Connection,
     what: str,
+    at: datetime,
     *,
     region_id: str | None = None,
     correction_id: str | None = None,
@@ -75,7 +79,7 @@ def record_event(
     note: str = "",
 ) -> None:
     """Add a line to the record of events. `who` and `note` go to a table of their own, which an erasure may empty."""
-    event = {"at": utc_now(), "what": what, "region_id": region_id, "correction_id": correction_id}
+    event = {"at": at, "what": what, "region_id": region_id, "correction_id": correction_id}
     key = connection.execute(_ADD_EVENT, event).inserted_primary_key
     if who is not None and key is not None:
         connection.execute(_ADD_PERSON, {"event": key[0], "who": who, "target": target, "note": note})

@@ -13,6 +13,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Reader, Verdict, WorkItem, utc_now
 from napari_deferredseg.store.journal import AutoSave
 from napari_deferredseg.usecases import read
+from napari_deferredseg.usecases.claiming import Claim, ask, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,7 +95,7 @@ class Session:
         """Return what the reader may work on now; empty without a project or reader."""
         if self.project is None or self.reader is None:
             return []
-        self._waiting = self.project.store.worklist(self.reader.login, utc_now())
+        self._waiting = self.project.store.worklist(self.reader.login)
         return list(self._waiting)
 
     def waiting(self) -> list[WorkItem]:
@@ -132,19 +133,21 @@ class Session:
         with self.together():
             self._keep_draft()
             left, shown = self.reading, self.reading.after.copy() if self.reading is not None else None
-            reading = read.begin(project, self.case, item, self.reader, self.work, utc_now(), leaving=left)
+            wish = read.wish_for(project, self.case, item, self.reader, left)
+            claim = ask(wish)
+            reading = read.opened(claim, self.case, self.work, utc_now(), left)
             if left is not None and shown is not None:
                 self._finish(left, shown)
             self.reading = reading
             if self.reading is None:
-                self.events.message.emit(f"Region {item.region.number} is being read by somebody else.")
+                self.events.message.emit(why_not(wish))
                 self.events.worklist.emit()
                 return False
             self.events.reading.emit()
             self.events.worklist.emit()
             if self.reading.recovered:
                 self.events.labels.emit(self.reading.box)
-                self.events.message.emit("Your earlier work on this region is back.")
+            self._tell_of(claim, self.reading)
         return True
 
     def watch(self, changed: Callable[[], Box | None]) -> None:
@@ -189,7 +192,7 @@ class Session:
         shown = reading.after.copy()
         correction = read.submit(reading, verdict, utc_now())
         if self._saver is not None:
-            self._saver.discard(reading.reader.login, reading.item.region.id, correction.submitted)
+            self._saver.discard(reading.reader.login, reading.item.region.id, correction.id)
         self.last = reading.item
         self._finish(reading, shown)
         return correction
@@ -255,6 +258,14 @@ class Session:
 
     def _forget_waiting(self) -> None:
         self._waiting = None
+
+    def _tell_of(self, claim: Claim, reading: read.Reading) -> None:
+        lines = ["Your earlier work on this region is back."] if reading.recovered else []
+        if claim.elsewhere:
+            number = reading.item.region.number
+            lines.append(f"Region {number} is open in another window of yours, too: submit it in one of them.")
+        if lines:
+            self.events.message.emit(" ".join(lines))
 
     def _finish(self, reading: read.Reading, shown: Array) -> None:
         self.reading = None

@@ -83,7 +83,7 @@ def test_a_saved_draft_survives_a_kill_at_any_moment(tmp_path, pause):
     assert np.array_equal(draft.after, np.random.default_rng(seed).integers(0, 9, draft.after.shape))
     assert not list(journal.folder.glob("*.damaged"))
     assert [d.active_seconds for d in journal.drafts("anna")] == [draft.active_seconds]
-    journal.discard("anna", "ab")
+    journal.discard("anna", "ab", "")
     assert list(journal.folder.iterdir()) == []
 
 
