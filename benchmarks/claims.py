@@ -179,9 +179,7 @@ def together(scratch: Path, processes: int, pairs: int) -> dict[str, Any]:
     regions = make_store(path, pairs, processes)
     spawn = multiprocessing.get_context("spawn")
     barrier, results = spawn.Barrier(processes + 1), spawn.Queue()
-    children = [
-        spawn.Process(target=reads, args=(str(path), f"r{n}", n, barrier, results)) for n in range(processes)
-    ]
+    children = [spawn.Process(target=reads, args=(str(path), f"r{n}", n, barrier, results)) for n in range(processes)]
     for child in children:
         child.start()
     barrier.wait()
@@ -226,7 +224,9 @@ def main() -> int:
             f"one process: {alone['ours']:.0f} pairs/s, bare SQLite {alone['bare']:.0f}: a share of {alone['share']:.2f} "
             f"(promised {PROMISED_SHARE:.2f})"
         )
-        print("\n| processes | pairs | pairs/s | claim p50, p99 s | submit p50, p99 s | longest s | each | lost | errors |")
+        print(
+            "\n| processes | pairs | pairs/s | claim p50, p99 s | submit p50, p99 s | longest s | each | lost | errors |"
+        )
         print("|---|---|---|---|---|---|---|---|---|")
         rows = []
         for processes in given.processes:

@@ -119,13 +119,18 @@ class CaseRecord(Record):
 
 
 class PredictionRecord(Record):
-    """One run of a model on a case; its arrays lie in files named by `id`, checked against `labels_hash`."""
+    """One run of a model on a case; its arrays lie in files named by `id`.
+
+    The hashes are those of the arrays as the files hold them; one that is empty was not kept.
+    """
 
     id: str
     case_key: str
     model_id: str
     table: LabelTable
     labels_hash: str
+    alternative_hash: str = ""
+    defer_hash: str = ""
     settings: dict[str, str | float | int | bool]
     created: datetime = Field(default_factory=utc_now)
 

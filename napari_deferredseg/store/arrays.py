@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.volume import voxel_hash
 from napari_deferredseg.store.files import patiently, private_folder, sync_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_deferredseg.core.volume import Array
@@ -57,7 +60,7 @@ class PredictionFiles:
             The folder cannot be written.
         """
         target = self._path(prediction_id)
-        arrays = (labels, alternative, defer.astype(np.float16))
+        arrays = (labels, alternative, self.kept_defer(defer))
         if self._holds(target, arrays):
             return False
         try:
@@ -71,25 +74,47 @@ class PredictionFiles:
         """Delete the arrays of a prediction that came to nothing. Harmless when there are none."""
         shutil.rmtree(self._path(prediction_id), ignore_errors=True)
 
-    def load(self, prediction_id: str) -> Arrays:
+    def hashes(self, prediction_id: str) -> tuple[str, str, str]:
+        """Hashes of (labels, alternative, defer) as the files hold them; InputError as in `load`."""
+        labels, alternative, defer = (voxel_hash(array, b"") for array in self._kept(prediction_id))
+        return labels, alternative, defer
+
+    def load(self, prediction_id: str, expected: Sequence[str] = ()) -> Arrays:
         """Return (labels, alternative, defer) as saved.
 
         The first two are read-only and mapped: only the planes that are looked at are read from the disk. `defer` is
         float32 in memory.
 
+        Parameters
+        ----------
+        expected : sequence of str
+            Their hashes as the record has them, in this order; an empty one is not known.
+
         Raises
         ------
         InputError
-            They are missing or damaged.
+            They are missing or damaged, or not those with the hashes.
         """
+        arrays = labels, alternative, defer = self._kept(prediction_id)
+        for name, array, kept in zip(NAMES, arrays, expected, strict=False):
+            if kept and voxel_hash(array, b"") != kept:
+                file = self._path(prediction_id) / f"{name}.npy"
+                raise InputError(f"{file} is not what the run wrote: restore it from a backup, or run the model again")
+        return labels, alternative, defer.astype(np.float32)
+
+    def _kept(self, prediction_id: str) -> tuple[Array, Array, Array]:
         target = self._path(prediction_id)
         try:
-            labels, alternative, defer = _read(target)
+            return _read(target)
         except FileNotFoundError as error:
             raise InputError(f"{error.filename or target} is missing: run the model on this case again") from None
         except (OSError, ValueError, EOFError):
             raise InputError(f"{target} is damaged: delete it and run the model on this case again") from None
-        return labels, alternative, defer.astype(np.float32)
+
+    @staticmethod
+    def kept_defer(defer: NDArray[np.floating]) -> NDArray[np.float16]:
+        """Deferral map as the file holds it."""
+        return defer.astype(np.float16)
 
     def _path(self, prediction_id: str) -> Path:
         if not NAME.fullmatch(prediction_id):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Region,
         WorkItem,
     )
+    from napari_deferredseg.store.seal import Audit, Mark, ProjectKey
 
 LEASE = timedelta(minutes=30)
 
@@ -145,8 +146,8 @@ class Store(Protocol):
         """
 
     # corrections
-    def submit(self, correction: Correction) -> None:
-        """Keep a correction and mark its region submitted, in one transaction.
+    def submit(self, correction: Correction) -> Mark:
+        """Keep a correction and mark its region submitted, in one transaction. Returns where the record stands then.
 
         Sending the same correction id again is harmless; with other labels, verdict or note it is an InputError. A late
         submission after the lease ran out counts as long as nobody else has claimed the region, even when it was
@@ -169,8 +170,30 @@ class Store(Protocol):
         InputError when there is no such correction, or no reason.
         """
 
+    # the record
+    def key_id(self) -> str | None:
+        """Name of the key that seals the record. None: it has no key."""
+
+    def use_key(self, key: ProjectKey) -> None:
+        """Seal what is written from now on; a record without a key takes this one, which seals what is there.
+
+        A key of another name seals nothing; `audit` says so.
+        """
+
+    def seal(self) -> Mark:
+        """Seal what others wrote without the key, where it holds together. Every write does so too."""
+
+    def mark(self) -> Mark:
+        """Where the record stands. Whoever remembers it can tell whether a later one goes on from there."""
+
     def verify(self) -> list[str]:
-        """Check the hash chain; one line for each correction that is not what was submitted. Empty: all is well."""
+        """Problems that `audit` finds without any mark. Empty: all is well."""
+
+    def audit(self, marks: Sequence[Mark] = ()) -> Audit:
+        """Check everything that is kept: the record of events, what it tells of, corrections, who holds what, the file.
+
+        Each of the `marks` must be in the record.
+        """
 
     def close(self) -> None:
         """Let go of the connections."""

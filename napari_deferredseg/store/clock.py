@@ -25,7 +25,7 @@ LONGEST_REST = timedelta(days=31)
 """After the last entry the computer's clock is believed so far, even where that ends a lease."""
 
 _EVENTS, _ASSIGNMENTS = schema.events.c, schema.assignments.c
-_LATEST = select(_EVENTS.at).order_by(_EVENTS.sequence.desc()).limit(1)
+_LATEST = select(_EVENTS.at).where(_EVENTS.region_id.is_not(None)).order_by(_EVENTS.sequence.desc()).limit(1)
 _HELD = (
     select(schema.readers.c.name, schema.regions.c.number, schema.regions.c.case_key, _ASSIGNMENTS.lease_until)
     .join(schema.readers, schema.readers.c.login == _ASSIGNMENTS.holder)

@@ -69,6 +69,8 @@ def to_prediction(row: RowMapping) -> PredictionRecord:
         model_id=row["model_id"],
         table=LabelTable.model_validate(row["label_table"]),
         labels_hash=row["labels_hash"],
+        alternative_hash=row["alternative_hash"],
+        defer_hash=row["defer_hash"],
         settings=row["settings"],
         created=row["created"],
     )

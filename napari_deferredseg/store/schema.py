@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
 if TYPE_CHECKING:
@@ -87,6 +88,9 @@ predictions = Table(
     Column("labels_hash", Text, nullable=False),
     Column("settings", JSON, nullable=False),
     Column("created", UtcDateTime, nullable=False),
+    # Hashes of the other two array files; empty where they were made before such hashes were kept.
+    Column("alternative_hash", Text, nullable=False, server_default=""),
+    Column("defer_hash", Text, nullable=False, server_default=""),
 )
 
 regions = Table(
@@ -162,14 +166,18 @@ correction_payloads = Table(
     Column("support", LargeBinary, nullable=False),
 )
 
+# How long the chains are and how they end, moved by triggers: 1 the corrections' own, 2 that of the events.
 chain_head = Table(
     "chain_head",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("length", Integer, nullable=False),
     Column("chain", String(64), nullable=False),
+    Column("key_id", String(64), nullable=True),
 )
 
+# The record of all that happened, each entry chained to the one before it. `subject` is the hash of the row that an
+# entry tells of, `people` the salted hash of its row in `event_people`, `seal` what the project's key makes of `chain`.
 events = Table(
     "events",
     metadata,
@@ -178,6 +186,11 @@ events = Table(
     Column("what", String(16), nullable=False),
     Column("region_id", ForeignKey("regions.id"), nullable=True, index=True),
     Column("correction_id", ForeignKey("corrections.id"), nullable=True, index=True),
+    Column("facts", JSON(none_as_null=True), nullable=True),
+    Column("subject", String(64), nullable=True),
+    Column("people", String(64), nullable=True),
+    Column("chain", String(64), nullable=False, server_default=""),
+    Column("seal", String(64), nullable=True),
 )
 
 # Who and why, apart from the event itself: an erased correction takes its author's name out of here too.
@@ -188,4 +201,5 @@ event_people = Table(
     Column("who", Text, nullable=False, index=True),
     Column("target", Text, nullable=True),
     Column("note", Text, nullable=False),
+    Column("salt", LargeBinary, nullable=False, server_default=text("x''")),
 )

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import OperationalError
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.store import sql_cases, sql_corrections, sql_readers, sql_work
+from napari_deferredseg.store import sql_cases, sql_corrections, sql_events, sql_readers, sql_verify, sql_work
 from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.clock import StoreClock, computer_clock
-from napari_deferredseg.store.sqlite import WRITES, fold_log, known_engine, new_engine
+from napari_deferredseg.store.seal import KEY
+from napari_deferredseg.store.sqlite import WRITES, file_problems, fold_log, known_engine, new_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
         Region,
         WorkItem,
     )
+    from napari_deferredseg.store.arrays import PredictionFiles
+    from napari_deferredseg.store.seal import Audit, Mark, ProjectKey
 
 
 def create_sqlite(path: Path, clock: Callable[[], datetime] | None = None) -> SqlStore:
@@ -42,15 +45,19 @@ def create_sqlite(path: Path, clock: Callable[[], datetime] | None = None) -> Sq
     return SqlStore(new_engine(path), clock)
 
 
-def open_sqlite(path: Path, clock: Callable[[], datetime] | None = None) -> SqlStore:
+def open_sqlite(
+    path: Path, files: PredictionFiles | None = None, clock: Callable[[], datetime] | None = None
+) -> SqlStore:
     """Open a database file; an older one is brought up to date after a backup copy was laid beside it.
+
+    `files` are the arrays that its predictions name: those of an older version have no hashes yet.
 
     Raises
     ------
     InputError
         The file is missing, is none of ours, is damaged, or was made by a newer program.
     """
-    return SqlStore(known_engine(path), clock)
+    return SqlStore(known_engine(path, files), clock)
 
 
 class SqlStore:
@@ -64,7 +71,35 @@ class SqlStore:
         self._engine = engine
         self._clock = StoreClock(clock or computer_clock())
         self._writer = engine.execution_options(**{WRITES: True})
+        self._key: ProjectKey | None = None
         self._regions: dict[str, Region] = {}  # as read before: a region never changes, only who holds it
+
+    # the record
+    def key_id(self) -> str | None:
+        """Name of the key that seals the record."""
+        with self._transaction(self._engine) as connection:
+            return sql_verify.key_id(connection)
+
+    def use_key(self, key: ProjectKey) -> None:
+        """Seal what is written from now on."""
+        self._key = key
+        sealing = self._writer.execution_options(**{KEY: key})
+        known = self.key_id()
+        if known is None:
+            with self._transaction(sealing) as connection:
+                known = sql_verify.take_key(connection, key)
+        if known == key.id:
+            self._writer = sealing
+
+    def seal(self) -> Mark:
+        """Seal what others wrote without the key."""
+        with self._transaction(self._writer) as connection:
+            return sql_events.append(connection, [])
+
+    def mark(self) -> Mark:
+        """Where the record stands."""
+        with self._transaction(self._engine) as connection:
+            return sql_events.mark(connection)
 
     # readers
     def add_reader(self, reader: Reader) -> None:
@@ -120,7 +155,7 @@ class SqlStore:
     def add_region(self, region: Region, assignment: Assignment) -> None:
         """Add a drawn region."""
         with self._transaction(self._writer) as connection:
-            sql_cases.add_region(connection, region, assignment)
+            sql_cases.add_region(connection, region, assignment, self._clock.moment(connection))
 
     def region(self, region_id: str) -> Region:
         """Find one."""
@@ -175,10 +210,10 @@ class SqlStore:
             return sql_work.decline(connection, region_id, login, reason, self._clock.moment(connection))
 
     # corrections
-    def submit(self, correction: Correction) -> None:
+    def submit(self, correction: Correction) -> Mark:
         """Keep a correction and mark its region submitted."""
         with self._transaction(self._writer) as connection:
-            sql_corrections.submit(connection, correction, self._clock.moment(connection))
+            return sql_corrections.submit(connection, correction, self._clock.moment(connection))
 
     def corrections(self, *, case_key: str | None = None, reader: str | None = None) -> list[Correction]:
         """List corrections that stand, oldest first."""
@@ -198,9 +233,13 @@ class SqlStore:
             fold_log(self._engine)
 
     def verify(self) -> list[str]:
-        """Check the hash chain."""
+        """Check the record, without any mark."""
+        return list(self.audit().problems)
+
+    def audit(self, marks: Sequence[Mark] = ()) -> Audit:
+        """Check the record."""
         with self._transaction(self._engine) as connection:
-            return sql_corrections.verify(connection)
+            return sql_verify.audit(connection, self._key, marks, file_problems(connection))
 
     def close(self) -> None:
         """Let go of the connections."""

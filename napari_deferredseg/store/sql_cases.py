@@ -15,9 +15,11 @@ from napari_deferredseg.core.records import (
     Region,
     State,
     WorkItem,
+    utc_now,
 )
-from napari_deferredseg.store import rows, schema
+from napari_deferredseg.store import chain, rows, schema
 from napari_deferredseg.store.clock import LONGEST_LEASE
+from napari_deferredseg.store.sql_events import Entry, append, record_event
 from napari_deferredseg.store.sql_names import no_region
 from napari_deferredseg.store.sql_readers import require_group, require_login
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, CursorResult
 
     from napari_deferredseg.store.clock import Moment
 
@@ -53,8 +55,10 @@ def add_prediction(
         return False
     _add_case(connection, case)
     _withdraw(connection, case.key, moment)
-    connection.execute(insert(schema.predictions).values(rows.prediction_values(prediction)))
-    _add_regions(connection, regions, assignments)
+    values = rows.prediction_values(prediction)
+    values["sequence"] = _key(connection.execute(insert(schema.predictions).values(values)))
+    record_event(connection, "run", facts={"prediction": prediction.id}, subject=chain.content(values))
+    _add_regions(connection, regions, assignments, moment)
     return True
 
 
@@ -77,6 +81,7 @@ def move_case(connection: Connection, key: str, source: str, series: str) -> Non
     """Say where the image lies now; as `Store.move_case`."""
     find_case(connection, key)
     connection.execute(update(schema.cases).where(CASES.key == key).values(source=source, series=series))
+    append(connection, [_place_entry(key, source, series)])
 
 
 def newest_prediction(connection: Connection, case_key: str) -> PredictionRecord:
@@ -94,7 +99,7 @@ def newest_prediction(connection: Connection, case_key: str) -> PredictionRecord
     return rows.to_prediction(row)
 
 
-def add_region(connection: Connection, region: Region, assignment: Assignment) -> None:
+def add_region(connection: Connection, region: Region, assignment: Assignment, moment: Moment) -> None:
     """Add a drawn region; as `Store.add_region`."""
     if assignment.region_id != region.id:
         raise ValueError(f"the assignment is for {assignment.region_id}, not for {region.id}")
@@ -102,7 +107,7 @@ def add_region(connection: Connection, region: Region, assignment: Assignment) -
     owner = connection.scalar(select(PREDICTIONS.case_key).where(PREDICTIONS.id == region.prediction_id))
     if owner != region.case_key:
         raise InputError(f"the case {region.case_key} has no prediction {region.prediction_id!r}: run a model on it")
-    _add_regions(connection, [region], [assignment])
+    _add_regions(connection, [region], [assignment], moment)
 
 
 def find_region(connection: Connection, region_id: str) -> Region:
@@ -148,6 +153,47 @@ def worklist(connection: Connection, login: str, now: datetime, known: dict[str,
     return sorted(items, key=lambda item: item.assignment.state is State.SKIPPED)
 
 
+def case_entries(values: dict[str, Any]) -> list[Entry]:
+    """Entries that tell of a new row of `cases`: what stays, and where the image lies, which may change."""
+    stays = {name: value for name, value in values.items() if name not in ("source", "series")}
+    told = Entry("case", facts={"case": values["key"]}, subject=chain.content(stays))
+    return [told, _place_entry(values["key"], values["source"], values["series"])]
+
+
+def region_entry(values: dict[str, Any], assignment: dict[str, Any], at: datetime | None = None) -> Entry:
+    """Entry that tells of a new row of `regions` and its row of `assignments`."""
+    until = assignment["lease_until"]
+    facts = {
+        "group": assignment["group_name"],
+        "state": str(assignment["state"]),
+        "until": None if until is None else chain.time_text(until),
+        "updated": chain.time_text(assignment["updated"]),
+    }
+    return Entry(
+        "region",
+        region_id=values["id"],
+        facts=facts,
+        subject=chain.content(values),
+        who=assignment["assigned_by"],
+        target=assignment["reader"],
+        note=assignment["reason"],
+        at=at or utc_now(),
+    )
+
+
+def _place_entry(key: str, source: str, series: str) -> Entry:
+    # A path may hold a name: its hash is salted.
+    salt = chain.new_salt()
+    place = chain.content({"source": source, "series": series}, salt)
+    return Entry("move", facts={"case": key}, subject=place, who="", salt=salt)
+
+
+def _key(result: CursorResult[Any]) -> int:
+    key = result.inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
 def _items() -> Select[Any]:
     return (
         select(schema.assignments)
@@ -190,7 +236,9 @@ def _add_case(connection: Connection, case: CaseRecord) -> None:
         connection.execute(select(schema.cases).where(CASES.key == case.key).with_for_update()).mappings().one_or_none()
     )
     if row is None:
-        connection.execute(insert(schema.cases).values(rows.case_values(case)))
+        values = rows.case_values(case)
+        values["sequence"] = _key(connection.execute(insert(schema.cases).values(values)))
+        append(connection, case_entries(values))
         return
     known = rows.to_case(row)
     if known.voxel_hash != case.voxel_hash:
@@ -222,12 +270,12 @@ def _withdraw(connection: Connection, case_key: str, moment: Moment) -> None:
         .where(ASSIGNMENTS.region_id.in_(earlier), ASSIGNMENTS.state.in_(unread))
         .values(state=State.WITHDRAWN, updated=now)
     )
-    connection.execute(
-        insert(schema.events), [{"at": now, "what": "withdraw", "region_id": region_id} for region_id in withdrawn]
-    )
+    append(connection, [Entry("withdraw", region_id=region_id, at=now) for region_id in withdrawn])
 
 
-def _add_regions(connection: Connection, regions: Sequence[Region], assignments: Sequence[Assignment]) -> None:
+def _add_regions(
+    connection: Connection, regions: Sequence[Region], assignments: Sequence[Assignment], moment: Moment
+) -> None:
     if not regions:
         return
     addressed = _addressed(connection, assignments)
@@ -235,8 +283,11 @@ def _add_regions(connection: Connection, regions: Sequence[Region], assignments:
     known = set(connection.scalars(select(REGIONS.id).where(REGIONS.id.in_(ids))))
     if known or len(ids) != len(regions):
         raise InputError("a region with the same id is there already: give every region a new one")
-    connection.execute(insert(schema.regions), [rows.region_values(region) for region in regions])
-    connection.execute(insert(schema.assignments), [rows.assignment_values(a) for a in addressed])
+    made = [rows.region_values(region) for region in regions]
+    connection.execute(insert(schema.regions), made)
+    given = {a.region_id: rows.assignment_values(a) for a in addressed}
+    connection.execute(insert(schema.assignments), list(given.values()))
+    append(connection, [region_entry(values, given[values["id"]], moment.now) for values in made])
 
 
 def _addressed(connection: Connection, assignments: Sequence[Assignment]) -> list[Assignment]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,21 +13,27 @@ from napari_deferredseg.core.records import Assignment, Correction, State
 from napari_deferredseg.store import chain, rows, schema
 from napari_deferredseg.store.codec import DamagedError
 from napari_deferredseg.store.sql_cases import case_of_region, find_case, find_region
+from napari_deferredseg.store.sql_events import mark, record_event
 from napari_deferredseg.store.sql_names import person, place
-from napari_deferredseg.store.sql_readers import record_event, require_login
+from napari_deferredseg.store.sql_readers import require_login
 from napari_deferredseg.store.sql_work import current
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
     from typing import Any
 
     from sqlalchemy import ColumnElement, Connection, RowMapping
 
     from napari_deferredseg.store.clock import Moment
+    from napari_deferredseg.store.seal import Mark
 
-SALT_BYTES = 32
 CORRECTIONS, AUTHORS, PAYLOADS = schema.corrections.c, schema.correction_authors.c, schema.correction_payloads.c
-HEAD, EVENTS, PEOPLE = schema.chain_head.c, schema.events.c, schema.event_people.c
+EVENTS, PEOPLE = schema.events.c, schema.event_people.c
 ASSIGNMENTS = schema.assignments.c
+
+
+ERASED = "the correction was erased"
 
 
 def _whole() -> Select[Any]:
@@ -47,14 +52,9 @@ def _not_superseded() -> ColumnElement[bool]:
 
 
 # What a submission runs is built once, since building a statement takes longer than running it.
-_HEAD = select(schema.chain_head).with_for_update()
-_MOVE_HEAD = (
-    update(schema.chain_head)
-    .where(HEAD.id == bindparam("head"))
-    .values(length=bindparam("new_length"), chain=bindparam("new_chain"))
-)
+_LAST = select(CORRECTIONS.sequence, CORRECTIONS.chain).order_by(CORRECTIONS.sequence.desc()).limit(1)
 _IS_KNOWN = select(CORRECTIONS.id).where(CORRECTIONS.id == bindparam("correction"))
-_BY_ID = _whole().where(CORRECTIONS.id == bindparam("correction"))
+BY_ID = _whole().where(CORRECTIONS.id == bindparam("correction"))
 _NEWEST = (
     select(CORRECTIONS.id)
     .join(schema.correction_authors, AUTHORS.correction_id == CORRECTIONS.id)
@@ -71,21 +71,20 @@ _MARK_SUBMITTED = (
 )
 
 
-def submit(connection: Connection, correction: Correction, moment: Moment) -> None:
+def submit(connection: Connection, correction: Correction, moment: Moment) -> Mark:
     """Keep a correction; as `Store.submit`."""
-    head = connection.execute(_HEAD).mappings().one()
     author = require_login(connection, correction.reader).login
     given = _spelled(correction, author)
     if _known(connection, given):
-        return
+        return mark(connection)
     _check_image(connection, given)
     state = current(connection, given.region_id)
     newest = connection.scalar(_NEWEST, {"region": given.region_id, "login": author})
     _check_turn(connection, given, state, newest)
-    _append(connection, given, head)
-    connection.execute(_MARK_SUBMITTED, {"region": given.region_id, "login": author, "now": moment.now})
-    what = "amend" if given.supersedes else "submit"
-    record_event(connection, what, moment.now, region_id=given.region_id, correction_id=given.id, who=author)
+    link, now = _append(connection, given), moment.now
+    connection.execute(_MARK_SUBMITTED, {"region": given.region_id, "login": author, "now": now})
+    told = {"region_id": given.region_id, "correction_id": given.id, "subject": link, "who": author, "at": now}
+    return record_event(connection, "amend" if given.supersedes else "submit", **told)
 
 
 def effective(connection: Connection, case_key: str | None, reader: str | None) -> list[Correction]:
@@ -118,34 +117,24 @@ def erase(connection: Connection, correction_id: str, by: str, reason: str, mome
     found = connection.execute(statement).one_or_none()
     if found is None:
         raise InputError("there is no correction of this id that could be erased")
+    forgotten = _entries_naming(connection, found.region_id, found.reader)
+    now = moment.now
+    # The record first: without it the database refuses to delete.
+    record_event(
+        connection,
+        "erase",
+        region_id=found.region_id,
+        correction_id=correction_id,
+        facts={"forgets": forgotten, "stood": bool(found.stands)},
+        who="its author" if by.casefold() == found.reader.casefold() else by,
+        note=why,
+        at=now,
+    )
     connection.execute(delete(schema.correction_payloads).where(PAYLOADS.correction_id == correction_id))
     connection.execute(delete(schema.correction_authors).where(AUTHORS.correction_id == correction_id))
-    _forget_author(connection, found.region_id, found.reader)
+    connection.execute(delete(schema.event_people).where(PEOPLE.event.in_(forgotten)))
     if found.stands:
-        _take_back(connection, found.region_id, moment)
-    who = "its author" if by.casefold() == found.reader.casefold() else by
-    record_event(
-        connection, "erase", moment.now, region_id=found.region_id, correction_id=correction_id, who=who, note=why
-    )
-
-
-def verify(connection: Connection) -> list[str]:
-    """Check the chain; as `Store.verify`."""
-    kept = connection.execute(select(schema.corrections).order_by(CORRECTIONS.sequence)).mappings().all()
-    erased = set(connection.scalars(select(EVENTS.correction_id).where(EVENTS.what == "erase")))
-    problems: list[str] = []
-    previous = chain.START
-    for position, row in enumerate(kept, start=1):
-        if (row["sequence"], row["previous"], row["chain"]) != (position, previous, _link_of(row)):
-            problems.append(f"correction {row['id']}: its link in the chain does not fit the one before it")
-        if row["id"] not in erased:
-            problems.extend(_content_problems(connection, row))
-        previous = row["chain"]
-    head = connection.execute(select(schema.chain_head)).mappings().one_or_none()
-    if head is None or (head["length"], head["chain"]) != (len(kept), previous):
-        expected = "an unknown number" if head is None else head["length"]
-        problems.append(f"the end of the chain is not what it was: {len(kept)} corrections, {expected} expected")
-    return problems
+        _take_back(connection, found.region_id, now)
 
 
 def _spelled(correction: Correction, author: str) -> Correction:
@@ -156,7 +145,7 @@ def _known(connection: Connection, given: Correction) -> bool:
     """Whether this id was submitted before. InputError when it was submitted with another content."""
     if not connection.scalar(_IS_KNOWN, {"correction": given.id}):
         return False
-    row = connection.execute(_BY_ID, {"correction": given.id}).mappings().one_or_none()
+    row = connection.execute(BY_ID, {"correction": given.id}).mappings().one_or_none()
     if row is not None and not _same(_read(row), given):
         where = place(connection, given.region_id)
         raise InputError(f"your correction of {where} was submitted with another content: amend it")
@@ -199,25 +188,28 @@ def _check_turn(connection: Connection, given: Correction, found: Assignment, ne
     raise InputError(f"the correction of {where} that this amends is not your newest one: {what}")
 
 
-def _append(connection: Connection, given: Correction, head: RowMapping) -> None:
-    salt = secrets.token_bytes(SALT_BYTES)
+def _append(connection: Connection, given: Correction) -> str:
+    """Add a correction to the chain of corrections; its link is returned."""
+    last = connection.execute(_LAST).one_or_none()
+    length, head = (0, chain.START) if last is None else last
+    salt = chain.new_salt()
     row = {
-        "sequence": head["length"] + 1,
+        "sequence": length + 1,
         "id": given.id,
         "region_id": given.region_id,
         "supersedes": given.supersedes,
         "digest": chain.digest(given, salt),
-        "previous": head["chain"],
+        "previous": head,
     }
-    row["chain"] = _link_of(row)
+    row["chain"] = link = link_of(row)
     connection.execute(_ADD, row)
     connection.execute(_ADD_AUTHOR, {"correction_id": given.id, "reader": given.reader})
     connection.execute(_ADD_PAYLOAD, rows.payload_values(given, salt))
-    moved = {"head": head["id"], "new_length": row["sequence"], "new_chain": row["chain"]}
-    connection.execute(_MOVE_HEAD, moved)
+    return link
 
 
-def _link_of(row: RowMapping | dict[str, Any]) -> str:
+def link_of(row: Mapping[str, Any]) -> str:
+    """Hash of a correction's place in the chain of corrections."""
     return chain.link(row["previous"], row["sequence"], row["id"], row["region_id"], row["supersedes"], row["digest"])
 
 
@@ -228,30 +220,19 @@ def _read(row: RowMapping) -> Correction:
         raise InputError(f"correction {row['id']} is damaged in the database ({error}): restore a backup") from None
 
 
-def _content_problems(connection: Connection, row: RowMapping) -> list[str]:
-    changed = f"correction {row['id']} of region {row['region_id']} is not what was submitted"
-    whole = connection.execute(_BY_ID, {"correction": row["id"]}).mappings().one_or_none()
-    if whole is None:
-        return [f"{changed}: its content is missing and nobody has erased it"]
-    try:
-        same = chain.digest(rows.to_correction(whole), whole["salt"]) == row["digest"]
-    except (ValueError, TypeError):
-        return [f"{changed}: its content is damaged"]
-    return [] if same else [changed]
-
-
-def _forget_author(connection: Connection, region_id: str, login: str) -> None:
-    of_region = select(EVENTS.sequence).where(EVENTS.region_id == region_id)
+def _entries_naming(connection: Connection, region_id: str, login: str) -> list[int]:
+    """Entries about a region that say somebody's name."""
     named = or_(PEOPLE.who == login, PEOPLE.target == login)
-    connection.execute(delete(schema.event_people).where(PEOPLE.event.in_(of_region), named))
+    statement = select(PEOPLE.event).join(schema.events, EVENTS.sequence == PEOPLE.event)
+    return list(connection.scalars(statement.where(EVENTS.region_id == region_id, named).order_by(PEOPLE.event)))
 
 
-def _take_back(connection: Connection, region_id: str, moment: Moment) -> None:
+def _take_back(connection: Connection, region_id: str, now: datetime) -> None:
     # Nothing is left that would answer the region's question; somebody has to assign it anew.
     where = schema.assignments.c.region_id == region_id
     submitted = schema.assignments.c.state == State.SUBMITTED
     connection.execute(
         update(schema.assignments)
         .where(where, submitted)
-        .values(state=State.DECLINED, holder=None, reason="the correction was erased", updated=moment.now)
+        .values(state=State.DECLINED, holder=None, reason=ERASED, updated=now)
     )

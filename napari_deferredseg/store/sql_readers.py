@@ -1,4 +1,4 @@
-"""Readers and the record of events; every function runs inside the caller's transaction."""
+"""Readers; every function runs inside the caller's transaction."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, insert, select
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.store import rows, schema
+from napari_deferredseg.store import chain, rows, schema
+from napari_deferredseg.store.sql_events import Entry, append
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Mapping
+    from typing import Any
 
     from sqlalchemy import Connection
 
     from napari_deferredseg.core.records import Reader
 
-# Statements that a reader waits for are built once.
+# Built once, since a reader waits for it.
 _BY_LOGIN = select(schema.readers).where(schema.readers.c.login_key == bindparam("key"))
-_ADD_EVENT, _ADD_PERSON = insert(schema.events), insert(schema.event_people)
 
 
 def add_reader(connection: Connection, reader: Reader) -> None:
@@ -26,7 +27,9 @@ def add_reader(connection: Connection, reader: Reader) -> None:
     taken = _by_login(connection, reader.login)
     if taken is not None:
         raise InputError(f"the login {reader.login!r} is taken by {taken.name}: choose another (--login)")
-    connection.execute(insert(schema.readers).values(rows.reader_values(reader)))
+    values = rows.reader_values(reader)
+    connection.execute(insert(schema.readers).values(values))
+    append(connection, [reader_entry(values)])
 
 
 def all_readers(connection: Connection) -> list[Reader]:
@@ -67,22 +70,11 @@ def require_group(connection: Connection, group: str) -> None:
         raise InputError(f"nobody is in a group {group!r}; known groups: {', '.join(sorted(known)) or 'none'}")
 
 
-def record_event(
-    connection: Connection,
-    what: str,
-    at: datetime,
-    *,
-    region_id: str | None = None,
-    correction_id: str | None = None,
-    who: str | None = None,
-    target: str | None = None,
-    note: str = "",
-) -> None:
-    """Add a line to the record of events. `who` and `note` go to a table of their own, which an erasure may empty."""
-    event = {"at": at, "what": what, "region_id": region_id, "correction_id": correction_id}
-    key = connection.execute(_ADD_EVENT, event).inserted_primary_key
-    if who is not None and key is not None:
-        connection.execute(_ADD_PERSON, {"event": key[0], "who": who, "target": target, "note": note})
+def reader_entry(values: Mapping[str, Any]) -> Entry:
+    """Entry that tells of a new row of `readers`, by salted hashes alone."""
+    salt = chain.new_salt()
+    login = chain.content({"login": values["login"]}, salt)
+    return Entry("reader", facts={"login": login}, subject=chain.content(values, salt), who="", salt=salt)
 
 
 def _by_login(connection: Connection, login: str) -> Reader | None:

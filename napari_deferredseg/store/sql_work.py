@@ -12,9 +12,11 @@ from sqlalchemy import and_, bindparam, or_, select, true, update
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Assignment, Reader, Role, State
 from napari_deferredseg.store import rows, schema
+from napari_deferredseg.store.chain import time_text
 from napari_deferredseg.store.clock import LONGEST_LEASE, plausible
+from napari_deferredseg.store.sql_events import record_event
 from napari_deferredseg.store.sql_names import no_region, person, place
-from napari_deferredseg.store.sql_readers import record_event, require_group, require_login
+from napari_deferredseg.store.sql_readers import require_group, require_login
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -83,7 +85,8 @@ def assign(
         raise InputError(f"{who} is reading {where}: wait until it is submitted, or let a lead release it")
     if found.state in (State.SUBMITTED, State.SETTLED, State.WITHDRAWN):
         raise InputError(f"{where} is {found.state}: only unread regions can be assigned")
-    record_event(connection, "assign", moment.now, region_id=region_id, who=by, target=login, note=note)
+    facts, now = None if group is None else {"group": group}, moment.now
+    record_event(connection, "assign", region_id=region_id, who=by, target=login, note=note, facts=facts, at=now)
     given = {"reader": login, "group_name": group, "assigned_by": by, "reason": note}
     changed = _change(connection, _ASSIGN, {"region": region_id}, state=State.OPEN, now=moment.now, **given)
     assert changed is not None
@@ -120,7 +123,8 @@ def take_back(connection: Connection, region_id: str, by: str, note: str, moment
         raise InputError(f"nobody is reading {where}: it is {found.state}")
     changed = _change(connection, _TAKE_BACK, {"region": region_id}, state=State.OPEN, now=moment.now)
     assert changed is not None
-    record_event(connection, "release", moment.now, region_id=region_id, who=lead.login, target=found.holder, note=note)
+    told = {"region_id": region_id, "who": lead.login, "target": found.holder, "note": note, "at": moment.now}
+    record_event(connection, "release", **told)
     return changed
 
 
@@ -190,5 +194,7 @@ def _noted(
     if changed is None:
         current(connection, region_id)
     else:
-        record_event(connection, what, moment.now, region_id=region_id, who=reader.login, note=note)
+        until = None if changed.lease_until is None else {"until": time_text(changed.lease_until)}
+        who = reader.login
+        record_event(connection, what, region_id=region_id, who=who, note=note, facts=until, at=changed.updated)
     return changed

@@ -12,17 +12,23 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import utc_now
+from napari_deferredseg.store import guards
+from napari_deferredseg.store.adopt import adopt
 from napari_deferredseg.store.files import private_file
 from napari_deferredseg.store.migrate import Standing, standing, upgrade
+from napari_deferredseg.store.sql_events import record_event
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from napari_deferredseg.store.arrays import PredictionFiles
 
 WRITES = "deferredseg_writes"
 BUSY_SECONDS = 10
 PRAGMAS = (
     "synchronous=FULL",
     "foreign_keys=ON",
+    "recursive_triggers=ON",
     "secure_delete=ON",
     f"busy_timeout={BUSY_SECONDS * 1000}",
 )
@@ -45,7 +51,7 @@ def new_engine(path: Path) -> Engine:
     engine = _engine(path)
     try:
         _write_ahead(engine)
-        _migrate(engine)
+        _migrate(engine, None)
     except BaseException:
         engine.dispose()
         path.unlink(missing_ok=True)
@@ -53,8 +59,10 @@ def new_engine(path: Path) -> Engine:
     return engine
 
 
-def known_engine(path: Path) -> Engine:
+def known_engine(path: Path, files: PredictionFiles | None = None) -> Engine:
     """Open a database file; one of an older version is copied to a backup beside it, then brought up to date.
+
+    `files` are the arrays that its predictions name.
 
     Raises
     ------
@@ -65,7 +73,7 @@ def known_engine(path: Path) -> Engine:
         raise InputError(f"{path} does not exist: check the name, or make a new project")
     engine = _engine(path)
     try:
-        _bring_up_to_date(engine, path)
+        _bring_up_to_date(engine, path, files)
     except OperationalError as error:
         engine.dispose()
         why = str(error.orig)
@@ -79,6 +87,20 @@ def known_engine(path: Path) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def file_problems(connection: Connection) -> list[str]:
+    """What SQLite itself finds wrong with the file: torn pages, rows that point nowhere, triggers of somebody else."""
+    torn = [row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check(10)") if row[0] != "ok"]
+    astray = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+    there = guards.present(connection)
+    strange = sorted(set(there) - set(guards.expected()))
+    return [
+        *(f"the database file is damaged: {line}" for line in torn),
+        *(f"a row of {row[0]} points at a row of {row[2]} that is not there" for row in astray),
+        *(f"the database has a trigger that is not of this program, {name!r}" for name in strange),
+        *(f"the trigger {name} is missing from the database" for name in guards.missing(connection)),
+    ]
 
 
 def fold_log(engine: Engine) -> None:
@@ -123,21 +145,37 @@ def _outside_transaction(engine: Engine, statement: str) -> object:
         raw.close()
 
 
-def _bring_up_to_date(engine: Engine, path: Path) -> None:
+def _bring_up_to_date(engine: Engine, path: Path, files: PredictionFiles | None) -> None:
     with engine.begin() as connection:
         found = standing(connection)
+        guarded = found is not Standing.CURRENT or not guards.missing(connection)
     if found is Standing.FOREIGN:
         raise InputError(f"{path} is no database of this program: give the one in a project's folder")
     if found is Standing.NEWER:
         raise InputError(f"{path} was made by a newer version of napari-deferredseg: update this one")
     if found is Standing.OLDER:
         _back_up(path)
-        _migrate(engine)
+        _migrate(engine, files)
+    if not guarded:
+        _guard(engine)
 
 
-def _migrate(engine: Engine) -> None:
+def _migrate(engine: Engine, files: PredictionFiles | None) -> None:
     with engine.execution_options(**{WRITES: True}).begin() as connection:
+        guards.remove(connection)
         upgrade(connection)
+        guards.remove(connection)  # the first migration makes some of its own
+        adopt(connection, files)
+        guards.put_back(connection)
+
+
+def _guard(engine: Engine) -> None:
+    """Put missing triggers back, and leave a note that they were missing."""
+    with engine.execution_options(**{WRITES: True}).begin() as connection:
+        names = guards.missing(connection)
+        if names:
+            guards.put_back(connection)
+            record_event(connection, "guard", facts={"missing": names})
 
 
 def _back_up(path: Path) -> None:

@@ -106,8 +106,7 @@ def read_source(project: Project, record: CaseRecord) -> Volume:
 
 
 def load_prediction(project: Project, prediction: PredictionRecord) -> tuple[Array, Array, Array]:
-    """Labels, alternative and deferral map of a prediction, the labels checked against their hash."""
-    labels, alternative, defer = project.predictions.load(prediction.id)
-    if voxel_hash(labels, b"") != prediction.labels_hash:
-        raise InputError(f"the stored mask of {prediction.case_key} is damaged: run the model on it again")
-    return labels, alternative, defer
+    """Labels, alternative and deferral map of a prediction, all checked against their hashes."""
+    return project.predictions.load(
+        prediction.id, (prediction.labels_hash, prediction.alternative_hash, prediction.defer_hash)
+    )

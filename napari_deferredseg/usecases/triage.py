@@ -15,6 +15,7 @@ from napari_deferredseg.core.volume import voxel_hash
 from napari_deferredseg.io.dicom import list_series
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.routing.regions import make_regions
+from napari_deferredseg.store.arrays import PredictionFiles
 from napari_deferredseg.usecases.cautions import cautions, require_same_meaning
 from napari_deferredseg.usecases.predict import require_known_sides
 from napari_deferredseg.usecases.route import Channels, columns_of, route
@@ -191,7 +192,7 @@ def _prediction_record(
 
     Content decides what is the same, not where the files lie.
     """
-    labels_hash = voxel_hash(prediction.labels, b"")
+    labels_hash, alternative_hash = voxel_hash(prediction.labels, b""), voxel_hash(prediction.alternative, b"")
     settings = {**prediction.settings, "budget": budget.amount, "budget_unit": budget.unit}
     if budget.mode == "fixed_threshold":
         settings["budget_mode"] = budget.mode
@@ -201,7 +202,7 @@ def _prediction_record(
         case.key,
         prediction.model_id,
         labels_hash,
-        voxel_hash(prediction.alternative, b""),
+        alternative_hash,
         voxel_hash(prediction.defer, b""),
         prediction.table.model_dump_json(),
         str(budget),
@@ -218,6 +219,8 @@ def _prediction_record(
         model_id=prediction.model_id,
         table=prediction.table,
         labels_hash=labels_hash,
+        alternative_hash=alternative_hash,
+        defer_hash=voxel_hash(PredictionFiles.kept_defer(prediction.defer), b""),
         settings=settings,
     )
 

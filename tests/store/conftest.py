@@ -177,7 +177,7 @@ def store_factory(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) 
     create_sqlite(path).close()
 
     def connect() -> Store:
-        made.append(open_sqlite(path, clock))
+        made.append(open_sqlite(path, clock=clock))
         return made[-1]
 
     yield connect

@@ -29,7 +29,7 @@ def sit_down(scene, login: str | None = None, clock=None) -> Session:
     project = scene.open()
     if clock is not None:
         project.store.close()
-        project = replace(project, store=open_sqlite(scene.folder / DATABASE, clock))
+        project = replace(project, store=open_sqlite(scene.folder / DATABASE, clock=clock))
     session.set_project(project)
     session.set_case(load_case(session.project, session.project.store.cases()[0].key))
     if login:

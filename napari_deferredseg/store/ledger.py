@@ -1,0 +1,120 @@
+"""The record of events as read for a check: its links, and who did what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+
+from napari_deferredseg.store import chain, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sqlalchemy import Connection, Table
+
+
+@dataclass
+class Ledger:
+    """The record, entry by entry. `people` are the rows that say who and why and are as they were, by entry."""
+
+    entries: list[Mapping[str, Any]] = field(default_factory=list)
+    people: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    regions: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def head(self) -> str:
+        """Hash of the last entry."""
+        return self.head_at(len(self.entries))
+
+    def head_at(self, length: int) -> str:
+        """Hash of the entry with this number."""
+        return str(self.entries[length - 1]["chain"]) if length > 0 else chain.START
+
+    def region(self, region_id: object) -> str:
+        """Name a region as people know it."""
+        return self.regions.get(str(region_id), f"region {region_id}")
+
+    def tells(self, entry: Mapping[str, Any]) -> str:
+        """Name an entry."""
+        about = f" of {self.region(entry['region_id'])}" if entry["region_id"] else ""
+        return f"entry {entry['sequence']} ({entry['what']}{about})"
+
+
+def each(connection: Connection, table: Table, key: str) -> Iterator[tuple[Any, Mapping[str, Any] | None]]:
+    """Every row of a table with its key, in the order of the keys; None for a row that cannot be read."""
+    column = table.c[key]
+    try:
+        rows = connection.execute(select(table).order_by(column)).mappings().all()
+        yield from ((row[key], dict(row)) for row in rows)
+        return
+    except (ValueError, TypeError, DBAPIError):
+        pass  # some row is damaged: one by one, to name it
+    for identity in connection.scalars(select(column).order_by(column)).all():
+        try:
+            yield identity, dict(connection.execute(select(table).where(column == identity)).mappings().one())
+        except (ValueError, TypeError, DBAPIError):
+            yield identity, None
+
+
+def read_ledger(connection: Connection) -> Ledger:
+    """Read the record and check its links."""
+    regions = schema.regions.c
+    numbers = connection.execute(select(regions.id, regions.number, regions.case_key)).all()
+    ledger = Ledger(regions={row.id: f"region {row.number} of {row.case_key}" for row in numbers})
+    previous = chain.START
+    for number, row in each(connection, schema.events, "sequence"):
+        if row is None:
+            ledger.problems.append(f"entry {number} of the record is damaged in the database")
+            continue
+        ledger.entries.append(row)
+        fits = number == len(ledger.entries) and _link(previous, row) == row["chain"]
+        if not fits:
+            ledger.problems.append(
+                f"{ledger.tells(row)} does not fit the one before it: it was changed, put in or moved"
+            )
+        previous = row["chain"]
+    _read_people(connection, ledger)
+    return ledger
+
+
+def _link(previous: str, row: Mapping[str, Any]) -> str | None:
+    try:
+        return chain.entry(previous, row)
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def _read_people(connection: Connection, ledger: Ledger) -> None:
+    """Keep the rows that say who, and note those that are changed, missing, put in or still there."""
+    there = dict(each(connection, schema.event_people, "event"))
+    forgotten = {
+        n
+        for e in ledger.entries
+        if e["what"] == "erase" and isinstance(e["facts"], dict)
+        for n in e["facts"]["forgets"]
+    }
+    for entry in ledger.entries:
+        number = entry["sequence"]
+        if number not in there:
+            if entry["people"] is not None and number not in forgotten:
+                ledger.problems.append(f"{ledger.tells(entry)}: who did it is missing and nobody has erased it")
+            continue
+        row = there.pop(number)
+        if number in forgotten:
+            ledger.problems.append(f"{ledger.tells(entry)}: who did it is said to be erased, but is there")
+        elif row is None or _people(row) != entry["people"]:
+            ledger.problems.append(f"{ledger.tells(entry)}: who did it, or why, is not what was written")
+        else:
+            ledger.people[number] = row
+    ledger.problems.extend(f"event_people names somebody for entry {number}, which is not there" for number in there)
+
+
+def _people(row: Mapping[str, Any]) -> str | None:
+    try:
+        return chain.people(row["salt"], row["who"], row["target"], row["note"])
+    except (ValueError, TypeError):
+        return None
