@@ -221,11 +221,11 @@ def main() -> int:
         alone = beside_bare(Path(name), given.pairs)
         kept &= alone["share"] >= PROMISED_SHARE
         print(
-            f"one process: {alone['ours']:.0f} pairs/s, bare SQLite {alone['bare']:.0f}: a share of {alone['share']:.2f} "
-            f"(promised {PROMISED_SHARE:.2f})"
+            f"one process: {alone['ours']:.0f} pairs/s, bare SQLite {alone['bare']:.0f}: a share of "
+            f"{alone['share']:.2f} (promised {PROMISED_SHARE:.2f})"
         )
         print(
-            "\n| processes | pairs | pairs/s | claim p50, p99 s | submit p50, p99 s | longest s | each | lost | errors |"
+            "\n| processes | pairs | pairs/s | claim p50, p99 s | submit p50, p99 s | longest s | each | lost | wrong |"
         )
         print("|---|---|---|---|---|---|---|---|---|")
         rows = []

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import State, utc_now
 from napari_deferredseg.store import schema
+from napari_deferredseg.store.prepared import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ LONGEST_REST = timedelta(days=31)
 """After the last entry the computer's clock is believed so far, even where that ends a lease."""
 
 _EVENTS, _ASSIGNMENTS = schema.events.c, schema.assignments.c
-_LATEST = select(_EVENTS.at).where(_EVENTS.region_id.is_not(None)).order_by(_EVENTS.sequence.desc()).limit(1)
+_LATEST = Prepared(select(_EVENTS.at).where(_EVENTS.region_id.is_not(None)).order_by(_EVENTS.sequence.desc()).limit(1))
 _HELD = (
     select(schema.readers.c.name, schema.regions.c.number, schema.regions.c.case_key, _ASSIGNMENTS.lease_until)
     .join(schema.readers, schema.readers.c.login == _ASSIGNMENTS.holder)
@@ -82,7 +83,7 @@ class StoreClock:
         Where the last entry is more than `LONGEST_REST` old and leases ran at that time, it is their time that stays,
         with a doubt.
         """
-        latest = connection.scalar(_LATEST)
+        latest: datetime | None = _LATEST.scalar(connection, {})
         with self._lock:
             reading = self._read()
             now = max(reading, self._time + max(reading - self._reading, timedelta(0)), latest or reading)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     Process = Callable[[Any], Any] | None
 
 
+MISSING = object()
+"""In place of the value of a parameter that every call must give."""
+
+
 class Prepared:
     """A statement without lists of parameters, built at import and run inside a connection's transaction.
 
@@ -58,7 +62,10 @@ class _Form:
         self.text = str(compiled)
         self._by_place = bool(compiled.positional)
         names: Sequence[str] = compiled.positiontup if compiled.positional else list(compiled.binds)
-        self._binds = [(name, compiled.binds[name].key, compiled.binds[name].value) for name in names]
+        binds = [compiled.binds[name] for name in names]
+        self._binds = [
+            (n, b.key, MISSING if b.required else b.effective_value) for n, b in zip(names, binds, strict=True)
+        ]
         self._bind = [_binder(compiled.binds[name].type, dialect) for name in names]
         columns = getattr(statement, "exported_columns", None)
         returned = getattr(statement, "_returning", ())
@@ -69,7 +76,7 @@ class _Form:
         given = [
             value if process is None else process(value)
             for (_, key, fixed), process in zip(self._binds, self._bind, strict=True)
-            for value in (values[key] if key in values else fixed,)
+            for value in (values[key] if fixed is MISSING else values.get(key, fixed),)
         ]
         return given if self._by_place else {name: v for (name, *_), v in zip(self._binds, given, strict=True)}
 

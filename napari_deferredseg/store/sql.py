@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
-from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.store import sql_cases, sql_corrections, sql_events, sql_readers, sql_verify, sql_work
 from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.clock import StoreClock, computer_clock
+from napari_deferredseg.store.failures import as_input_error
 from napari_deferredseg.store.seal import KEY
 from napari_deferredseg.store.sqlite import WRITES, file_problems, fold_log, known_engine, new_engine
 
@@ -64,11 +64,12 @@ class SqlStore:
     """`Store` over a SQL database; what each method promises stands there.
 
     Any thread may call it. Besides what the contract names, every method raises InputError when the database stays
-    locked, its disk is full, or its file has gone.
+    locked, cannot be written, is damaged, its disk is full, or its file has gone.
     """
 
     def __init__(self, engine: Engine, clock: Callable[[], datetime] | None = None) -> None:
         self._engine = engine
+        self._driver_error: type[Exception] = engine.dialect.loaded_dbapi.Error
         self._clock = StoreClock(clock or computer_clock())
         self._writer = engine.execution_options(**{WRITES: True})
         self._key: ProjectKey | None = None
@@ -212,8 +213,9 @@ class SqlStore:
     # corrections
     def submit(self, correction: Correction) -> Mark:
         """Keep a correction and mark its region submitted."""
+        packed = sql_corrections.Packed.of(correction)  # nobody waits for this
         with self._transaction(self._writer) as connection:
-            return sql_corrections.submit(connection, correction, self._clock.moment(connection))
+            return sql_corrections.submit(connection, packed, self._clock.moment(connection))
 
     def corrections(self, *, case_key: str | None = None, reader: str | None = None) -> list[Correction]:
         """List corrections that stand, oldest first."""
@@ -250,6 +252,5 @@ class SqlStore:
         try:
             with engine.begin() as connection:
                 yield connection
-        except OperationalError as error:
-            where = self._engine.url.database
-            raise InputError(f"{where} cannot be used now ({error.orig}): try again, and check the disk") from None
+        except (SQLAlchemyError, self._driver_error) as error:
+            raise as_input_error(error, self._engine.url.database) from None

@@ -19,6 +19,7 @@ from napari_deferredseg.core.records import (
 )
 from napari_deferredseg.store import chain, rows, schema
 from napari_deferredseg.store.clock import LONGEST_LEASE
+from napari_deferredseg.store.prepared import Prepared
 from napari_deferredseg.store.sql_events import Entry, append, record_event
 from napari_deferredseg.store.sql_names import no_region
 from napari_deferredseg.store.sql_readers import require_group, require_login
@@ -36,8 +37,10 @@ CASES, PREDICTIONS, REGIONS = schema.cases.c, schema.predictions.c, schema.regio
 ASSIGNMENTS, READERS = schema.assignments.c, schema.readers.c
 MOST_PARAMETERS = 500
 # Built once, since a reader waits for it.
-_CASE_OF_REGION = (
-    select(schema.cases).join(schema.regions, REGIONS.case_key == CASES.key).where(REGIONS.id == bindparam("region"))
+_CASE_OF_REGION = Prepared(
+    select(CASES.key, CASES.voxel_hash, CASES.geometry)
+    .join(schema.regions, REGIONS.case_key == CASES.key)
+    .where(REGIONS.id == bindparam("region"))
 )
 
 
@@ -118,12 +121,12 @@ def find_region(connection: Connection, region_id: str) -> Region:
     return rows.to_region(row)
 
 
-def case_of_region(connection: Connection, region_id: str) -> CaseRecord:
-    """Find the case that a region is of. InputError when there is no such region."""
-    row = connection.execute(_CASE_OF_REGION, {"region": region_id}).mappings().one_or_none()
+def image_of_region(connection: Connection, region_id: str) -> tuple[str, str, tuple[int, ...]]:
+    """Key, voxel hash and shape (z, y, x) of the case that a region is of. InputError when there is no such region."""
+    row = _CASE_OF_REGION.one(connection, {"region": region_id})
     if row is None:
         raise no_region()
-    return rows.to_case(row)
+    return row["key"], row["voxel_hash"], tuple(row["geometry"]["shape"])
 
 
 def all_items(connection: Connection, case_key: str | None, known: dict[str, Region]) -> list[WorkItem]:

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, insert, select
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.store import chain, rows, schema
+from napari_deferredseg.store.prepared import Prepared
 from napari_deferredseg.store.sql_events import Entry, append
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.records import Reader
 
 # Built once, since a reader waits for it.
-_BY_LOGIN = select(schema.readers).where(schema.readers.c.login_key == bindparam("key"))
+_BY_LOGIN = Prepared(select(schema.readers).where(schema.readers.c.login_key == bindparam("key")))
 
 
 def add_reader(connection: Connection, reader: Reader) -> None:
@@ -78,5 +79,5 @@ def reader_entry(values: Mapping[str, Any]) -> Entry:
 
 
 def _by_login(connection: Connection, login: str) -> Reader | None:
-    row = connection.execute(_BY_LOGIN, {"key": login.casefold()}).mappings().one_or_none()
+    row = _BY_LOGIN.one(connection, {"key": login.casefold()})
     return None if row is None else rows.to_reader(row)

@@ -1,19 +1,21 @@
 """Who holds which region; every function runs inside the caller's transaction.
 
-A change of hands is one UPDATE that names the state it starts from: of two callers, one finds no row any more.
+The row that says who holds a region is read and locked before it changes (SQLite: the whole file is), so that of two
+callers one finds it changed.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, bindparam, or_, select, true, update
+from sqlalchemy import bindparam, select, update
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Assignment, Reader, Role, State
 from napari_deferredseg.store import rows, schema
 from napari_deferredseg.store.chain import time_text
 from napari_deferredseg.store.clock import LONGEST_LEASE, plausible
+from napari_deferredseg.store.prepared import Prepared
 from napari_deferredseg.store.sql_events import record_event
 from napari_deferredseg.store.sql_names import no_region, person, place
 from napari_deferredseg.store.sql_readers import require_group, require_login
@@ -22,38 +24,17 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from typing import Any
 
-    from sqlalchemy import ColumnElement, Connection, Update
+    from sqlalchemy import Connection
 
     from napari_deferredseg.store.clock import Moment
 
 TABLE, ASSIGNMENTS = schema.assignments, schema.assignments.c
-
-# Built once, since building a statement takes longer than running it. What follows is said of the reader `login`, who
-# is in `groups`, at the time `now`.
+# Compiled once, since a reader waits for it, and everybody else meanwhile.
 _REGION = ASSIGNMENTS.region_id == bindparam("region")
-_IS_FOR = or_(ASSIGNMENTS.reader == bindparam("login"), ASSIGNMENTS.group_name.in_(bindparam("groups", expanding=True)))
-_HELD = and_(ASSIGNMENTS.state == State.CLAIMED, ASSIGNMENTS.holder == bindparam("login"))
-_OPEN = ASSIGNMENTS.state == State.OPEN
-_UNREAD = ASSIGNMENTS.state.in_((State.OPEN, State.SKIPPED))
-# A lease that ends later than any can was not given by this clock.
-_LAPSED = and_(
-    ASSIGNMENTS.state == State.CLAIMED,
-    or_(ASSIGNMENTS.lease_until <= bindparam("now"), ASSIGNMENTS.lease_until > bindparam("latest_end")),
-)
-
-
-def _changing(where: ColumnElement[bool], *more: str) -> Update:
-    names = ("state", "updated", "holder", "lease_until", *more)
-    return update(TABLE).where(_REGION, where).values({n: bindparam(f"new_{n}") for n in names}).returning(TABLE)
-
-
-_ASSIGN = _changing(true(), "reader", "group_name", "assigned_by", "reason")
-_CLAIM = _changing(and_(_IS_FOR, or_(_UNREAD, _HELD, _LAPSED)))
-_RELEASE = _changing(_HELD)
-_TAKE_BACK = _changing(ASSIGNMENTS.state == State.CLAIMED)
-_SKIP = _changing(or_(and_(_OPEN, _IS_FOR), _HELD))
-_DECLINE = _changing(or_(and_(_UNREAD, _IS_FOR), _HELD), "reason")
-_CURRENT = select(TABLE).where(_REGION).with_for_update()
+_CURRENT = Prepared(select(TABLE).where(_REGION).with_for_update())
+_CHANGED = ("reader", "group_name", "state", "holder", "lease_until", "reason", "assigned_by", "updated")
+UNREAD = (State.OPEN, State.SKIPPED)
+_CHANGE = Prepared(update(TABLE).where(_REGION).values({n: bindparam(f"new_{n}") for n in _CHANGED}))
 
 
 def runs(assignment: Assignment, now: datetime) -> bool:
@@ -87,10 +68,8 @@ def assign(
         raise InputError(f"{where} is {found.state}: only unread regions can be assigned")
     facts, now = None if group is None else {"group": group}, moment.now
     record_event(connection, "assign", region_id=region_id, who=by, target=login, note=note, facts=facts, at=now)
-    given = {"reader": login, "group_name": group, "assigned_by": by, "reason": note}
-    changed = _change(connection, _ASSIGN, {"region": region_id}, state=State.OPEN, now=moment.now, **given)
-    assert changed is not None
-    return changed
+    given = {"reader": login, "group": group, "assigned_by": by, "reason": note}
+    return _change(connection, found, State.OPEN, now, **given)
 
 
 def claim(connection: Connection, region_id: str, login: str, lease: timedelta, moment: Moment) -> Assignment | None:
@@ -121,8 +100,7 @@ def take_back(connection: Connection, region_id: str, by: str, note: str, moment
     found = current(connection, region_id)
     if found.state is not State.CLAIMED:
         raise InputError(f"nobody is reading {where}: it is {found.state}")
-    changed = _change(connection, _TAKE_BACK, {"region": region_id}, state=State.OPEN, now=moment.now)
-    assert changed is not None
+    changed = _change(connection, found, State.OPEN, moment.now)
     told = {"region_id": region_id, "who": lead.login, "target": found.holder, "note": note, "at": moment.now}
     record_event(connection, "release", **told)
     return changed
@@ -130,9 +108,11 @@ def take_back(connection: Connection, region_id: str, by: str, note: str, moment
 
 def skip(connection: Connection, region_id: str, login: str, moment: Moment) -> bool:
     """Put off a region; as `Store.skip`."""
-    reader = require_login(connection, login)
-    changed = _change(connection, _SKIP, _facts(region_id, reader), state=State.SKIPPED, now=moment.now)
-    return _noted(connection, "skip", region_id, reader, changed, moment) is not None
+    reader, found = require_login(connection, login), current(connection, region_id)
+    if not (_is_held(found, reader) or (found.state is State.OPEN and _is_for(found, reader))):
+        return False
+    _noted(connection, "skip", reader, _change(connection, found, State.SKIPPED, moment.now))
+    return True
 
 
 def decline(connection: Connection, region_id: str, login: str, reason: str, moment: Moment) -> bool:
@@ -140,15 +120,16 @@ def decline(connection: Connection, region_id: str, login: str, reason: str, mom
     why = reason.strip()
     if not why:
         raise InputError(f"say why you decline {place(connection, region_id)}: the reason is empty")
-    reader = require_login(connection, login)
-    facts = _facts(region_id, reader)
-    changed = _change(connection, _DECLINE, facts, state=State.DECLINED, now=moment.now, reason=why)
-    return _noted(connection, "decline", region_id, reader, changed, moment, why) is not None
+    reader, found = require_login(connection, login), current(connection, region_id)
+    if not (_is_held(found, reader) or (found.state in UNREAD and _is_for(found, reader))):
+        return False
+    _noted(connection, "decline", reader, _change(connection, found, State.DECLINED, moment.now, reason=why), why)
+    return True
 
 
 def current(connection: Connection, region_id: str) -> Assignment:
     """Assignment of a region as it stands, locked until the transaction ends. InputError when there is none."""
-    row = connection.execute(_CURRENT, {"region": region_id}).mappings().one_or_none()
+    row = _CURRENT.one(connection, {"region": region_id})
     if row is None:
         raise no_region()
     return rows.to_assignment(row)
@@ -157,44 +138,39 @@ def current(connection: Connection, region_id: str) -> Assignment:
 def _claim(
     connection: Connection, region_id: str, reader: Reader, lease: timedelta, moment: Moment
 ) -> Assignment | None:
-    until, now = moment.certain() + plausible(lease), moment.now
-    facts = _facts(region_id, reader) | {"now": now, "latest_end": now + LONGEST_LEASE}
+    until, found = moment.certain() + plausible(lease), current(connection, region_id)
+    lapsed = found.state is State.CLAIMED and not runs(found, moment.now)
+    if not _is_for(found, reader) or not (found.state in UNREAD or _is_held(found, reader) or lapsed):
+        return None
     held = {"holder": reader.login, "lease_until": until}
-    changed = _change(connection, _CLAIM, facts, state=State.CLAIMED, now=now, **held)
-    return _noted(connection, "claim", region_id, reader, changed, moment)
+    return _noted(connection, "claim", reader, _change(connection, found, State.CLAIMED, moment.now, **held))
 
 
 def _release(connection: Connection, region_id: str, reader: Reader, moment: Moment) -> Assignment | None:
-    facts = {"region": region_id, "login": reader.login}
-    changed = _change(connection, _RELEASE, facts, state=State.OPEN, now=moment.now)
-    return _noted(connection, "release", region_id, reader, changed, moment)
+    found = current(connection, region_id)
+    if not _is_held(found, reader):
+        return None
+    return _noted(connection, "release", reader, _change(connection, found, State.OPEN, moment.now))
 
 
-def _facts(region_id: str, reader: Reader) -> dict[str, Any]:
-    return {"region": region_id, "login": reader.login, "groups": reader.groups}
+def _is_for(found: Assignment, reader: Reader) -> bool:
+    return found.reader == reader.login or found.group in reader.groups
 
 
-def _change(
-    connection: Connection, statement: Update, facts: dict[str, Any], *, state: State, now: datetime, **other: Any
-) -> Assignment | None:
+def _is_held(found: Assignment, reader: Reader) -> bool:
+    return found.state is State.CLAIMED and found.holder == reader.login
+
+
+def _change(connection: Connection, found: Assignment, state: State, now: datetime, **other: Any) -> Assignment:
     new = {"state": state, "updated": now, "holder": None, "lease_until": None, **other}
-    row = connection.execute(statement, facts | {f"new_{n}": v for n, v in new.items()}).mappings().one_or_none()
-    return None if row is None else rows.to_assignment(row)
+    changed = found.model_copy(update=new)
+    values = rows.assignment_values(changed)
+    _CHANGE.run(connection, {"region": found.region_id} | {f"new_{n}": values[n] for n in _CHANGED})
+    return changed
 
 
-def _noted(
-    connection: Connection,
-    what: str,
-    region_id: str,
-    reader: Reader,
-    changed: Assignment | None,
-    moment: Moment,
-    note: str = "",
-) -> Assignment | None:
-    if changed is None:
-        current(connection, region_id)
-    else:
-        until = None if changed.lease_until is None else {"until": time_text(changed.lease_until)}
-        who = reader.login
-        record_event(connection, what, region_id=region_id, who=who, note=note, facts=until, at=changed.updated)
+def _noted(connection: Connection, what: str, reader: Reader, changed: Assignment, note: str = "") -> Assignment:
+    until = None if changed.lease_until is None else {"until": time_text(changed.lease_until)}
+    told = {"region_id": changed.region_id, "who": reader.login, "note": note, "facts": until}
+    record_event(connection, what, at=changed.updated, **told)
     return changed

@@ -17,6 +17,7 @@ from napari_deferredseg.store.adopt import adopt
 from napari_deferredseg.store.files import private_file
 from napari_deferredseg.store.migrate import Standing, standing, upgrade
 from napari_deferredseg.store.sql_events import record_event
+from napari_deferredseg.store.turns import begin_writing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,8 +125,11 @@ def _configure(raw: sqlite3.Connection, _record: object) -> None:
 def _begin(connection: Connection) -> None:
     # A transaction that reads first and writes later cannot wait for another writer: it fails at once. So writers say
     # at the beginning that they will write.
-    options: dict[str, Any] = dict(connection.get_execution_options())
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITES) else "BEGIN")
+    raw: Any = connection.connection.driver_connection
+    if connection.get_execution_options().get(WRITES):
+        begin_writing(raw, BUSY_SECONDS * 1000)
+    else:
+        raw.execute("BEGIN").close()
 
 
 def _write_ahead(engine: Engine) -> None:
