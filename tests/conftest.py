@@ -22,9 +22,26 @@ from napari_deferredseg.usecases.project import init_project, open_project
 from napari_deferredseg.usecases.run import run_external
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_deferredseg.usecases.project import Project
 
 DATA = Path(os.environ.get("DEFERREDSEG_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keys and receipts of the tests' projects stay out of the configuration folder of whoever runs them."""
+    folder = tmp_path_factory.mktemp("own")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEFERREDSEG_CONFIG", str(folder))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def _no_receipts(_own_folder: Path) -> None:
+    """Copies of one project have one id: what a test submitted is not remembered in the next."""
+    shutil.rmtree(_own_folder / "receipts", ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

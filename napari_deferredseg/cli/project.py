@@ -7,14 +7,21 @@ from typing import Annotated
 
 import typer
 
-from napari_deferredseg.cli.console import given_path, opened, out
+from napari_deferredseg.cli.console import ProjectOption, err, given_path, opened, out, progress_bar
 
 app = typer.Typer(help="Make and check projects.", no_args_is_help=True)
+keys = typer.Typer(help="The key that seals a project's record.", no_args_is_help=True)
+app.add_typer(keys, name="key")
 
 
 @app.callback()
 def _group() -> None:
     """Make and check projects."""
+
+
+@keys.callback()
+def _keys() -> None:
+    """The key that seals a project's record: on the computers of those who hold it, never in the project."""
 
 
 @app.command("init")
@@ -32,13 +39,51 @@ def init(
 @app.command("verify")
 def verify(
     folder: Annotated[Path, typer.Argument(help="Project folder.", parser=given_path, metavar="FOLDER")],
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Also check that the record goes on from this receipt.json; repeat for more.",
+            parser=given_path,
+            metavar="RECEIPT",
+        ),
+    ] = None,
 ) -> None:
-    """Check that no correction was changed since it was submitted."""
-    with opened(folder) as project:
-        problems = project.store.verify()
-        count = len(project.store.corrections())
-    for line in problems:
+    """Check that nothing was changed since it was written: corrections, events, regions, labels, array files."""
+    from napari_deferredseg.usecases.verify import verify_project
+
+    with opened(folder) as project, progress_bar() as progress:
+        found = verify_project(project, against or (), progress)
+        count = len(project.store.corrections()) if not found.problems else 0
+    for line in found.problems:
         out.print(line)
-    if problems:
+    for line in found.remarks:
+        err.print(f"note: {line}")
+    if found.problems:
         raise typer.Exit(1)
     out.print(f"{count} corrections, every one as it was submitted.")
+
+
+@keys.command("export")
+def export_key(
+    file: Annotated[Path, typer.Argument(help="New file for the key.", parser=given_path, metavar="FILE")],
+    project: ProjectOption,
+) -> None:
+    """Write the project's key to a file, to hand it on or to keep it apart. Whoever has it can seal."""
+    from napari_deferredseg.usecases.keys import export_key
+
+    with opened(project) as at:
+        key = export_key(at, file)
+    out.print(f"Wrote the key {key.id} to {file}: keep it apart from the project")
+
+
+@keys.command("import")
+def import_key(
+    file: Annotated[Path, typer.Argument(help="File that holds the key.", parser=given_path, metavar="FILE")],
+    project: ProjectOption,
+) -> None:
+    """Keep the project's key on this computer, and seal what was written without it."""
+    from napari_deferredseg.usecases.keys import import_key
+
+    with opened(project) as at:
+        key = import_key(at, file)
+    out.print(f"This computer has the key {key.id} of {project} now")

@@ -87,6 +87,9 @@ class Store(Protocol):
     def prediction(self, case_key: str) -> PredictionRecord:
         """Return the prediction of a case that was added last. InputError when there is none."""
 
+    def predictions(self) -> list[PredictionRecord]:
+        """List all, in the order they were added."""
+
     # regions
     def add_region(self, region: Region, assignment: Assignment) -> None:
         """Add a region that somebody drew on a prediction. InputError when its case does not have that prediction."""
@@ -174,11 +177,11 @@ class Store(Protocol):
     def key_id(self) -> str | None:
         """Name of the key that seals the record. None: it has no key."""
 
-    def use_key(self, key: ProjectKey) -> None:
-        """Seal what is written from now on; a record without a key takes this one, which seals what is there.
+    def take_key(self, key: ProjectKey) -> str:
+        """Give a project without a key this one, which seals what is there; the name of the key it has is returned."""
 
-        A key of another name seals nothing; `audit` says so.
-        """
+    def use_key(self, key: ProjectKey) -> None:
+        """Seal what is written from now on. A key of another name seals nothing; `audit` says so."""
 
     def seal(self) -> Mark:
         """Seal what others wrote without the key, where it holds together. Every write does so too."""

@@ -48,24 +48,28 @@ class Standing:
 
 def replay_problems(connection: Connection, ledger: Ledger) -> list[str]:
     """Compare the table of assignments with what the record says."""
-    expected: dict[str, Standing] = {}
-    told: set[str] = set()
-    for entry in ledger.entries:
-        region = entry["region_id"]
-        if region is not None:
-            _apply(expected.setdefault(region, Standing()), entry, ledger)
-            told |= {region} if entry["what"] == "region" else set()
-    problems = []
+    expected, problems = standings(ledger), []
     for region, row in each(connection, schema.assignments, "region_id"):
-        if region not in told:
+        if region not in expected:
             problems.append(f"{ledger.region(region)}: the record does not say whose it is")
             continue
-        wrong = ["row"] if row is None else _differing(expected.pop(region), row)
+        standing = expected.pop(region)
+        wrong = ["row"] if row is None else _differing(standing, row)
         if wrong:
             problems.append(
                 f"{ledger.region(region)}: its {', '.join(wrong)} in the worklist is not what the record says"
             )
-    return problems + [f"{ledger.region(r)} is missing from the worklist" for r in sorted(told & set(expected))]
+    return problems + [f"{ledger.region(r)} is missing from the worklist" for r in sorted(expected)]
+
+
+def standings(ledger: Ledger) -> dict[str, Standing]:
+    """Play the record again: who holds each region that it tells of."""
+    played: dict[str, Standing] = {}
+    for entry in ledger.entries:
+        if entry["region_id"] is not None:
+            _apply(played.setdefault(entry["region_id"], Standing()), entry, ledger)
+    told = {entry["region_id"] for entry in ledger.entries if entry["what"] == "region"}
+    return {region: standing for region, standing in played.items() if region in told}
 
 
 def _apply(now: Standing, entry: Mapping[str, Any], ledger: Ledger) -> None:

@@ -81,16 +81,16 @@ class SqlStore:
         with self._transaction(self._engine) as connection:
             return sql_verify.key_id(connection)
 
+    def take_key(self, key: ProjectKey) -> str:
+        """Give the project this key, unless it has one."""
+        with self._transaction(self._writer.execution_options(**{KEY: key})) as connection:
+            return sql_verify.take_key(connection, key)
+
     def use_key(self, key: ProjectKey) -> None:
         """Seal what is written from now on."""
         self._key = key
-        sealing = self._writer.execution_options(**{KEY: key})
-        known = self.key_id()
-        if known is None:
-            with self._transaction(sealing) as connection:
-                known = sql_verify.take_key(connection, key)
-        if known == key.id:
-            self._writer = sealing
+        if self.key_id() == key.id:
+            self._writer = self._writer.execution_options(**{KEY: key})
 
     def seal(self) -> Mark:
         """Seal what others wrote without the key."""
@@ -151,6 +151,11 @@ class SqlStore:
         """Return the newest prediction of a case."""
         with self._transaction(self._engine) as connection:
             return sql_cases.newest_prediction(connection, case_key)
+
+    def predictions(self) -> list[PredictionRecord]:
+        """List all predictions, oldest first."""
+        with self._transaction(self._engine) as connection:
+            return sql_cases.all_predictions(connection)
 
     # regions
     def add_region(self, region: Region, assignment: Assignment) -> None:

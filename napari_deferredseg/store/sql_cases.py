@@ -102,6 +102,12 @@ def newest_prediction(connection: Connection, case_key: str) -> PredictionRecord
     return rows.to_prediction(row)
 
 
+def all_predictions(connection: Connection) -> list[PredictionRecord]:
+    """List predictions in the order they were added."""
+    found = connection.execute(select(schema.predictions).order_by(PREDICTIONS.sequence)).mappings()
+    return [rows.to_prediction(row) for row in found]
+
+
 def add_region(connection: Connection, region: Region, assignment: Assignment, moment: Moment) -> None:
     """Add a drawn region; as `Store.add_region`."""
     if assignment.region_id != region.id:

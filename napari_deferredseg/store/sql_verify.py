@@ -131,13 +131,15 @@ def _content_problems(connection: Connection, row: Any) -> list[str]:
 
 
 def _head_problems(connection: Connection, ledger: Ledger) -> list[str]:
-    heads = {row.id: (row.length, row.chain) for row in connection.execute(select(schema.chain_head))}
+    kept = connection.execute(select(schema.chain_head)).all()
+    heads = {row.id: (row.length, row.chain) for row in kept}
     links = list(connection.scalars(select(CORRECTIONS.chain).order_by(CORRECTIONS.sequence)))
     ends = {
         2: ("entries", len(ledger.entries), ledger.head),
         1: ("corrections", len(links), links[-1] if links else chain.START),
     }
     problems = [f"chain_head has a row {number} that is not of this program" for number in heads if number not in ends]
+    problems += [f"row {row.id} of chain_head names a key" for row in kept if row.id != 2 and row.key_id is not None]
     for number, (what, length, end) in ends.items():
         expected, head = heads.get(number, ("an unknown number", None))
         if (expected, head) != (length, end):

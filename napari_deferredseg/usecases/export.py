@@ -15,6 +15,7 @@ from napari_deferredseg.export.monai import MonaiExport
 from napari_deferredseg.export.nifti import NiftiExport
 from napari_deferredseg.export.nnunet import NnunetExport
 from napari_deferredseg.usecases.open_case import load_prediction, read_source
+from napari_deferredseg.usecases.receipts import write_receipt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,7 @@ def export_cases(
     keys: Sequence[str] = (),
     progress: Progress = silent,
 ) -> list[Exported]:
-    """Write the corrected labels of the chosen cases, or of all.
+    """Write the corrected labels of the chosen cases, or of all, and a receipt beside them.
 
     Raises
     ------
@@ -81,7 +82,9 @@ def export_cases(
         raise InputError(f"{project.folder} has no cases to export; run a model on a volume first")
     try:
         exporter.check(project.info.id, cases, out)
+        mark = project.store.mark()
         written = exporter.write(_Cases(project, cases), out, progress)
+        write_receipt(project, mark, out)
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror or error}; choose another folder") from None
     progress(1.0, "done")

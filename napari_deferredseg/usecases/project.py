@@ -18,6 +18,7 @@ from napari_deferredseg.core.records import Record, new_id, utc_now
 from napari_deferredseg.store.arrays import PredictionFiles
 from napari_deferredseg.store.journal import Journal
 from napari_deferredseg.store.sql import create_sqlite, open_sqlite
+from napari_deferredseg.usecases.keys import use_own_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,13 +156,14 @@ def open_project(folder: Path) -> Project:
             f"{folder} is no project: choose a project's own folder, or make one: deferredseg project init"
         )
     refuse_network(folder)
-    return Project(
-        folder=folder,
-        info=_read_info(file),
-        store=open_sqlite(folder / DATABASE),
-        predictions=PredictionFiles(folder / "predictions"),
-        journal=Journal(folder / "journal"),
-    )
+    info, predictions = _read_info(file), PredictionFiles(folder / "predictions")
+    store = open_sqlite(folder / DATABASE, predictions)
+    try:
+        use_own_key(info.id, store)
+    except BaseException:
+        store.close()
+        raise
+    return Project(folder, info, store, predictions, Journal(folder / "journal"))
 
 
 def _unmake(folder: Path, made: bool) -> None:

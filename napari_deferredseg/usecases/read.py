@@ -15,6 +15,7 @@ from napari_deferredseg.masks.overlap import MARGIN_MM, compose_box, support_of
 from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.journal import Draft
 from napari_deferredseg.usecases.claiming import Claim, Wish, ask, release_unless_open
+from napari_deferredseg.usecases.receipts import remember
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -215,7 +216,7 @@ def submit(reading: Reading, verdict: Verdict, now: datetime) -> Correction:
         note=reading.note,
         supersedes=reading.supersedes,
     )
-    reading.project.store.submit(correction)
+    remember(reading.project, reading.project.store.submit(correction))
     _close(reading)
     case = reading.case
     case.corrections[:] = [c for c in case.corrections if c.id != correction.supersedes] + [correction]

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import importlib.util
 import itertools
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +30,6 @@ from napari_deferredseg.store.sql import create_sqlite, open_sqlite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from napari_deferredseg.store.base import Store
 
@@ -66,6 +68,8 @@ class Make:
             model_id="external",
             table=table_from_names({1: "liver", 2: "Leberläsion"}),
             labels_hash="x",
+            alternative_hash="y",
+            defer_hash="z",
             settings={"budget": 0.1, "unit": "voxels", "seed": 3, "smooth": True},
         )
 
@@ -167,6 +171,17 @@ def make() -> Make:
 def clock() -> Clock:
     """What the computer's clock says to all stores of a test."""
     return Clock()
+
+
+@pytest.fixture(scope="session")
+def forge() -> ModuleType:
+    """The module of forgeries beside this file: tests import no other tests."""
+    spec = importlib.util.spec_from_file_location("forge", Path(__file__).with_name("forge.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(params=["sqlite"])

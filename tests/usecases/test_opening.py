@@ -111,12 +111,14 @@ def test_a_correction_for_another_image_is_refused_by_the_store(scene):
     session.close()
 
 
-def test_a_damaged_prediction_is_one_line(scene):
-    (path,) = scene.folder.glob("predictions/*/labels.npy")
-    content = bytearray(path.read_bytes())
-    content[-4000] ^= 1
-    path.write_bytes(content)
-    with scene.open() as project, pytest.raises(InputError, match=r"stored mask of case-.* is damaged"):
+@pytest.mark.parametrize("name", ["labels", "alternative", "defer"])
+@pytest.mark.parametrize("change", ["a bit", "all zero"])
+def test_a_changed_array_is_one_line(scene, name, change):
+    (path,) = scene.folder.glob(f"predictions/*/{name}.npy")
+    array = np.load(path)
+    array.ravel().view(np.uint8)[slice(None) if change == "all zero" else 1000] ^= 1
+    np.save(path, np.zeros_like(array) if change == "all zero" else array)
+    with scene.open() as project, pytest.raises(InputError, match=rf"{name}\.npy is not what the run wrote"):
         load_case(project, project.store.cases()[0].key)
 
 

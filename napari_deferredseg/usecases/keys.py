@@ -1,0 +1,150 @@
+"""The keys of projects, in the configuration folder of whoever holds them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platformdirs import user_config_path
+from pydantic import Field, ValidationError
+
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.records import Record
+from napari_deferredseg.store.seal import ProjectKey
+
+if TYPE_CHECKING:
+    from napari_deferredseg.store.base import Store
+    from napari_deferredseg.usecases.project import Project
+
+FOLDER = "DEFERREDSEG_CONFIG"
+PLAIN = re.compile(r"[0-9A-Za-z-]{1,64}")
+
+
+class _KeyFile(Record):
+    """What a key file holds: the project's id, and the secret."""
+
+    project: str
+    key: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+def own_folder() -> Path:
+    """Folder of what belongs to a person and not to a project; `DEFERREDSEG_CONFIG` names another."""
+    given = os.environ.get(FOLDER, "").strip()
+    return Path(given) if given else user_config_path("napari-deferredseg", appauthor=False)
+
+
+def plain_name(project_id: str) -> str:
+    """File name for a project. Its id is read from a file and may be anything."""
+    return project_id if PLAIN.fullmatch(project_id) else hashlib.sha256(project_id.encode()).hexdigest()
+
+
+def own_key(project_id: str) -> ProjectKey | None:
+    """Key of a project, None where this person does not have it. InputError when its file is damaged."""
+    path = _path(project_id)
+    return ProjectKey(bytes.fromhex(_read(path, project_id).key)) if path.is_file() else None
+
+
+def use_own_key(project_id: str, store: Store) -> None:
+    """Seal what is written with this person's key. A project that never had one gets one, where it can be kept.
+
+    A project that names no key though this person has one is left as it is: somebody took the name out.
+    """
+    key = own_key(project_id)
+    if key is None and store.key_id() is None:
+        key = _make(project_id, store)
+    if key is not None:
+        store.use_key(key)
+
+
+def export_key(project: Project, file: Path) -> ProjectKey:
+    """Write the key of a project to a file that only its user may read, to be handed on or kept apart.
+
+    Raises
+    ------
+    InputError
+        This person does not have it; the file exists or cannot be written.
+    """
+    key = own_key(project.info.id)
+    if key is None:
+        named = project.store.key_id() or "none"
+        raise InputError(f"this computer has no key of {project.folder} (the project names {named}): import it first")
+    _write_new(file, project.info.id, key)
+    return key
+
+
+def import_key(project: Project, file: Path) -> ProjectKey:
+    """Keep the key in a file as one's own, and seal with it what was written without.
+
+    Raises
+    ------
+    InputError
+        The file holds no key, that of another project, or one that this project does not name.
+    """
+    if not file.is_file():
+        raise InputError(f"{file} does not exist: give the file that deferredseg project key export wrote")
+    key = ProjectKey(bytes.fromhex(_read(file, project.info.id).key))
+    named = project.store.key_id()
+    if named != key.id:
+        raise InputError(f"{file} holds the key {key.id}, but {project.folder} names {named or 'none'}: ask its holder")
+    own = _path(project.info.id)
+    if own_key(project.info.id) != key:
+        own.unlink(missing_ok=True)
+        _write_new(own, project.info.id, key)
+    project.store.use_key(key)
+    project.store.seal()
+    return key
+
+
+def _make(project_id: str, store: Store) -> ProjectKey | None:
+    """Make a key for a project without. None where it cannot be kept, or somebody else was faster."""
+    key, path = ProjectKey(), _path(project_id)
+    try:
+        _write_new(path, project_id, key)
+    except InputError:
+        return own_key(project_id)
+    named = None
+    try:
+        named = store.take_key(key)
+    finally:
+        if named != key.id:
+            path.unlink(missing_ok=True)
+    return key if named == key.id else None
+
+
+def _path(project_id: str) -> Path:
+    return own_folder() / "keys" / f"{plain_name(project_id)}.json"
+
+
+def _read(path: Path, project_id: str) -> _KeyFile:
+    try:
+        found = _KeyFile.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError, OSError):
+        raise InputError(f"{path} holds no key of a project, or is damaged: import the key again") from None
+    if found.project != project_id:
+        raise InputError(f"{path} holds the key of another project: import that of this one")
+    return found
+
+
+def _write_new(path: Path, project_id: str, key: ProjectKey) -> None:
+    text = json.dumps(_KeyFile(project=project_id, key=key.secret.hex()).model_dump(), indent=1)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise InputError(f"{path} exists already: give another name") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
