@@ -46,6 +46,10 @@ class Store(Protocol):
         submitted -> declined (its only standing correction was erased)
     """
 
+    @property
+    def reads_only(self) -> bool:
+        """Whether nothing can be written: the database lies on read-only media. Every change is an InputError then."""
+
     # readers
     def add_reader(self, reader: Reader) -> None:
         """Add a reader. InputError when the login (case does not matter) is taken."""

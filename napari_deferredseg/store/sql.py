@@ -12,7 +12,7 @@ from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.clock import StoreClock, computer_clock
 from napari_deferredseg.store.failures import as_input_error
 from napari_deferredseg.store.seal import KEY
-from napari_deferredseg.store.sqlite import WRITES, file_problems, fold_log, known_engine, new_engine
+from napari_deferredseg.store.sqlite import READS_ONLY, WRITES, file_problems, fold_log, known_engine, new_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -74,6 +74,11 @@ class SqlStore:
         self._writer = engine.execution_options(**{WRITES: True})
         self._key: ProjectKey | None = None
         self._regions: dict[str, Region] = {}  # as read before: a region never changes, only who holds it
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether nothing can be written."""
+        return bool(self._engine.get_execution_options().get(READS_ONLY))
 
     # the record
     def key_id(self) -> str | None:

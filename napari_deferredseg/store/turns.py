@@ -12,8 +12,8 @@ import time
 
 PATIENCE = 60.0
 """Seconds after which a writer gives up."""
-FIRST_PAUSE, LAST_PAUSE = 0.012, 0.0007
-HURRY = 0.5
+FIRST_PAUSE, LAST_PAUSE = 0.02, 0.002
+HURRY = 0.6
 """Seconds of waiting until the pauses are shortest."""
 
 
