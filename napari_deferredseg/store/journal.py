@@ -12,7 +12,14 @@ from napari_deferredseg.core.records import LOGIN
 from napari_deferredseg.store.autosave import AutoSave
 from napari_deferredseg.store.codec import DamagedError
 from napari_deferredseg.store.draft import Draft, dump, parse
-from napari_deferredseg.store.files import patiently, private_folder, replace, sync_folder, write_synced
+from napari_deferredseg.store.files import (
+    is_left_alone,
+    patiently,
+    private_folder,
+    replace,
+    sync_folder,
+    write_synced,
+)
 from napari_deferredseg.store.presence import ENDING as OPEN
 from napari_deferredseg.store.presence import Presence
 
@@ -120,6 +127,15 @@ class Journal:
         names = (path.name.removesuffix(OPEN) for path in self.folder.glob(f"{start}*{end}{OPEN}"))
         ids = {name.removeprefix(start).removesuffix(end) for name in names}
         return {x for x in ids if DRAFT.fullmatch(x) and self.is_open(reader, region_id, x)}
+
+    def sweep(self) -> int:
+        """Delete half-written files and marks of windows that are gone, an hour old; returns how many. No draft."""
+        gone = 0
+        for path in (*self.folder.glob(f"*{UNFINISHED}"), *self.folder.glob(f"*{OPEN}")):
+            if is_left_alone(path) and not self._presence.is_open(path.name.removesuffix(OPEN)):
+                path.unlink(missing_ok=True)
+                gone += 1
+        return gone
 
     def close(self) -> None:
         """Take back what was said of windows here."""
