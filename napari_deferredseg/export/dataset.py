@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.core.volume import Array, LabelTable
 
+RECEIPT = "receipt.json"
+"""What lies beside an export and says where the project's record stood."""
 # What file managers leave in a folder that somebody looked at.
 LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
@@ -50,6 +52,8 @@ def refuse_foreign_folder(target: Path, form: str, project: str) -> None:
         known = None
     if known is None:
         raise InputError(f"{first} exists and is no {form} export of this project: choose another folder")
+    if _is_receipt(target / RECEIPT, project):
+        known.add(RECEIPT)
     strange = sorted(set(_files_in(target)) - known)
     if strange:
         raise InputError(f"{target / strange[0]} is not from the export there: move it, or choose another folder")
@@ -123,6 +127,13 @@ def _swap(new: Path, target: Path, old: Path) -> None:
         if old.exists():
             old.rename(target)
         raise
+
+
+def _is_receipt(path: Path, project: str) -> bool:
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8"))["project"] == project)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _files_in(folder: Path) -> list[str]:

@@ -39,7 +39,10 @@ def adopt(connection: Connection, files: PredictionFiles | None) -> None:
         return
     found = _chain_events(connection)
     append(connection, [Entry("adopt", facts=found), *_readers(connection), *_cases(connection)])
-    append(connection, [*_predictions(connection, files), *_regions(connection)])
+    end = append(connection, [*_predictions(connection, files), *_regions(connection)])
+    # No trigger does it now.
+    heads = schema.chain_head
+    connection.execute(update(heads).where(heads.c.id == 2).values(length=end.length, chain=end.head))
 
 
 def _chain_events(connection: Connection) -> dict[str, Any]:

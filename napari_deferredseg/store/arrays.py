@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,10 +110,13 @@ class PredictionFiles:
             They are missing or damaged, or not those with the hashes.
         """
         arrays = labels, alternative, defer = self._kept(prediction_id)
-        for name, array, kept in zip(NAMES, arrays, expected, strict=False):
-            if kept and voxel_hash(array, b"") != kept:
+        known = [(name, array, kept) for name, array, kept in zip(NAMES, arrays, expected, strict=False) if kept]
+        with ThreadPoolExecutor(len(NAMES)) as pool:
+            same = list(pool.map(lambda x: voxel_hash(x[1], b"") == x[2], known))
+        for (name, _, _), is_same in zip(known, same, strict=True):
+            if not is_same:
                 file = self._path(prediction_id) / f"{name}.npy"
-                raise InputError(f"{file} is not what the run wrote: restore it from a backup, or run the model again")
+                raise InputError(f"{file} is damaged, not what the run wrote: restore a backup, or run the model again")
         return labels, alternative, defer.astype(np.float32)
 
     def _kept(self, prediction_id: str) -> tuple[Array, Array, Array]:

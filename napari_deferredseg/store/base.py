@@ -181,8 +181,11 @@ class Store(Protocol):
     def key_id(self) -> str | None:
         """Name of the key that seals the record. None: it has no key."""
 
-    def take_key(self, key: ProjectKey) -> str:
-        """Give a project without a key this one, which seals what is there; the name of the key it has is returned."""
+    def take_key(self, key: ProjectKey, project: str = "") -> str:
+        """Give a project without a key this one, which seals what is there; the name of the key it has is returned.
+
+        `project` is its id, which the record keeps.
+        """
 
     def use_key(self, key: ProjectKey) -> None:
         """Seal what is written from now on. A key of another name seals nothing; `audit` says so."""
@@ -196,10 +199,10 @@ class Store(Protocol):
     def verify(self) -> list[str]:
         """Problems that `audit` finds without any mark. Empty: all is well."""
 
-    def audit(self, marks: Sequence[Mark] = ()) -> Audit:
+    def audit(self, marks: Sequence[Mark] = (), project: str = "") -> Audit:
         """Check everything that is kept: the record of events, what it tells of, corrections, who holds what, the file.
 
-        Each of the `marks` must be in the record.
+        Each of the `marks` must be in the record, which must be that of `project` where it says whose it is.
         """
 
     def close(self) -> None:

@@ -47,13 +47,16 @@ class Ledger:
 def each(connection: Connection, table: Table, key: str) -> Iterator[tuple[Any, Mapping[str, Any] | None]]:
     """Every row of a table with its key, in the order of the keys; None for a row that cannot be read."""
     column = table.c[key]
+    done: set[Any] = set()
+    rows = iter(connection.execute(select(table).order_by(column)).mappings())
     try:
-        rows = connection.execute(select(table).order_by(column)).mappings().all()
-        yield from ((row[key], dict(row)) for row in rows)
+        while (row := next(rows, None)) is not None:
+            done.add(row[key])
+            yield row[key], dict(row)
         return
     except (ValueError, TypeError, DBAPIError):
         pass  # some row is damaged: one by one, to name it
-    for identity in connection.scalars(select(column).order_by(column)).all():
+    for identity in [x for x in connection.scalars(select(column).order_by(column)) if x not in done]:
         try:
             yield identity, dict(connection.execute(select(table).where(column == identity)).mappings().one())
         except (ValueError, TypeError, DBAPIError):

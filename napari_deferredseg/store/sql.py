@@ -86,10 +86,10 @@ class SqlStore:
         with self._transaction(self._engine) as connection:
             return sql_verify.key_id(connection)
 
-    def take_key(self, key: ProjectKey) -> str:
+    def take_key(self, key: ProjectKey, project: str = "") -> str:
         """Give the project this key, unless it has one."""
         with self._transaction(self._writer.execution_options(**{KEY: key})) as connection:
-            return sql_verify.take_key(connection, key)
+            return sql_verify.take_key(connection, key, project)
 
     def use_key(self, key: ProjectKey) -> None:
         """Seal what is written from now on."""
@@ -248,10 +248,10 @@ class SqlStore:
         """Check the record, without any mark."""
         return list(self.audit().problems)
 
-    def audit(self, marks: Sequence[Mark] = ()) -> Audit:
+    def audit(self, marks: Sequence[Mark] = (), project: str = "") -> Audit:
         """Check the record."""
         with self._transaction(self._engine) as connection:
-            return sql_verify.audit(connection, self._key, marks, file_problems(connection))
+            return sql_verify.audit(connection, self._key, marks, project, file_problems(connection))
 
     def close(self) -> None:
         """Let go of the connections."""

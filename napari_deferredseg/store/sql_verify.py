@@ -15,7 +15,7 @@ from napari_deferredseg.store.sql_events import Entry, append
 from napari_deferredseg.store.subjects import subject_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from sqlalchemy import Connection
@@ -30,17 +30,19 @@ def key_id(connection: Connection) -> str | None:
     return found
 
 
-def take_key(connection: Connection, key: ProjectKey) -> str:
-    """Give a key to a project that has none, and return the name of the one it has then."""
+def take_key(connection: Connection, key: ProjectKey, project: str) -> str:
+    """Give a key to a project that has none; as `Store.take_key`."""
     known = key_id(connection)
     if known is not None:
         return known
     connection.execute(update(schema.chain_head).where(HEAD.id == 2).values(key_id=key.id))
-    append(connection, [Entry("key", facts={"key": key.id})])
+    append(connection, [Entry("key", facts={"key": key.id, "project": project})])
     return key.id
 
 
-def audit(connection: Connection, key: ProjectKey | None, marks: Sequence[Mark], torn: Sequence[str]) -> Audit:
+def audit(
+    connection: Connection, key: ProjectKey | None, marks: Sequence[Mark], project: str, torn: Sequence[str]
+) -> Audit:
     """Check it all; as `Store.audit`. `torn` is what is wrong with the file itself."""
     ledger = read_ledger(connection)
     seals = _seals(ledger, key, key_id(connection))
@@ -53,12 +55,13 @@ def audit(connection: Connection, key: ProjectKey | None, marks: Sequence[Mark],
         *replay_problems(connection, ledger),
         *_head_problems(connection, ledger),
         *_mark_problems(ledger, key, marks),
+        *_name_problems(ledger, project),
     ]
     return Audit(tuple(problems), (*seals.remarks, *_other_remarks(connection, ledger)))
 
 
 def _seals(ledger: Ledger, key: ProjectKey | None, named: str | None) -> Audit:
-    told = next((e["facts"]["key"] for e in ledger.entries if e["what"] == "key" and e["facts"]), None)
+    told = next((e["facts"].get("key") for e in ledger.entries if _is_key(e)), None)
     sealed = [e for e in ledger.entries if e["seal"] is not None]
     if told != named:
         return Audit((f"the record is sealed with the key {told}, but the project names {named}",))
@@ -79,6 +82,10 @@ def _seals(ledger: Ledger, key: ProjectKey | None, named: str | None) -> Audit:
     return Audit((), _unsealed(ledger, sealed))
 
 
+def _is_key(entry: Mapping[str, Any]) -> bool:
+    return entry["what"] == "key" and isinstance(entry["facts"], dict)
+
+
 def _unsealed(ledger: Ledger, sealed: Sequence[Any]) -> tuple[str, ...]:
     """Say which entries were not sealed when they were written."""
     if not sealed:
@@ -93,8 +100,9 @@ def _unsealed(ledger: Ledger, sealed: Sequence[Any]) -> tuple[str, ...]:
     if between:
         remarks.append(f"{between} entries were written without the key and sealed as they were found later")
     if after:
+        kinds = ", ".join(sorted({str(e["what"]) for e in ledger.entries[last:]}))
         remarks.append(
-            f"the last {after} entries have no seal yet: the next change by somebody with the key seals them"
+            f"the last {after} entries ({kinds}) have no seal yet: the next change made with the key seals them"
         )
     return tuple(remarks)
 
@@ -160,6 +168,13 @@ def _mark_problems(ledger: Ledger, key: ProjectKey | None, marks: Sequence[Mark]
         elif key is not None and mark.seal is not None and not key.has_sealed(mark.head, mark.seal):
             problems.setdefault(mark.source, f"{mark.source} does not bear the seal of the project's key")
     return list(problems.values())
+
+
+def _name_problems(ledger: Ledger, project: str) -> list[str]:
+    named = {e["facts"].get("project") for e in ledger.entries if _is_key(e)}
+    if not project or named <= {project, ""}:
+        return []
+    return [f"the project is said to be {project}, but its record is that of another: its project.json was changed"]
 
 
 def _other_remarks(connection: Connection, ledger: Ledger) -> list[str]:

@@ -58,8 +58,9 @@ def _compare(
     hash_of: Callable[[Mapping[str, Any], Mapping[str, Any]], str],
     name: Callable[[Any], str],
 ) -> Iterator[str]:
-    rows = dict(each(connection, table, key))
-    for identity, row in rows.items():
+    there = set()
+    for identity, row in each(connection, table, key):
+        there.add(identity)
         entries = told.get(identity, [])
         if not entries:
             yield f"{name(identity)} is not in the record: it was put in, or renamed"
@@ -69,7 +70,7 @@ def _compare(
         elif not _same(row, entries[0], hash_of):
             yield f"{name(identity)} is not what the record says: it was changed"
     for identity, entries in told.items():
-        if identity not in rows:
+        if identity not in there:
             yield f"{name(identity)} is missing, of which entry {entries[0]['sequence']} tells"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import re
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.usecases.project import Project
 
 FOLDER = "DEFERREDSEG_CONFIG"
+log = logging.getLogger(__name__)
 PLAIN = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
@@ -44,9 +46,15 @@ def plain_name(project_id: str) -> str:
 
 
 def own_key(project_id: str) -> ProjectKey | None:
-    """Key of a project, None where this person does not have it. InputError when its file is damaged."""
+    """Key of a project, None where this person does not have it, or not any more: a damaged file stops no reading."""
     path = _path(project_id)
-    return ProjectKey(bytes.fromhex(_read(path, project_id).key)) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return ProjectKey(bytes.fromhex(_read(path, project_id).key))
+    except InputError:
+        log.warning("the file of a project's key is damaged: import the key again")
+        return None
 
 
 def use_own_key(project_id: str, store: Store) -> None:
@@ -108,12 +116,12 @@ def _make(project_id: str, store: Store) -> ProjectKey | None:
     except InputError:
         return own_key(project_id)
     named = None
-    try:
-        named = store.take_key(key)
-    finally:
-        if named != key.id:
-            path.unlink(missing_ok=True)
-    return key if named == key.id else None
+    with contextlib.suppress(InputError):  # read-only or busy: the project stays as it is for now
+        named = store.take_key(key, project_id)
+    if named == key.id:
+        return key
+    path.unlink(missing_ok=True)
+    return None
 
 
 def _path(project_id: str) -> Path:

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Record, utc_now
+from napari_deferredseg.export.dataset import RECEIPT
 from napari_deferredseg.store.files import private_file
 from napari_deferredseg.store.seal import Mark
 from napari_deferredseg.usecases.keys import own_folder, plain_name
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.usecases.project import Project
 
-FILE, EARLIER = "receipt.json", "earlier.jsonl"
+FILE, EARLIER = RECEIPT, "earlier.jsonl"
 log = logging.getLogger(__name__)
 
 

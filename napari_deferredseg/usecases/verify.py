@@ -27,7 +27,7 @@ def verify_project(project: Project, receipts: Sequence[Path] = (), progress: Pr
     """
     marks = [*(read_mark(project, path) for path in receipts), *own_marks(project)]
     progress(0.0, "checking the record")
-    found = project.store.audit(marks)
+    found = project.store.audit(marks, project.info.id)
     return Audit((*found.problems, *_array_problems(project, progress)), found.remarks)
 
 

@@ -73,9 +73,11 @@ def test_the_loop_needs_neither_torch_nor_a_window(tmp_path, unread):
 
 HELP = {
     (): ("run", "worklist", "export", "demo", "project", "reader", "--version"),
-    ("project",): ("init", "verify"),
+    ("project",): ("init", "verify", "key"),
     ("project", "init"): ("--name", "the folder's by default"),
-    ("project", "verify"): (),
+    ("project", "verify"): ("--against",),
+    ("project", "key", "export"): ("--project",),
+    ("project", "key", "import"): ("--project",),
     ("reader",): ("add", "list"),
     ("reader", "add"): ("[default: 60", "[default: reader]", "--speciality", "--group", "--login"),
     ("reader", "list"): ("--project", "DEFERREDSEG_PROJECT"),

@@ -136,7 +136,7 @@ def test_nnunet_takes_three_real_cases_without_a_warning(hospital, type_in, tmp_
     )
     assert (said.code, said.err) == (0, "")
     folder = out / "Dataset073_Abdomen"
-    assert [p.name for p in out.iterdir()] == [folder.name]
+    assert {p.name for p in out.iterdir()} == {folder.name, "receipt.json"}
     described = json.loads((folder / "dataset.json").read_text("utf-8"))
     names = list(described["labels"])
     assert list(described["labels"].values()) == list(range(len(names)))

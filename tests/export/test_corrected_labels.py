@@ -228,7 +228,7 @@ def test_a_second_export_replaces_the_first(session, folder):
     after = exported(session, folder)
     assert (after[slices(region.box)] == 9).all()
     assert not (before == 9).any()
-    assert sorted(p.suffix for p in folder.iterdir()) == [".csv", ".gz", ".json"]
+    assert sorted(p.suffix for p in folder.iterdir() if p.name != "receipt.json") == [".csv", ".gz", ".json"]
 
 
 @pytest.mark.parametrize("name", [".nii.gz", ".labels.csv", ".provenance.json"])
