@@ -82,11 +82,21 @@ def ask(wish: Wish) -> Claim:
     return Claim(wish, True, mine[-1] if mine else None, _taken_over(wish, draft), bool(others))
 
 
-def why_not(wish: Wish) -> str:
-    """Say in one line why a region could not be had."""
-    number, login = wish.item.region.number, wish.reader.login
-    items = wish.project.store.items(case_key=wish.case.key)
-    now = next((x.assignment for x in items if x.region.id == wish.item.region.id), None)
+def drop(claim: Claim) -> None:
+    """Let go of what came too late to be shown."""
+    wish = claim.wish
+    if claim.is_free:
+        place = (wish.reader.login, wish.item.region.id, wish.draft_id)
+        if claim.amends is None:
+            release_unless_open(wish.project, wish.reader, wish.item.region.id, wish.draft_id)
+        wish.project.journal.leave(*place)
+
+
+def why_not(project: Project, item: WorkItem, reader: Reader) -> str:
+    """Say in one line why a region could not be had, or is not a reader's any more."""
+    number, login = item.region.number, reader.login
+    items = project.store.items(case_key=item.case.key)
+    now = next((x.assignment for x in items if x.region.id == item.region.id), None)
     if now is not None and now.state is State.SUBMITTED and now.holder == login:
         return f"You have submitted region {number} in another window: open it again to amend that."
     if now is not None and now.state in (State.SUBMITTED, State.SETTLED):
