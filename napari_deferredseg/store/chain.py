@@ -73,7 +73,7 @@ def content(values: Mapping[str, Any], salt: bytes = b"") -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
-        return hashlib.sha256(value).hexdigest()
+        return ["bytes", hashlib.sha256(value).hexdigest()]  # a text that spells the hash is not the same
     return time_text(value) if isinstance(value, datetime) else value
 
 

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
 
+KINDS = frozenset(
+    (
+        *("reader", "case", "move", "run", "region", "assign", "claim", "release", "skip", "decline", "withdraw"),
+        *("submit", "amend", "erase", "key", "seal", "adopt", "guard"),
+    )
+)
+
+
 @dataclass
 class Ledger:
     """The record, entry by entry. `people` are the rows that say who and why and are as they were, by entry."""
@@ -63,6 +71,11 @@ def each(connection: Connection, table: Table, key: str) -> Iterator[tuple[Any, 
             yield identity, None
 
 
+def facts_of(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts of an entry; none where somebody has put something else there."""
+    return entry["facts"] if isinstance(entry["facts"], dict) else {}
+
+
 def read_ledger(connection: Connection) -> Ledger:
     """Read the record and check its links."""
     regions = schema.regions.c
@@ -79,6 +92,8 @@ def read_ledger(connection: Connection) -> Ledger:
             ledger.problems.append(
                 f"{ledger.tells(row)} does not fit the one before it: it was changed, put in or moved"
             )
+        if row["what"] not in KINDS:
+            ledger.problems.append(f"{ledger.tells(row)} is of a kind that this program does not write")
         previous = row["chain"]
     _read_people(connection, ledger)
     return ledger
@@ -94,11 +109,9 @@ def _link(previous: str, row: Mapping[str, Any]) -> str | None:
 def _read_people(connection: Connection, ledger: Ledger) -> None:
     """Keep the rows that say who, and note those that are changed, missing, put in or still there."""
     there = dict(each(connection, schema.event_people, "event"))
+    lists = (facts_of(e).get("forgets") for e in ledger.entries if e["what"] == "erase")
     forgotten = {
-        n
-        for e in ledger.entries
-        if e["what"] == "erase" and isinstance(e["facts"], dict)
-        for n in e["facts"]["forgets"]
+        number for numbers in lists if isinstance(numbers, list) for number in numbers if isinstance(number, int)
     }
     for entry in ledger.entries:
         number = entry["sequence"]

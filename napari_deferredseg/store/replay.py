@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_deferredseg.core.records import State
 from napari_deferredseg.store import schema
 from napari_deferredseg.store.chain import time_text
-from napari_deferredseg.store.ledger import each
+from napari_deferredseg.store.ledger import each, facts_of
 from napari_deferredseg.store.sql_corrections import ERASED
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def standings(ledger: Ledger) -> dict[str, Standing]:
 
 
 def _apply(now: Standing, entry: Mapping[str, Any], ledger: Ledger) -> None:
-    what, facts = entry["what"], entry["facts"] if isinstance(entry["facts"], dict) else {}
+    what, facts = entry["what"], facts_of(entry)
     named = ledger.people.get(entry["sequence"])
     who, target, note = (UNKNOWN,) * 3 if named is None else (named["who"], named["target"], named["note"])
     if what == "region":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, update
 
 from napari_deferredseg.store import chain, rows, schema
-from napari_deferredseg.store.ledger import Ledger, each, read_ledger
+from napari_deferredseg.store.ledger import Ledger, each, facts_of, read_ledger
 from napari_deferredseg.store.replay import replay_problems
 from napari_deferredseg.store.seal import Audit, Mark, ProjectKey
 from napari_deferredseg.store.sql_corrections import BY_ID, link_of
@@ -15,7 +15,7 @@ from napari_deferredseg.store.sql_events import Entry, append
 from napari_deferredseg.store.subjects import subject_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
     from sqlalchemy import Connection
@@ -61,7 +61,7 @@ def audit(
 
 
 def _seals(ledger: Ledger, key: ProjectKey | None, named: str | None) -> Audit:
-    told = next((e["facts"].get("key") for e in ledger.entries if _is_key(e)), None)
+    told = next((facts_of(e).get("key") for e in ledger.entries if e["what"] == "key"), None)
     sealed = [e for e in ledger.entries if e["seal"] is not None]
     if told != named:
         return Audit((f"the record is sealed with the key {told}, but the project names {named}",))
@@ -80,10 +80,6 @@ def _seals(ledger: Ledger, key: ProjectKey | None, named: str | None) -> Audit:
         first = f"{len(false)} entries, from entry {false[0]['sequence']} on, do not bear the seal of the project's key"
         return Audit((f"{first}: they were written or changed by somebody without it",))
     return Audit((), _unsealed(ledger, sealed))
-
-
-def _is_key(entry: Mapping[str, Any]) -> bool:
-    return entry["what"] == "key" and isinstance(entry["facts"], dict)
 
 
 def _unsealed(ledger: Ledger, sealed: Sequence[Any]) -> tuple[str, ...]:
@@ -171,8 +167,8 @@ def _mark_problems(ledger: Ledger, key: ProjectKey | None, marks: Sequence[Mark]
 
 
 def _name_problems(ledger: Ledger, project: str) -> list[str]:
-    named = {e["facts"].get("project") for e in ledger.entries if _is_key(e)}
-    if not project or named <= {project, ""}:
+    named = [facts_of(e).get("project") for e in ledger.entries if e["what"] == "key"]
+    if not project or all(name in (project, "") for name in named):
         return []
     return [f"the project is said to be {project}, but its record is that of another: its project.json was changed"]
 
@@ -186,7 +182,7 @@ def _other_remarks(connection: Connection, ledger: Ledger) -> list[str]:
     ]
     old = next((e for e in ledger.entries if e["what"] == "adopt"), None)
     if old is not None:
-        count = f"{old['facts']['entries']} events and {old['facts'].get('corrections', 0)} corrections"
+        count = f"{facts_of(old).get('entries')} events and {facts_of(old).get('corrections', 0)} corrections"
         remarks.append(f"{count} are of an older version and were taken over as found on {old['at']:%Y-%m-%d}")
     unknown = connection.scalars(select(schema.predictions.c.id).where(schema.predictions.c.defer_hash == "")).all()
     if unknown:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_deferredseg.store import chain, schema
-from napari_deferredseg.store.ledger import each
+from napari_deferredseg.store.ledger import each, facts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -91,13 +91,13 @@ def _told(
     told: dict[Any, list[Mapping[str, Any]]] = {}
     for entry in ledger.entries:
         identity = key(entry) if entry["what"] in what else None
-        if identity is not None:
+        if isinstance(identity, str):
             told.setdefault(identity, []).append(entry)
     return told
 
 
 def _fact(entry: Mapping[str, Any], name: str) -> Any:
-    return entry["facts"].get(name) if isinstance(entry["facts"], dict) else None
+    return facts_of(entry).get(name)
 
 
 def _login(ledger: Ledger, entry: Mapping[str, Any], logins: list[Any]) -> Any:

@@ -41,7 +41,11 @@ def remember(project: Project, mark: Mark) -> None:
     text = _receipt(project, mark).model_dump_json()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(folder / FILE, text)
+        # In place: emptying or replacing a file makes some file systems wait for the disk, and a reader for them.
+        descriptor = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.truncate()
         with (folder / EARLIER).open("a", encoding="utf-8") as stream:
             stream.write(text + "\n")
     except OSError as error:

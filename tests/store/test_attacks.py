@@ -349,6 +349,37 @@ def test_every_altered_removed_and_inserted_row_is_found(plain, tmp_path, data):
     assert audit(path).problems
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 40) | st.text(max_size=3),
+    lambda inside: (
+        st.lists(inside, max_size=3)
+        | st.dictionaries(st.sampled_from(["case", "prediction", "forgets", "key", "state", "until", "x"]), inside)
+    ),
+    max_leaves=6,
+)
+WHAT = ("reader", "case", "move", "run", "region", "claim", "submit", "erase", "key", "adopt", "guard", "seal", "new")
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(what=st.sampled_from(WHAT), facts=JSON, anywhere=st.booleans())
+def test_whatever_somebody_appends_verify_answers(plain, tmp_path, forge, what, facts, anywhere):
+    path = shutil.copy(plain, tmp_path / "project.sqlite")
+    where = "(SELECT min(id) FROM regions)" if anywhere else "NULL"
+    text = json.dumps(facts)
+
+    def put_in(connection):
+        connection.exec_driver_sql(
+            "INSERT INTO events (sequence, at, what, region_id, facts) SELECT (SELECT max(sequence) + 1 FROM events), "
+            f"'2026-01-01 00:00:00.000000', ?, {where}, ?",
+            (what, text),
+        )
+
+    forge.rewrite(path, put_in)
+    found = audit(path)
+    assert not any("does not fit the one before it" in line for line in found.problems)
+    assert any("does not write" in line for line in found.problems) == (what == "new")
+
+
 def test_an_erasure_leaves_its_mark_and_the_rest_holds(keyed, forge):
     path, sent, _ = keyed
     store = open_sqlite(path)

@@ -130,7 +130,6 @@ def test_it_goes_on_like_a_new_one(old, make):
     store = taken_over(path, files)
     region = store.region(sent[1].region_id)
     store.assign(region.id, reader="ben", group=None, by="anna")
-    store.claim(region.id, "ben")
     mark = store.submit(make.correction(region, "ben", 7))
     store.erase(sent[0].id, "anna", "my wish")
     assert store.audit([mark]).problems == ()
