@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection, Dialect, Executable
     from sqlalchemy.engine.interfaces import DBAPICursor
-    from sqlalchemy.types import TypeEngine
 
     Row = dict[str, Any]
-    Process = Callable[[Any], Any] | None
 
 
 MISSING = object()
@@ -61,35 +59,24 @@ class _Form:
         compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
         self.text = str(compiled)
         self._by_place = bool(compiled.positional)
-        names: Sequence[str] = compiled.positiontup if compiled.positional else list(compiled.binds)
-        binds = [compiled.binds[name] for name in names]
+        self._names: Sequence[str] = compiled.positiontup if compiled.positional else list(compiled.binds)
+        binds = [compiled.binds[name] for name in self._names]
         self._binds = [
-            (n, b.key, MISSING if b.required else b.effective_value) for n, b in zip(names, binds, strict=True)
+            (b.key, MISSING if b.required else b.effective_value, b.type.dialect_impl(dialect).bind_processor(dialect))
+            for b in binds
         ]
-        self._bind = [_binder(compiled.binds[name].type, dialect) for name in names]
-        columns = getattr(statement, "exported_columns", None)
-        returned = getattr(statement, "_returning", ())
-        listed = list(columns) if columns is not None else list(returned)
-        self._columns = [(c.key, _reader(c.type, dialect)) for c in listed]
+        columns: Any = getattr(statement, "exported_columns", ())
+        self._columns = [(c.key, c.type.dialect_impl(dialect).result_processor(dialect, None)) for c in columns]
 
     def bound(self, values: Mapping[str, Any]) -> Any:
-        given = [
-            value if process is None else process(value)
-            for (_, key, fixed), process in zip(self._binds, self._bind, strict=True)
-            for value in (values[key] if fixed is MISSING else values.get(key, fixed),)
-        ]
-        return given if self._by_place else {name: v for (name, *_), v in zip(self._binds, given, strict=True)}
+        given = []
+        for key, fixed, process in self._binds:
+            value = values[key] if fixed is MISSING else values.get(key, fixed)
+            given.append(value if process is None else process(value))
+        return given if self._by_place else dict(zip(self._names, given, strict=True))
 
     def row(self, row: Sequence[Any]) -> Row:
         return {
             key: value if process is None else process(value)
             for (key, process), value in zip(self._columns, row, strict=True)
         }
-
-
-def _binder(kind: TypeEngine[Any], dialect: Dialect) -> Process:
-    return kind.dialect_impl(dialect).bind_processor(dialect)
-
-
-def _reader(kind: TypeEngine[Any], dialect: Dialect) -> Process:
-    return kind.dialect_impl(dialect).result_processor(dialect, None)

@@ -16,7 +16,7 @@ from napari_deferredseg.store.prepared import Prepared
 from napari_deferredseg.store.sql_cases import find_case, find_region, image_of_region
 from napari_deferredseg.store.sql_events import mark, record_event
 from napari_deferredseg.store.sql_names import person, place
-from napari_deferredseg.store.sql_readers import require_login
+from napari_deferredseg.store.sql_readers import require_login, spelled
 from napari_deferredseg.store.sql_work import current
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Packed:
 
 def submit(connection: Connection, packed: Packed, moment: Moment) -> Mark:
     """Keep a correction; as `Store.submit`."""
-    author = require_login(connection, packed.given.reader).login
+    author = spelled(connection, packed.given.reader)
     packed = packed.by(author)
     given = packed.given
     if _known(connection, given):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.records import Reader
 
 # Built once, since a reader waits for it.
+_SPELLED = Prepared(select(schema.readers.c.login).where(schema.readers.c.login_key == bindparam("key")))
 _BY_LOGIN = Prepared(select(schema.readers).where(schema.readers.c.login_key == bindparam("key")))
 
 
@@ -62,6 +63,12 @@ def require_login(connection: Connection, login: str) -> Reader:
         known = ", ".join(r.login for r in all_readers(connection)) or "none"
         raise InputError(f"there is no reader with the login {login!r}; known logins: {known}")
     return found
+
+
+def spelled(connection: Connection, login: str) -> str:
+    """Return a login as the readers table spells it. InputError names the known logins."""
+    found: str | None = _SPELLED.scalar(connection, {"key": login.casefold()})
+    return found or require_login(connection, login).login
 
 
 def require_group(connection: Connection, group: str) -> None:
