@@ -1,8 +1,8 @@
 """What ten minutes of reading show of an AI's errors: `python regions.py`.
 
-Labels are generated (organs, lesions; five grids), then perturbed as a first mask: organs shifted, eroded on one side, with a
-ragged border, lesions missing and false ones added. The second mask is the label itself, or the label perturbed in
-other ways. The unperturbed label is the truth. Readers get what `deferredseg run --budget "10 minutes"` proposes, or
+Labels are generated (organs, lesions; five grids), then perturbed as a first mask: organs shifted, eroded on one side,
+with a ragged border, lesions missing and false ones added. The second mask is the label itself, or the label perturbed
+in other ways. The unperturbed label is the truth. Readers get what `deferredseg run --budget "10 minutes"` proposes, or
 the connected components of what differs, the largest first, as many as fit in ten minutes by the same formula. What is
 compared is the share of the first mask's errors within 3 mm of what is sent. Pairs for which the components' share is
 not between .3 and .8 are drawn again.
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_deferredseg.core.boxes import slices
@@ -26,6 +26,9 @@ from napari_deferredseg.masks.components import components
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.routing.effort import estimated_minutes, outline_mm
 from napari_deferredseg.routing.regions import make_regions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MINUTES, SEEN_MM = 10.0, 3.0
 TIMES, ENOUGH = 1.3, 0.9
@@ -83,9 +86,8 @@ def perturbed(scene: Scene, rng: np.random.Generator, likely: float) -> NDArray[
         for value in _some(organs, rng):
             way = rng.normal(size=3)
             way *= rng.uniform(2, 7) / np.linalg.norm(way)
-            moved = (
-                ndimage.shift(_depth(scene.labels == value, scene), way / scene.spacing, order=1, mode="nearest") > 0
-            )
+            depth = _depth(scene.labels == value, scene)
+            moved = ndimage.shift(depth, way / scene.spacing, order=1, mode="nearest") > 0
             mask[mask == value] = 0
             mask[moved & (mask == 0)] = value
     if "erosion" in kinds:
@@ -171,9 +173,8 @@ def proposed(first: NDArray[np.uint8], second: NDArray[np.uint8], geometry: Geom
 def compare(second: str, wanted: int, seed: int) -> list[tuple[float, float]]:
     """Print a line for each pair; the shares of components and of what is proposed."""
     found: list[tuple[float, float]] = []
-    print(
-        f"second mask: {second}\n seed  spacing mm      errors cm3  components: share  n  min (earlier)  regions: share  n  min (earlier)"
-    )
+    print(f"second mask: {second}")
+    print(" seed  spacing mm      errors cm3  components: share  n  min (earlier)  regions: share  n  min (earlier)")
     while len(found) < wanted:
         rng = np.random.default_rng(seed)
         scene = make_scene(rng)
@@ -188,12 +189,14 @@ def compare(second: str, wanted: int, seed: int) -> list[tuple[float, float]]:
             found.append((share, ours.share(errors, scene.spacing)))
             cm3 = errors.sum() * geometry.voxel_volume / 1000
             print(
-                f"{seed:5d}  {scene.spacing!s:16}{cm3:9.1f} {share:18.2f} {base.regions:3d} {base.minutes:5.1f} ({base.earlier:5.1f})"
-                f"{found[-1][1]:16.2f} {ours.regions:3d} {ours.minutes:5.1f} ({ours.earlier:5.1f})",
-                flush=True,
+                f"{seed:5d}  {scene.spacing!s:16}{cm3:9.1f} {_row(share, base)} {_row(found[-1][1], ours)}", flush=True
             )
         seed += 1
     return found
+
+
+def _row(share: float, sent: Sent) -> str:
+    return f"{share:17.2f} {sent.regions:3d} {sent.minutes:5.1f} ({sent.earlier:5.1f})"
 
 
 def main() -> None:

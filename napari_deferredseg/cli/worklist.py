@@ -21,11 +21,9 @@ def worklist(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list, [] when there is nothing to do.")] = False,
 ) -> None:
     """List the regions that wait for a reader, in the order to do them."""
-    from napari_deferredseg.core.records import utc_now
-
     with opened(project) as open_project:
         store = open_project.store
-        items = store.worklist(store.reader(reader).login, utc_now())
+        items = store.worklist(store.reader(reader).login)
         tables = {item.case.key: store.prediction(item.case.key).table for item in items}
     lines = [as_dict(item, tables[item.case.key]) for item in items]
     if as_json:
@@ -51,6 +49,21 @@ def worklist(
         show_table(table)
     else:
         out.print("Nothing to do.")
+
+
+def release(
+    case: Annotated[str, typer.Argument(help="Case of the region, as the worklist names it.")],
+    region: Annotated[int, typer.Argument(help="Number of the region.")],
+    by: Annotated[str, typer.Option(help="Login or name of the lead who does it.")],
+    project: ProjectOption,
+    note: Annotated[str, typer.Option(help="Why, kept in the record (no patient names).")] = "",
+) -> None:
+    """Give back a region that a reader holds and does not read any more; only a lead or admin may."""
+    from napari_deferredseg.usecases.defer import release_region
+
+    with opened(project) as open_project:
+        release_region(open_project, case, region, by, note)
+    out.print(f"Region {region} of {case} waits again.")
 
 
 def as_dict(item: WorkItem, table: LabelTable) -> dict[str, Any]:

@@ -14,10 +14,10 @@ import numpy as np
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.volume import voxel_hash
-from napari_deferredseg.store.files import patiently, private_folder, sync_folder
+from napari_deferredseg.store.files import is_left_alone, patiently, private_folder, sync_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -74,6 +74,19 @@ class PredictionFiles:
     def discard(self, prediction_id: str) -> None:
         """Delete the arrays of a prediction that came to nothing. Harmless when there are none."""
         shutil.rmtree(self._path(prediction_id), ignore_errors=True)
+
+    def sweep(self, keep: Collection[str], known: Collection[str]) -> int:
+        """Delete the arrays of all predictions but those to keep; returns how many folders went.
+
+        What is neither to keep nor `known` may be the work of a run that goes on: it stays for an hour. What another
+        program holds open stays for the next time.
+        """
+        gone = 0
+        for folder in self.folder.glob("*"):
+            if folder.name not in keep and (folder.name in known or is_left_alone(folder)):
+                shutil.rmtree(folder, ignore_errors=True)
+                gone += not folder.exists()
+        return gone
 
     def hashes(self, prediction_id: str) -> tuple[str, str, str]:
         """Hashes of (labels, alternative, defer) as the files hold them; InputError as in `load`."""
@@ -135,7 +148,7 @@ class PredictionFiles:
         )
 
     def _write(self, target: Path, arrays: tuple[Array, ...]) -> None:
-        fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
+        fresh, old = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder)), None
         try:
             for name, array in zip(NAMES, arrays, strict=True):
                 with (fresh / f"{name}.npy").open("wb") as stream:
@@ -144,12 +157,13 @@ class PredictionFiles:
                     os.fsync(stream.fileno())
             sync_folder(fresh)
             if target.exists():
-                patiently(lambda: target.rename(Path(tempfile.mkdtemp(prefix=".old-", dir=self.folder)) / "old"))
+                old = aside = Path(tempfile.mkdtemp(prefix=".old-", dir=self.folder))
+                patiently(lambda: target.rename(aside / "old"))
             patiently(lambda: fresh.rename(target))
             sync_folder(self.folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-            for old in self.folder.glob(".old-*"):
+            if old is not None:
                 shutil.rmtree(old, ignore_errors=True)
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
-from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from napari_deferredseg.core.records import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from typing import Any
 
     from napari_deferredseg.store.draft import Draft
 
-Key = tuple[str, str]
+Key = tuple[str, str, str]
 log = logging.getLogger(__name__)
 
 
@@ -26,12 +26,12 @@ class Drafts(Protocol):
     def save(self, draft: Draft) -> None:
         """Keep a draft."""
 
-    def discard(self, reader: str, region_id: str, not_after: datetime | None = None) -> None:
-        """Delete a draft, unless it was saved later."""
+    def discard(self, reader: str, region_id: str, draft_id: str) -> None:
+        """Delete a draft."""
 
 
 class AutoSave:
-    """Writes and deletes drafts of a journal on a thread of its own; of what is asked of one region only the latest.
+    """Writes and deletes drafts of a journal on a thread of its own; of what is asked of one draft only the latest.
 
     Both callbacks run on that thread, never on the caller's: hand over to the window's thread before touching it.
     What could not be saved is tried again with every later `put`, `discard` and `flush`.
@@ -48,7 +48,7 @@ class AutoSave:
     def __init__(self, journal: Drafts, on_saved: Callable[[Draft], None], on_error: Callable[[str], None]) -> None:
         self._journal, self._on_saved, self._on_error = journal, on_saved, on_error
         self._changed = threading.Condition()
-        self._waiting: dict[Key, Draft | datetime] = {}  # a time: delete what was saved until then
+        self._waiting: dict[Key, Draft | None] = {}  # None: delete it
         self._saved_at: datetime | None = None
         self._asked = self._busy = self._closed = False
         self._thread = threading.Thread(target=self._work, name="deferredseg-autosave", daemon=True)
@@ -62,15 +62,15 @@ class AutoSave:
     def put(self, draft: Draft) -> None:
         """Take a copy of a draft and save it soon. Returns at once; RuntimeError after `close`."""
         copy = dataclasses.replace(draft, before=draft.before.copy(), after=draft.after.copy())
-        self._ask(_key(draft.reader, draft.region_id), copy)
+        self._ask(_key(draft.reader, draft.region_id, draft.id), copy)
 
-    def discard(self, reader: str, region_id: str, not_after: datetime) -> None:
-        """Delete a draft soon, with what was put for its region and waits. Returns at once; RuntimeError as in `put`.
+    def discard(self, reader: str, region_id: str, draft_id: str) -> None:
+        """Delete a draft soon, and what was put of it and waits. Returns at once; RuntimeError as in `put`.
 
-        A later draft, of another window, stays. One that cannot be deleted, or whose process ends before, is older
-        than the submission that made it needless: nobody takes it up.
+        One that cannot be deleted, or whose process ends before, has the id of the correction that made it needless:
+        nobody takes it up.
         """
-        self._ask(_key(reader, region_id), not_after)
+        self._ask(_key(reader, region_id, draft_id), None)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything asked for is done. False when it is not after `timeout` seconds, or cannot be."""
@@ -90,7 +90,7 @@ class AutoSave:
         self._thread.join(timeout)
         return saved
 
-    def _ask(self, key: Key, wish: Draft | datetime) -> None:
+    def _ask(self, key: Key, wish: Draft | None) -> None:
         with self._changed:
             if self._closed:
                 raise RuntimeError("this AutoSave is closed")
@@ -106,12 +106,12 @@ class AutoSave:
                     return
                 self._asked, self._busy = False, True
                 batch = list(self._waiting.items())
-            drafts = [(key, wish) for key, wish in batch if not isinstance(wish, datetime)]
-            for key, draft in drafts:
-                self._save(key, draft)
             for key, wish in batch:  # what a reader would miss comes first
-                if isinstance(wish, datetime):
-                    self._delete(key, wish)
+                if wish is not None:
+                    self._save(key, wish)
+            for key, wish in batch:
+                if wish is None:
+                    self._delete(key)
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
@@ -127,16 +127,16 @@ class AutoSave:
         self._done(key, draft)
         self._tell(self._on_saved, draft)
 
-    def _delete(self, key: Key, not_after: datetime) -> None:
+    def _delete(self, key: Key) -> None:
         try:
-            self._journal.discard(*key, not_after)
+            self._journal.discard(*key)
         except Exception as error:
             log.warning("a draft that is not needed any more stays: %s", error)
-        self._done(key, not_after)
+        self._done(key, None)
 
-    def _done(self, key: Key, wish: Draft | datetime) -> None:
+    def _done(self, key: Key, wish: Draft | None) -> None:
         with self._changed:
-            if self._waiting.get(key) is wish:
+            if key in self._waiting and self._waiting[key] is wish:
                 del self._waiting[key]
 
     def _tell(self, listener: Callable[[Any], None], what: object) -> None:
@@ -147,5 +147,5 @@ class AutoSave:
             log.exception("a listener of AutoSave failed")
 
 
-def _key(reader: str, region_id: str) -> Key:
-    return reader.casefold(), region_id
+def _key(reader: str, region_id: str, draft_id: str) -> Key:
+    return reader.casefold(), region_id, draft_id

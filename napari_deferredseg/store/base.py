@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -29,10 +29,15 @@ class Store(Protocol):
     one line; a lost race (somebody else was faster) is a return value, since it is nobody's fault. A login, region or
     case that does not exist is always an InputError. The case of a login does not matter. Times carry a time zone.
 
+    Leases run by the store's own clock, which never goes back. A lease of no time or of more than a day is refused; one
+    in the database that ends more than a day from now counts as run out. Where the clock seems to have leapt by more
+    than a month since the last entry, when somebody was reading, nobody can claim anything (InputError) until a lead
+    has taken those regions back.
+
     States of an assignment::
 
         open -> claimed -> submitted -> settled
-        claimed -> open (released, or the lease ran out)
+        claimed -> open (released, or taken back by a lead); free to others once the lease ran out
         claimed | open -> skipped -> claimed
         open | claimed | skipped -> declined -> open (assigned anew)
         open | skipped | declined, claims past their lease -> withdrawn (a newer prediction took its place)
@@ -40,6 +45,10 @@ class Store(Protocol):
         submitted -> submitted (amended by the same reader)
         submitted -> declined (its only standing correction was erased)
     """
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether nothing can be written: the database lies on read-only media. Every change is an InputError then."""
 
     # readers
     def add_reader(self, reader: Reader) -> None:
@@ -98,7 +107,7 @@ class Store(Protocol):
         Ordered by case, then region number.
         """
 
-    def worklist(self, login: str, now: datetime) -> list[WorkItem]:
+    def worklist(self, login: str) -> list[WorkItem]:
         """What this reader may work on now, in the order to do it.
 
         Assigned to them or one of their groups; open, skipped, or claimed by themselves, or claimed by somebody whose
@@ -112,15 +121,13 @@ class Store(Protocol):
         InputError when somebody is reading it, or when it is submitted, settled or withdrawn.
         """
 
-    def claim(self, region_id: str, login: str, now: datetime, lease: timedelta = LEASE) -> Assignment | None:
+    def claim(self, region_id: str, login: str, lease: timedelta = LEASE) -> Assignment | None:
         """Take a region, or extend one's own lease. Two callers never both get it.
 
         None when somebody else holds it, when it is not this reader's or their groups' any more, or when it is done.
         """
 
-    def exchange(
-        self, given_back: str, taken: str, login: str, now: datetime, lease: timedelta = LEASE
-    ) -> Assignment | None:
+    def exchange(self, given_back: str, taken: str, login: str, lease: timedelta = LEASE) -> Assignment | None:
         """Give one region back and take another, as `release` and then `claim` do, in one transaction.
 
         The first is given back whether or not the second can be had: a reader who comes too late holds neither, and
@@ -129,6 +136,12 @@ class Store(Protocol):
 
     def release(self, region_id: str, login: str) -> bool:
         """Give a claimed region back as open. False when this reader does not hold it."""
+
+    def take_back(self, region_id: str, by: str, note: str = "") -> Assignment:
+        """Open a region that somebody has claimed, whether or not the lease has run out.
+
+        InputError when `by` is neither lead nor admin, or nobody holds the region.
+        """
 
     def skip(self, region_id: str, login: str) -> bool:
         """Put off a region that is open to this reader or their groups, or held by them. False when it is neither."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MAGIC = b"DSDRAFT1"
 HEAD = struct.Struct("<8sI32s")
 TEXTS = ("region_id", "case_key", "reader", "voxel_hash", "model_id", "note")
+LATER_TEXTS = ("id", "supersedes")
+"""Texts that earlier versions did not write."""
 ARRAYS = ("before", "after")
 
 
@@ -38,6 +40,11 @@ class Draft:
         Crop of the case's grid that the arrays cover.
     before, after : (dz, dy, dx) uint8 or uint16
         Labels as the reader found them, and as they are now.
+    id : str
+        Of the correction that it is to become, hexadecimal: two windows on one region have a draft each. "" in those
+        of earlier versions.
+    supersedes : str
+        Id of the correction that it amends, or "".
     """
 
     region_id: str
@@ -52,6 +59,8 @@ class Draft:
     before: NDArray[np.uint8] | NDArray[np.uint16]
     after: NDArray[np.uint8] | NDArray[np.uint16]
     note: str = ""
+    id: str = ""
+    supersedes: str = ""
 
     def __post_init__(self) -> None:
         for name in ARRAYS:
@@ -96,6 +105,7 @@ def _parse(data: bytes) -> Draft:
     (a, b), (c, d), (e, f) = facts["box"]
     return Draft(
         **{name: facts[name] for name in TEXTS},
+        **{name: facts.get(name, "") for name in LATER_TEXTS},
         started=datetime.fromisoformat(facts["started"]),
         saved=datetime.fromisoformat(facts["saved"]),
         active_seconds=facts["active_seconds"],
@@ -106,7 +116,7 @@ def _parse(data: bytes) -> Draft:
 
 
 def _facts(draft: Draft) -> dict[str, Any]:
-    return {name: getattr(draft, name) for name in TEXTS} | {
+    return {name: getattr(draft, name) for name in TEXTS + LATER_TEXTS} | {
         "started": draft.started.isoformat(),
         "saved": draft.saved.isoformat(),
         "active_seconds": float(draft.active_seconds),

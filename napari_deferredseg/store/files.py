@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 T = TypeVar("T")
+LEFT_ALONE = 3600.0
+"""Seconds after which nobody can be writing a file any more."""
 
 
 def private_folder(folder: Path) -> None:
@@ -37,6 +39,15 @@ def write_synced(path: Path, parts: Iterable[bytes]) -> None:
     except OSError:
         path.unlink(missing_ok=True)
         raise
+
+
+def is_left_alone(path: Path) -> bool:
+    """Whether a file, or a folder with what lies in it, was last written more than an hour ago."""
+    try:
+        newest = max(x.stat().st_mtime for x in (path, *path.glob("*")))
+    except OSError:
+        return False
+    return time.time() - newest > LEFT_ALONE
 
 
 def sync_folder(folder: Path) -> None:

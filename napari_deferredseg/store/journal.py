@@ -12,20 +12,28 @@ from napari_deferredseg.core.records import LOGIN
 from napari_deferredseg.store.autosave import AutoSave
 from napari_deferredseg.store.codec import DamagedError
 from napari_deferredseg.store.draft import Draft, dump, parse
-from napari_deferredseg.store.files import patiently, private_folder, replace, sync_folder, write_synced
+from napari_deferredseg.store.files import (
+    is_left_alone,
+    patiently,
+    private_folder,
+    replace,
+    sync_folder,
+    write_synced,
+)
+from napari_deferredseg.store.presence import ENDING as OPEN
+from napari_deferredseg.store.presence import Presence
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
 __all__ = ["AutoSave", "Draft", "Journal"]
 
 NEWEST, PREVIOUS, UNFINISHED, DAMAGED = ".draft", ".draft-previous", ".new", ".damaged"
-REGION = re.compile(r"[0-9a-f]{1,64}")
+REGION = DRAFT = re.compile(r"[0-9a-f]{1,64}")
 
 
 class Journal:
-    """Folder with one draft for each reader and region, and the generation before it.
+    """Folder with the drafts of readers, one for each window that has a region open, and the generation before it.
 
     Any thread may call it. A process killed at any moment leaves the newest draft for which `save` had returned, or
     a later one.
@@ -39,6 +47,7 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
+        self._presence = Presence(folder)
 
     def save(self, draft: Draft) -> None:
         """Keep a draft; when this returns it is on the disk.
@@ -48,7 +57,7 @@ class Journal:
         OSError
             The disk is full or the folder cannot be written. The draft saved before is still there.
         """
-        stem = _stem(draft.reader, draft.region_id)
+        stem = _stem(draft.reader, draft.region_id, draft.id)
         newest, unfinished = self._path(stem, NEWEST), self._path(f"{stem}.{os.getpid()}", UNFINISHED)
         parts = dump(draft)
         with self._lock:
@@ -60,40 +69,35 @@ class Journal:
             sync_folder(self.folder)
 
     def load(self, reader: str, region_id: str) -> Draft | None:
-        """Return the newest draft that can be read, or None. A damaged file is kept, under another name.
+        """Return the newest draft of a region that can be read, or None. A damaged file is kept, under another name.
 
         Raises
         ------
         InputError
             Another program keeps the file locked.
         """
+        return next(iter(self.of_region(reader, region_id)), None)
+
+    def of_region(self, reader: str, region_id: str) -> list[Draft]:
+        """Return a reader's drafts of a region, the one saved last first. InputError as in `load`."""
         with self._lock:
-            return self._load(_stem(reader, region_id))
+            return self._found(self._stems(reader, region_id))
 
     def drafts(self, reader: str) -> list[Draft]:
         """Return all of a reader's drafts, the one saved last first. InputError as in `load`."""
-        ending = f"-{_login(reader)}"
         with self._lock:
-            names = {p.name.removesuffix(end) for end in (NEWEST, PREVIOUS) for p in self.folder.glob(f"*{end}")}
-            stems = [n for n in names if REGION.fullmatch(n.removesuffix(ending)) and n.endswith(ending)]
-            found = [self._load(stem) for stem in stems]
-        return sorted((d for d in found if d is not None), key=lambda d: d.saved, reverse=True)
+            return self._found(self._stems(reader))
 
-    def discard(self, reader: str, region_id: str, not_after: datetime | None = None) -> None:
+    def discard(self, reader: str, region_id: str, draft_id: str) -> None:
         """Delete a draft, since it was submitted or the reader does not want it. Harmless when there is none.
-
-        One that was saved after `not_after` stays.
 
         Raises
         ------
         InputError
             The file cannot be deleted.
         """
-        stem = _stem(reader, region_id)
+        stem = _stem(reader, region_id, draft_id)
         with self._lock:
-            newest = None if not_after is None else self._load(stem)
-            if newest is not None and not_after is not None and newest.saved > not_after:
-                return
             # The newest goes last: killed in between, no older state comes back in its place.
             doomed = [*self.folder.glob(f"{stem}.*{UNFINISHED}"), self._path(stem, PREVIOUS), self._path(stem, NEWEST)]
             try:
@@ -104,6 +108,54 @@ class Journal:
             except OSError as error:
                 raise InputError(f"the draft {doomed[-1]} cannot be deleted: {error.strerror or error}") from None
 
+    # windows
+    def enter(self, reader: str, region_id: str, draft_id: str) -> None:
+        """Say that a window works on a draft, until `leave` or the end of this process."""
+        self._presence.enter(_stem(reader, region_id, draft_id))
+
+    def leave(self, reader: str, region_id: str, draft_id: str) -> None:
+        """Say that it does not any more. Harmless when it never did."""
+        self._presence.leave(_stem(reader, region_id, draft_id))
+
+    def is_open(self, reader: str, region_id: str, draft_id: str) -> bool:
+        """Whether a window that lives, here or in another process, works on a draft."""
+        return self._presence.is_open(_stem(reader, region_id, draft_id))
+
+    def open_drafts(self, reader: str, region_id: str) -> set[str]:
+        """Return the ids of a region's drafts that windows of this reader work on, saved or not."""
+        start, end = f"{_region(region_id)}.", f"-{_login(reader)}"
+        names = (path.name.removesuffix(OPEN) for path in self.folder.glob(f"{start}*{end}{OPEN}"))
+        ids = {name.removeprefix(start).removesuffix(end) for name in names}
+        return {x for x in ids if DRAFT.fullmatch(x) and self.is_open(reader, region_id, x)}
+
+    def sweep(self) -> int:
+        """Delete half-written files and marks of windows that are gone, an hour old; returns how many. No draft."""
+        gone = 0
+        for path in (*self.folder.glob(f"*{UNFINISHED}"), *self.folder.glob(f"*{OPEN}")):
+            if is_left_alone(path) and not self._presence.is_open(path.name.removesuffix(OPEN)):
+                path.unlink(missing_ok=True)
+                gone += 1
+        return gone
+
+    def close(self) -> None:
+        """Take back what was said of windows here."""
+        self._presence.close()
+
+    def _stems(self, reader: str, region_id: str | None = None) -> list[str]:
+        ending = f"-{_login(reader)}"
+        start = "" if region_id is None else _region(region_id)
+        names = {p.name.removesuffix(end) for end in (NEWEST, PREVIOUS) for p in self.folder.glob(f"{start}*{end}")}
+        found = []
+        for name in names:
+            region, _, draft_id = name.removesuffix(ending).partition(".")
+            if name.endswith(ending) and REGION.fullmatch(region) and (not draft_id or DRAFT.fullmatch(draft_id)):
+                found += [name] if region_id in (None, region) else []
+        return found
+
+    def _found(self, stems: list[str]) -> list[Draft]:
+        found = [self._load(stem) for stem in stems]
+        return sorted((d for d in found if d is not None), key=lambda d: d.saved, reverse=True)
+
     def _path(self, stem: str, ending: str) -> Path:
         return self.folder / f"{stem}{ending}"
 
@@ -112,7 +164,7 @@ class Journal:
             path = self._path(stem, ending)
             try:
                 draft = parse(patiently(path.read_bytes))
-                if _stem(draft.reader, draft.region_id) == stem:
+                if _stem(draft.reader, draft.region_id, draft.id) == stem:
                     return draft
             except FileNotFoundError:
                 continue
@@ -133,11 +185,17 @@ class Journal:
             return
 
 
-def _stem(reader: str, region_id: str) -> str:
+def _stem(reader: str, region_id: str, draft_id: str) -> str:
     # The region comes first: a login such as CON or NUL may not begin a file's name on Windows.
+    if draft_id and not DRAFT.fullmatch(draft_id):
+        raise ValueError(f"{draft_id!r} is no id of a draft")
+    return f"{_region(region_id)}{'.' if draft_id else ''}{draft_id}-{_login(reader)}"
+
+
+def _region(region_id: str) -> str:
     if not REGION.fullmatch(region_id):
         raise ValueError(f"{region_id!r} is no region id")
-    return f"{region_id}-{_login(reader)}"
+    return region_id
 
 
 def _login(reader: str) -> str:

@@ -32,7 +32,7 @@ def reader_values(reader: Reader) -> Values:
     return reader.model_dump(mode="json") | {"login_key": reader.login.casefold()}
 
 
-def to_reader(row: RowMapping) -> Reader:
+def to_reader(row: RowMapping | Values) -> Reader:
     """Reader of a row."""
     return Reader.model_validate({k: v for k, v in row.items() if k != "login_key"})
 
@@ -42,7 +42,7 @@ def case_values(case: CaseRecord) -> Values:
     return case.model_dump() | {"geometry": case.geometry.model_dump(mode="json")}
 
 
-def to_case(row: RowMapping) -> CaseRecord:
+def to_case(row: RowMapping | Values) -> CaseRecord:
     """Case of a row."""
     return CaseRecord(
         key=row["key"],
@@ -129,7 +129,7 @@ def assignment_values(assignment: Assignment) -> Values:
     return values
 
 
-def to_assignment(row: RowMapping) -> Assignment:
+def to_assignment(row: RowMapping | Values) -> Assignment:
     """Assignment of a row."""
     return Assignment(
         region_id=row["region_id"],
@@ -163,7 +163,7 @@ def payload_values(correction: Correction, salt: bytes) -> Values:
     }
 
 
-def to_correction(row: RowMapping) -> Correction:
+def to_correction(row: RowMapping | Values) -> Correction:
     """Correction of a row that joins all its parts.
 
     Raises

@@ -5,16 +5,17 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
-from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.store import sql_cases, sql_corrections, sql_events, sql_readers, sql_verify, sql_work
 from napari_deferredseg.store.base import LEASE
+from napari_deferredseg.store.clock import StoreClock, computer_clock
+from napari_deferredseg.store.failures import as_input_error
 from napari_deferredseg.store.seal import KEY
-from napari_deferredseg.store.sqlite import WRITES, file_problems, fold_log, known_engine, new_engine
+from napari_deferredseg.store.sqlite import READS_ONLY, WRITES, file_problems, fold_log, known_engine, new_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime, timedelta
     from pathlib import Path
 
@@ -33,18 +34,20 @@ if TYPE_CHECKING:
     from napari_deferredseg.store.seal import Audit, Mark, ProjectKey
 
 
-def create_sqlite(path: Path) -> SqlStore:
-    """Make a database file and open it.
+def create_sqlite(path: Path, clock: Callable[[], datetime] | None = None) -> SqlStore:
+    """Make a database file and open it. Another clock than the computer's is for tests.
 
     Raises
     ------
     InputError
         The file exists, or cannot be made.
     """
-    return SqlStore(new_engine(path))
+    return SqlStore(new_engine(path), clock)
 
 
-def open_sqlite(path: Path, files: PredictionFiles | None = None) -> SqlStore:
+def open_sqlite(
+    path: Path, files: PredictionFiles | None = None, clock: Callable[[], datetime] | None = None
+) -> SqlStore:
     """Open a database file; an older one is brought up to date after a backup copy was laid beside it.
 
     `files` are the arrays that its predictions name: those of an older version have no hashes yet.
@@ -54,21 +57,28 @@ def open_sqlite(path: Path, files: PredictionFiles | None = None) -> SqlStore:
     InputError
         The file is missing, is none of ours, is damaged, or was made by a newer program.
     """
-    return SqlStore(known_engine(path, files))
+    return SqlStore(known_engine(path, files), clock)
 
 
 class SqlStore:
     """`Store` over a SQL database; what each method promises stands there.
 
     Any thread may call it. Besides what the contract names, every method raises InputError when the database stays
-    locked, its disk is full, or its file has gone.
+    locked, cannot be written, is damaged, its disk is full, or its file has gone.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, clock: Callable[[], datetime] | None = None) -> None:
         self._engine = engine
+        self._driver_error: type[Exception] = engine.dialect.loaded_dbapi.Error
+        self._clock = StoreClock(clock or computer_clock())
         self._writer = engine.execution_options(**{WRITES: True})
         self._key: ProjectKey | None = None
         self._regions: dict[str, Region] = {}  # as read before: a region never changes, only who holds it
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether nothing can be written."""
+        return bool(self._engine.get_execution_options().get(READS_ONLY))
 
     # the record
     def key_id(self) -> str | None:
@@ -123,7 +133,9 @@ class SqlStore:
     ) -> bool:
         """Add a run with its regions and assignments; False when it is known."""
         with self._transaction(self._writer) as connection:
-            return sql_cases.add_prediction(connection, case, prediction, regions, assignments)
+            return sql_cases.add_prediction(
+                connection, case, prediction, regions, assignments, self._clock.moment(connection)
+            )
 
     def cases(self) -> list[CaseRecord]:
         """List all, oldest first."""
@@ -154,7 +166,7 @@ class SqlStore:
     def add_region(self, region: Region, assignment: Assignment) -> None:
         """Add a drawn region."""
         with self._transaction(self._writer) as connection:
-            sql_cases.add_region(connection, region, assignment)
+            sql_cases.add_region(connection, region, assignment, self._clock.moment(connection))
 
     def region(self, region_id: str) -> Region:
         """Find one."""
@@ -166,49 +178,54 @@ class SqlStore:
         with self._transaction(self._engine) as connection:
             return sql_cases.all_items(connection, case_key, self._regions)
 
-    def worklist(self, login: str, now: datetime) -> list[WorkItem]:
+    def worklist(self, login: str) -> list[WorkItem]:
         """List what a reader may work on."""
         with self._transaction(self._engine) as connection:
-            return sql_cases.worklist(connection, login, now, self._regions)
+            return sql_cases.worklist(connection, login, self._clock.moment(connection).now, self._regions)
 
     # who holds what
     def assign(self, region_id: str, *, reader: str | None, group: str | None, by: str, note: str = "") -> Assignment:
         """Give a region to a reader or a group."""
         with self._transaction(self._writer) as connection:
-            return sql_work.assign(connection, region_id, reader=reader, group=group, by=by, note=note)
+            moment = self._clock.moment(connection)
+            return sql_work.assign(connection, region_id, reader=reader, group=group, by=by, note=note, moment=moment)
 
-    def claim(self, region_id: str, login: str, now: datetime, lease: timedelta = LEASE) -> Assignment | None:
+    def claim(self, region_id: str, login: str, lease: timedelta = LEASE) -> Assignment | None:
         """Take a region, or extend one's own lease."""
         with self._transaction(self._writer) as connection:
-            return sql_work.claim(connection, region_id, login, now, lease)
+            return sql_work.claim(connection, region_id, login, lease, self._clock.moment(connection))
 
-    def exchange(
-        self, given_back: str, taken: str, login: str, now: datetime, lease: timedelta = LEASE
-    ) -> Assignment | None:
+    def exchange(self, given_back: str, taken: str, login: str, lease: timedelta = LEASE) -> Assignment | None:
         """Give one region back and take another."""
         with self._transaction(self._writer) as connection:
-            return sql_work.exchange(connection, given_back, taken, login, now, lease)
+            return sql_work.exchange(connection, given_back, taken, login, lease, self._clock.moment(connection))
 
     def release(self, region_id: str, login: str) -> bool:
         """Give a claimed region back."""
         with self._transaction(self._writer) as connection:
-            return sql_work.release(connection, region_id, login)
+            return sql_work.release(connection, region_id, login, self._clock.moment(connection))
+
+    def take_back(self, region_id: str, by: str, note: str = "") -> Assignment:
+        """Open a region that somebody has claimed, as a lead."""
+        with self._transaction(self._writer) as connection:
+            return sql_work.take_back(connection, region_id, by, note, self._clock.moment(connection))
 
     def skip(self, region_id: str, login: str) -> bool:
         """Put a region off."""
         with self._transaction(self._writer) as connection:
-            return sql_work.skip(connection, region_id, login)
+            return sql_work.skip(connection, region_id, login, self._clock.moment(connection))
 
     def decline(self, region_id: str, login: str, reason: str) -> bool:
         """Refuse a region, with a reason."""
         with self._transaction(self._writer) as connection:
-            return sql_work.decline(connection, region_id, login, reason)
+            return sql_work.decline(connection, region_id, login, reason, self._clock.moment(connection))
 
     # corrections
     def submit(self, correction: Correction) -> Mark:
         """Keep a correction and mark its region submitted."""
+        packed = sql_corrections.Packed.of(correction)  # nobody waits for this
         with self._transaction(self._writer) as connection:
-            return sql_corrections.submit(connection, correction)
+            return sql_corrections.submit(connection, packed, self._clock.moment(connection))
 
     def corrections(self, *, case_key: str | None = None, reader: str | None = None) -> list[Correction]:
         """List corrections that stand, oldest first."""
@@ -223,7 +240,7 @@ class SqlStore:
     def erase(self, correction_id: str, by: str, reason: str) -> None:
         """Delete a correction's name and payload."""
         with self._transaction(self._writer) as connection:
-            sql_corrections.erase(connection, correction_id, by, reason)
+            sql_corrections.erase(connection, correction_id, by, reason, self._clock.moment(connection))
         if self._engine.dialect.name == "sqlite":
             fold_log(self._engine)
 
@@ -245,6 +262,5 @@ class SqlStore:
         try:
             with engine.begin() as connection:
                 yield connection
-        except OperationalError as error:
-            where = self._engine.url.database
-            raise InputError(f"{where} cannot be used now ({error.orig}): try again, and check the disk") from None
+        except (SQLAlchemyError, self._driver_error) as error:
+            raise as_input_error(error, self._engine.url.database) from None

@@ -18,7 +18,10 @@ from napari_deferredseg.core.records import (
     utc_now,
 )
 from napari_deferredseg.store import chain, rows, schema
+from napari_deferredseg.store.clock import LONGEST_LEASE
+from napari_deferredseg.store.prepared import Prepared
 from napari_deferredseg.store.sql_events import Entry, append, record_event
+from napari_deferredseg.store.sql_names import no_region
 from napari_deferredseg.store.sql_readers import require_group, require_login
 
 if TYPE_CHECKING:
@@ -28,12 +31,16 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, CursorResult
 
+    from napari_deferredseg.store.clock import Moment
+
 CASES, PREDICTIONS, REGIONS = schema.cases.c, schema.predictions.c, schema.regions.c
 ASSIGNMENTS, READERS = schema.assignments.c, schema.readers.c
 MOST_PARAMETERS = 500
 # Built once, since a reader waits for it.
-_CASE_OF_REGION = (
-    select(schema.cases).join(schema.regions, REGIONS.case_key == CASES.key).where(REGIONS.id == bindparam("region"))
+_CASE_OF_REGION = Prepared(
+    select(CASES.key, CASES.voxel_hash, CASES.geometry)
+    .join(schema.regions, REGIONS.case_key == CASES.key)
+    .where(REGIONS.id == bindparam("region"))
 )
 
 
@@ -43,17 +50,18 @@ def add_prediction(
     prediction: PredictionRecord,
     regions: Sequence[Region],
     assignments: Sequence[Assignment],
+    moment: Moment,
 ) -> bool:
     """Add a run; as `Store.add_prediction`."""
     _check_belonging(case, prediction, regions, assignments)
     if connection.scalar(select(PREDICTIONS.id).where(PREDICTIONS.id == prediction.id)):
         return False
     _add_case(connection, case)
-    _withdraw(connection, case.key, utc_now())
+    _withdraw(connection, case.key, moment)
     values = rows.prediction_values(prediction)
     values["sequence"] = _key(connection.execute(insert(schema.predictions).values(values)))
     record_event(connection, "run", facts={"prediction": prediction.id}, subject=chain.content(values))
-    _add_regions(connection, regions, assignments)
+    _add_regions(connection, regions, assignments, moment)
     return True
 
 
@@ -100,7 +108,7 @@ def all_predictions(connection: Connection) -> list[PredictionRecord]:
     return [rows.to_prediction(row) for row in found]
 
 
-def add_region(connection: Connection, region: Region, assignment: Assignment) -> None:
+def add_region(connection: Connection, region: Region, assignment: Assignment, moment: Moment) -> None:
     """Add a drawn region; as `Store.add_region`."""
     if assignment.region_id != region.id:
         raise ValueError(f"the assignment is for {assignment.region_id}, not for {region.id}")
@@ -108,23 +116,23 @@ def add_region(connection: Connection, region: Region, assignment: Assignment) -
     owner = connection.scalar(select(PREDICTIONS.case_key).where(PREDICTIONS.id == region.prediction_id))
     if owner != region.case_key:
         raise InputError(f"the case {region.case_key} has no prediction {region.prediction_id!r}: run a model on it")
-    _add_regions(connection, [region], [assignment])
+    _add_regions(connection, [region], [assignment], moment)
 
 
 def find_region(connection: Connection, region_id: str) -> Region:
     """Find one; as `Store.region`."""
     row = connection.execute(select(schema.regions).where(REGIONS.id == region_id)).mappings().one_or_none()
     if row is None:
-        raise _no_region(region_id)
+        raise no_region()
     return rows.to_region(row)
 
 
-def case_of_region(connection: Connection, region_id: str) -> CaseRecord:
-    """Find the case that a region is of. InputError when there is no such region."""
-    row = connection.execute(_CASE_OF_REGION, {"region": region_id}).mappings().one_or_none()
+def image_of_region(connection: Connection, region_id: str) -> tuple[str, str, tuple[int, ...]]:
+    """Key, voxel hash and shape (z, y, x) of the case that a region is of. InputError when there is no such region."""
+    row = _CASE_OF_REGION.one(connection, {"region": region_id})
     if row is None:
-        raise _no_region(region_id)
-    return rows.to_case(row)
+        raise no_region()
+    return row["key"], row["voxel_hash"], tuple(row["geometry"]["shape"])
 
 
 def all_items(connection: Connection, case_key: str | None, known: dict[str, Region]) -> list[WorkItem]:
@@ -144,9 +152,8 @@ def all_items(connection: Connection, case_key: str | None, known: dict[str, Reg
 def worklist(connection: Connection, login: str, now: datetime, known: dict[str, Region]) -> list[WorkItem]:
     """List what a reader may work on; as `Store.worklist`. `known` as in `all_items`."""
     reader = require_login(connection, login)
-    claimed = (ASSIGNMENTS.state == State.CLAIMED) & (
-        (ASSIGNMENTS.holder == reader.login) | (ASSIGNMENTS.lease_until <= now)
-    )
+    lapsed = or_(ASSIGNMENTS.lease_until <= now, ASSIGNMENTS.lease_until > now + LONGEST_LEASE)
+    claimed = (ASSIGNMENTS.state == State.CLAIMED) & ((ASSIGNMENTS.holder == reader.login) | lapsed)
     statement = _items().where(
         or_(ASSIGNMENTS.reader == reader.login, ASSIGNMENTS.group_name.in_(reader.groups)),
         or_(ASSIGNMENTS.state.in_((State.OPEN, State.SKIPPED)), claimed),
@@ -162,7 +169,7 @@ def case_entries(values: dict[str, Any]) -> list[Entry]:
     return [told, _place_entry(values["key"], values["source"], values["series"])]
 
 
-def region_entry(values: dict[str, Any], assignment: dict[str, Any]) -> Entry:
+def region_entry(values: dict[str, Any], assignment: dict[str, Any], at: datetime | None = None) -> Entry:
     """Entry that tells of a new row of `regions` and its row of `assignments`."""
     until = assignment["lease_until"]
     facts = {
@@ -179,6 +186,7 @@ def region_entry(values: dict[str, Any], assignment: dict[str, Any]) -> Entry:
         who=assignment["assigned_by"],
         target=assignment["reader"],
         note=assignment["reason"],
+        at=at or utc_now(),
     )
 
 
@@ -193,10 +201,6 @@ def _key(result: CursorResult[Any]) -> int:
     key = result.inserted_primary_key
     assert key is not None
     return int(key[0])
-
-
-def _no_region(region_id: str) -> InputError:
-    return InputError(f"there is no region {region_id!r}: refresh the worklist")
 
 
 def _items() -> Select[Any]:
@@ -253,7 +257,7 @@ def _add_case(connection: Connection, case: CaseRecord) -> None:
         raise InputError(f"{case.source} is on another grid than case {case.key}: {difference}")
 
 
-def _withdraw(connection: Connection, case_key: str, now: datetime) -> None:
+def _withdraw(connection: Connection, case_key: str, moment: Moment) -> None:
     earlier = select(REGIONS.id).where(REGIONS.case_key == case_key, REGIONS.origin != Origin.DRAWN)
     unread = (State.OPEN, State.SKIPPED, State.DECLINED, State.CLAIMED)
     statement = (
@@ -262,8 +266,9 @@ def _withdraw(connection: Connection, case_key: str, now: datetime) -> None:
         .where(ASSIGNMENTS.region_id.in_(earlier), ASSIGNMENTS.state.in_(unread))
         .with_for_update(of=schema.assignments)
     )
-    found = connection.execute(statement).all()
-    reading = sorted({row.name for row in found if row.state == State.CLAIMED and row.lease_until > now})
+    found, now = connection.execute(statement).all(), moment.now
+    held = [row for row in found if row.state == State.CLAIMED]
+    reading = sorted({row.name for row in held if now < row.lease_until <= now + LONGEST_LEASE})
     if reading:
         raise InputError(f"{', '.join(reading)} is reading a region of {case_key}: it must be submitted or left first")
     if not found:
@@ -277,19 +282,21 @@ def _withdraw(connection: Connection, case_key: str, now: datetime) -> None:
     append(connection, [Entry("withdraw", region_id=region_id, at=now) for region_id in withdrawn])
 
 
-def _add_regions(connection: Connection, regions: Sequence[Region], assignments: Sequence[Assignment]) -> None:
+def _add_regions(
+    connection: Connection, regions: Sequence[Region], assignments: Sequence[Assignment], moment: Moment
+) -> None:
     if not regions:
         return
     addressed = _addressed(connection, assignments)
     ids = {region.id for region in regions}
     known = set(connection.scalars(select(REGIONS.id).where(REGIONS.id.in_(ids))))
     if known or len(ids) != len(regions):
-        raise InputError(f"a region with the id {min(known or ids)} is there already: give every region a new one")
+        raise InputError("a region with the same id is there already: give every region a new one")
     made = [rows.region_values(region) for region in regions]
     connection.execute(insert(schema.regions), made)
     given = {a.region_id: rows.assignment_values(a) for a in addressed}
     connection.execute(insert(schema.assignments), list(given.values()))
-    append(connection, [region_entry(values, given[values["id"]]) for values in made])
+    append(connection, [region_entry(values, given[values["id"]], moment.now) for values in made])
 
 
 def _addressed(connection: Connection, assignments: Sequence[Assignment]) -> list[Assignment]:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sqlalchemy import Select, bindparam, delete, exists, insert, or_, select, update
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.records import Assignment, Correction, State, utc_now
+from napari_deferredseg.core.records import Assignment, Correction, State
 from napari_deferredseg.store import chain, rows, schema
 from napari_deferredseg.store.codec import DamagedError
-from napari_deferredseg.store.sql_cases import case_of_region, find_case, find_region
+from napari_deferredseg.store.prepared import Prepared
+from napari_deferredseg.store.sql_cases import find_case, find_region, image_of_region
 from napari_deferredseg.store.sql_events import mark, record_event
-from napari_deferredseg.store.sql_readers import require_login
+from napari_deferredseg.store.sql_names import person, place
+from napari_deferredseg.store.sql_readers import require_login, spelled
 from napari_deferredseg.store.sql_work import current
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-    from typing import Any
 
     from sqlalchemy import ColumnElement, Connection, RowMapping
 
+    from napari_deferredseg.store.clock import Moment
     from napari_deferredseg.store.seal import Mark
 
 CORRECTIONS, AUTHORS, PAYLOADS = schema.corrections.c, schema.correction_authors.c, schema.correction_payloads.c
@@ -49,38 +51,61 @@ def _not_superseded() -> ColumnElement[bool]:
     return ~exists().where(later.c.supersedes == CORRECTIONS.id)
 
 
-# What a submission runs is built once, since building a statement takes longer than running it.
-_LAST = select(CORRECTIONS.sequence, CORRECTIONS.chain).order_by(CORRECTIONS.sequence.desc()).limit(1)
-_IS_KNOWN = select(CORRECTIONS.id).where(CORRECTIONS.id == bindparam("correction"))
+# What a submission runs is compiled once, since a reader waits for it, and everybody else meanwhile.
+_LAST = Prepared(select(CORRECTIONS.sequence, CORRECTIONS.chain).order_by(CORRECTIONS.sequence.desc()).limit(1))
+_IS_KNOWN = Prepared(select(CORRECTIONS.id).where(CORRECTIONS.id == bindparam("correction")))
 BY_ID = _whole().where(CORRECTIONS.id == bindparam("correction"))
-_NEWEST = (
+_NEWEST = Prepared(
     select(CORRECTIONS.id)
     .join(schema.correction_authors, AUTHORS.correction_id == CORRECTIONS.id)
     .where(CORRECTIONS.region_id == bindparam("region"), AUTHORS.reader == bindparam("login"), _not_superseded())
     .order_by(CORRECTIONS.sequence.desc())
     .limit(1)
 )
-_ADD, _ADD_AUTHOR = insert(schema.corrections), insert(schema.correction_authors)
-_ADD_PAYLOAD = insert(schema.correction_payloads)
-_MARK_SUBMITTED = (
+_ADD, _ADD_AUTHOR = Prepared(insert(schema.corrections)), Prepared(insert(schema.correction_authors))
+_ADD_PAYLOAD = Prepared(insert(schema.correction_payloads))
+_MARK_SUBMITTED = Prepared(
     update(schema.assignments)
     .where(ASSIGNMENTS.region_id == bindparam("region"))
     .values(state=State.SUBMITTED, holder=bindparam("login"), lease_until=None, updated=bindparam("now"))
 )
 
 
-def submit(connection: Connection, correction: Correction) -> Mark:
+@dataclass(frozen=True)
+class Packed:
+    """A correction with what takes time to compute, and needs no database."""
+
+    given: Correction
+    payload: dict[str, Any]
+    digest: str
+
+    @classmethod
+    def of(cls, given: Correction) -> Packed:
+        """Pack the arrays and take the hashes."""
+        salt = chain.new_salt()
+        return cls(given, rows.payload_values(given, salt), chain.digest(given, salt))
+
+    def by(self, author: str) -> Packed:
+        """Return the same with the author's login as the readers table spells it."""
+        if self.given.reader == author:
+            return self
+        spelled = replace(self.given, reader=author)
+        return Packed(spelled, self.payload, chain.digest(spelled, self.payload["salt"]))
+
+
+def submit(connection: Connection, packed: Packed, moment: Moment) -> Mark:
     """Keep a correction; as `Store.submit`."""
-    author = require_login(connection, correction.reader).login
-    given = _spelled(correction, author)
+    author = spelled(connection, packed.given.reader)
+    packed = packed.by(author)
+    given = packed.given
     if _known(connection, given):
         return mark(connection)
     _check_image(connection, given)
     state = current(connection, given.region_id)
-    newest = connection.scalar(_NEWEST, {"region": given.region_id, "login": author})
-    _check_turn(given, state, newest)
-    link, now = _append(connection, given), utc_now()
-    connection.execute(_MARK_SUBMITTED, {"region": given.region_id, "login": author, "now": now})
+    newest = _NEWEST.scalar(connection, {"region": given.region_id, "login": author})
+    _check_turn(connection, given, state, newest)
+    link, now = _append(connection, packed), moment.now
+    _MARK_SUBMITTED.run(connection, {"region": given.region_id, "login": author, "now": now})
     told = {"region_id": given.region_id, "correction_id": given.id, "subject": link, "who": author, "at": now}
     return record_event(connection, "amend" if given.supersedes else "submit", **told)
 
@@ -102,11 +127,11 @@ def history(connection: Connection, region_id: str) -> list[Correction]:
     return [_read(row) for row in connection.execute(statement).mappings()]
 
 
-def erase(connection: Connection, correction_id: str, by: str, reason: str) -> None:
+def erase(connection: Connection, correction_id: str, by: str, reason: str, moment: Moment) -> None:
     """Delete the author and the payload of a correction; as `Store.erase`."""
     why = reason.strip()
     if not why:
-        raise InputError(f"say why correction {correction_id} is erased: the reason is empty")
+        raise InputError("say why the correction is erased: the reason is empty")
     statement = (
         select(CORRECTIONS.region_id, AUTHORS.reader, _not_superseded().label("stands"))
         .join(schema.correction_authors, AUTHORS.correction_id == CORRECTIONS.id)
@@ -114,9 +139,9 @@ def erase(connection: Connection, correction_id: str, by: str, reason: str) -> N
     )
     found = connection.execute(statement).one_or_none()
     if found is None:
-        raise InputError(f"there is no correction {correction_id!r} that could be erased")
+        raise InputError("there is no correction of this id that could be erased")
     forgotten = _entries_naming(connection, found.region_id, found.reader)
-    now = utc_now()
+    now = moment.now
     # The record first: without it the database refuses to delete.
     record_event(
         connection,
@@ -135,17 +160,14 @@ def erase(connection: Connection, correction_id: str, by: str, reason: str) -> N
         _take_back(connection, found.region_id, now)
 
 
-def _spelled(correction: Correction, author: str) -> Correction:
-    return correction if correction.reader == author else replace(correction, reader=author)
-
-
 def _known(connection: Connection, given: Correction) -> bool:
     """Whether this id was submitted before. InputError when it was submitted with another content."""
-    if not connection.scalar(_IS_KNOWN, {"correction": given.id}):
+    if _IS_KNOWN.one(connection, {"correction": given.id}) is None:
         return False
     row = connection.execute(BY_ID, {"correction": given.id}).mappings().one_or_none()
     if row is not None and not _same(_read(row), given):
-        raise InputError(f"correction {given.id} was submitted with another content: amend it under a new id")
+        where = place(connection, given.region_id)
+        raise InputError(f"your correction of {where} was submitted with another content: amend it")
     return True
 
 
@@ -159,46 +181,50 @@ def _same(a: Correction, b: Correction) -> bool:
 
 
 def _check_image(connection: Connection, given: Correction) -> None:
-    case = case_of_region(connection, given.region_id)
-    if given.case_key != case.key or given.voxel_hash != case.voxel_hash:
-        raise InputError(f"the open image is not the one of case {case.key}: open that case and correct it there")
-    if any(low < 0 or high > n for (low, high), n in zip(given.box, case.geometry.shape, strict=True)):
-        raise InputError(f"the crop {given.box} of the correction lies outside case {case.key}, {case.geometry.shape}")
+    key, digest, shape = image_of_region(connection, given.region_id)
+    if given.case_key != key or given.voxel_hash != digest:
+        raise InputError(f"the open image is not the one of case {key}: open that case and correct it there")
+    if any(low < 0 or high > n for (low, high), n in zip(given.box, shape, strict=True)):
+        raise InputError(f"the crop {given.box} of the correction lies outside case {key}, {shape}")
 
 
-def _check_turn(given: Correction, found: Assignment, newest: str | None) -> None:
-    region = given.region_id
-    if found.state is State.SETTLED:
-        raise InputError(f"region {region} is settled: ask the lead to open it again")
-    if found.state is State.CLAIMED and found.holder != given.reader:
-        raise InputError(f"{found.holder} has claimed region {region}: claim it again when they are done")
-    if found.state is State.SUBMITTED and newest is None:
-        raise InputError(f"somebody else has submitted region {region}: go on with the next one")
-    if given.supersedes == newest:
+def _check_turn(connection: Connection, given: Correction, found: Assignment, newest: str | None) -> None:
+    elsewhere = found.state is State.CLAIMED and found.holder != given.reader
+    done = found.state is State.SETTLED or (found.state is State.SUBMITTED and newest is None)
+    if not elsewhere and not done and given.supersedes == newest:
         return
+    where = place(connection, given.region_id)
+    if found.state is State.SETTLED:
+        raise InputError(f"{where} is settled: ask the lead to open it again")
+    if elsewhere:
+        who = person(connection, found.holder)
+        raise InputError(f"{who} has claimed {where}: claim it again when they are done")
+    if done:
+        raise InputError(f"somebody else has submitted {where}: go on with the next one")
     if given.supersedes is None:
-        raise InputError(f"you have submitted region {region} before: amend your correction {newest}")
-    what = f"amend {newest}" if newest else "submit it as a new one"
-    raise InputError(f"correction {given.supersedes} of region {region} is not your newest one: {what}")
+        raise InputError(
+            f"you have submitted {where} before, perhaps in another window: open it again to amend your correction"
+        )
+    what = "open the region again" if newest else "submit it as a new one"
+    raise InputError(f"the correction of {where} that this amends is not your newest one: {what}")
 
 
-def _append(connection: Connection, given: Correction) -> str:
+def _append(connection: Connection, packed: Packed) -> str:
     """Add a correction to the chain of corrections; its link is returned."""
-    last = connection.execute(_LAST).one_or_none()
-    length, head = (0, chain.START) if last is None else last
-    salt = chain.new_salt()
+    last, given = _LAST.one(connection, {}), packed.given
+    length, head = (0, chain.START) if last is None else last.values()
     row = {
         "sequence": length + 1,
         "id": given.id,
         "region_id": given.region_id,
         "supersedes": given.supersedes,
-        "digest": chain.digest(given, salt),
+        "digest": packed.digest,
         "previous": head,
     }
     row["chain"] = link = link_of(row)
-    connection.execute(_ADD, row)
-    connection.execute(_ADD_AUTHOR, {"correction_id": given.id, "reader": given.reader})
-    connection.execute(_ADD_PAYLOAD, rows.payload_values(given, salt))
+    _ADD.run(connection, row)
+    _ADD_AUTHOR.run(connection, {"correction_id": given.id, "reader": given.reader})
+    _ADD_PAYLOAD.run(connection, packed.payload)
     return link
 
 

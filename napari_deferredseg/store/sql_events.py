@@ -9,6 +9,7 @@ from sqlalchemy import insert, select
 
 from napari_deferredseg.core.records import utc_now
 from napari_deferredseg.store import chain, schema
+from napari_deferredseg.store.prepared import Prepared
 from napari_deferredseg.store.seal import KEY, Mark, ProjectKey
 
 if TYPE_CHECKING:
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
 EVENTS = schema.events.c
 # What everybody waits for is built once.
-_LAST = select(EVENTS.sequence, EVENTS.chain, EVENTS.seal).order_by(EVENTS.sequence.desc()).limit(1)
+_LAST = Prepared(select(EVENTS.sequence, EVENTS.chain, EVENTS.seal).order_by(EVENTS.sequence.desc()).limit(1))
 _BACKWARDS = select(schema.events).order_by(EVENTS.sequence.desc())
-_ADD, _ADD_PERSON = insert(schema.events), insert(schema.event_people)
+_ADD, _ADD_PERSON = Prepared(insert(schema.events)), Prepared(insert(schema.event_people))
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Entry:
 
 def append(connection: Connection, entries: Sequence[Entry]) -> Mark:
     """Add entries to the record and say where it stands then. They are sealed where this computer has the key."""
-    last = connection.execute(_LAST).one_or_none()
-    length, head, seal = (0, chain.START, None) if last is None else last
+    last = _LAST.one(connection, {})
+    length, head, seal = (0, chain.START, None) if last is None else last.values()
     key: ProjectKey | None = connection.get_execution_options().get(KEY)
     added = list(entries)
     if key is not None and last is not None and not key.has_sealed(head, seal):
@@ -64,9 +65,10 @@ def append(connection: Connection, entries: Sequence[Entry]) -> Mark:
         if entry.who is not None:
             named = {"who": entry.who, "target": entry.target, "note": entry.note, "salt": entry.salt}
             people.append({"event": sequence, **named})
-    for statement, values in ((_ADD, events), (_ADD_PERSON, people)):
-        if values:
-            connection.execute(statement, values if len(values) > 1 else values[0])
+    for event in events:
+        _ADD.run(connection, event)
+    for person in people:
+        _ADD_PERSON.run(connection, person)
     return Mark(length + len(added), head, seal)
 
 
@@ -77,8 +79,8 @@ def record_event(connection: Connection, what: str, **facts: Any) -> Mark:
 
 def mark(connection: Connection) -> Mark:
     """Where the record stands."""
-    last = connection.execute(_LAST).one_or_none()
-    return Mark(0, chain.START) if last is None else Mark(last.sequence, last.chain, last.seal)
+    last = _LAST.one(connection, {})
+    return Mark(0, chain.START) if last is None else Mark(last["sequence"], last["chain"], last["seal"])
 
 
 def _row(sequence: int, entry: Entry) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, insert, select
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.store import chain, rows, schema
+from napari_deferredseg.store.prepared import Prepared
 from napari_deferredseg.store.sql_events import Entry, append
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.records import Reader
 
 # Built once, since a reader waits for it.
-_BY_LOGIN = select(schema.readers).where(schema.readers.c.login_key == bindparam("key"))
+_SPELLED = Prepared(select(schema.readers.c.login).where(schema.readers.c.login_key == bindparam("key")))
+_BY_LOGIN = Prepared(select(schema.readers).where(schema.readers.c.login_key == bindparam("key")))
 
 
 def add_reader(connection: Connection, reader: Reader) -> None:
@@ -63,6 +65,12 @@ def require_login(connection: Connection, login: str) -> Reader:
     return found
 
 
+def spelled(connection: Connection, login: str) -> str:
+    """Return a login as the readers table spells it. InputError names the known logins."""
+    found: str | None = _SPELLED.scalar(connection, {"key": login.casefold()})
+    return found or require_login(connection, login).login
+
+
 def require_group(connection: Connection, group: str) -> None:
     """Raise InputError when nobody is in a group: its regions would wait for ever."""
     known = {g for reader in all_readers(connection) for g in reader.groups}
@@ -78,5 +86,5 @@ def reader_entry(values: Mapping[str, Any]) -> Entry:
 
 
 def _by_login(connection: Connection, login: str) -> Reader | None:
-    row = connection.execute(_BY_LOGIN, {"key": login.casefold()}).mappings().one_or_none()
+    row = _BY_LOGIN.one(connection, {"key": login.casefold()})
     return None if row is None else rows.to_reader(row)

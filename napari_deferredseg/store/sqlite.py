@@ -14,16 +14,19 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import utc_now
 from napari_deferredseg.store import guards
 from napari_deferredseg.store.adopt import adopt
+from napari_deferredseg.store.failures import as_input_error
 from napari_deferredseg.store.files import private_file
 from napari_deferredseg.store.migrate import Standing, standing, upgrade
 from napari_deferredseg.store.sql_events import record_event
+from napari_deferredseg.store.turns import begin_writing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_deferredseg.store.arrays import PredictionFiles
 
-WRITES = "deferredseg_writes"
+WRITES, READS_ONLY = "deferredseg_writes", "deferredseg_reads_only"
+ELSEWHERE = "copy the project's folder to a local disk where you may write"
 BUSY_SECONDS = 10
 PRAGMAS = (
     "synchronous=FULL",
@@ -62,7 +65,7 @@ def new_engine(path: Path) -> Engine:
 def known_engine(path: Path, files: PredictionFiles | None = None) -> Engine:
     """Open a database file; one of an older version is copied to a backup beside it, then brought up to date.
 
-    `files` are the arrays that its predictions name.
+    `files` are the arrays that its predictions name. Where nothing can be written, it is opened to be read.
 
     Raises
     ------
@@ -71,15 +74,12 @@ def known_engine(path: Path, files: PredictionFiles | None = None) -> Engine:
     """
     if not path.is_file():
         raise InputError(f"{path} does not exist: check the name, or make a new project")
-    engine = _engine(path)
+    engine = _engine(path) if _is_writable(path) else _reading_engine(path)
     try:
         _bring_up_to_date(engine, path, files)
     except OperationalError as error:
         engine.dispose()
-        why = str(error.orig)
-        if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
-            why = "it cannot be written; copy the project's folder to a local disk where you may write"
-        raise InputError(f"{path} cannot be used: {why}") from None
+        raise as_input_error(error, path) from None
     except DatabaseError:
         engine.dispose()
         raise InputError(f"{path} is damaged or no database of this program: restore it from a backup") from None
@@ -115,6 +115,26 @@ def _engine(path: Path) -> Engine:
     return engine
 
 
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _reading_engine(path: Path) -> Engine:
+    """Engine on a file that cannot change, where no log and no locks can be laid beside it."""
+    log = path.with_name(f"{path.name}-wal")
+    if log.is_file() and log.stat().st_size:
+        raise InputError(f"{path} was copied while somebody wrote to it, and nothing can be written here: {ELSEWHERE}")
+    place = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+    engine = create_engine(
+        URL.create("sqlite+pysqlite", database=str(path)),
+        creator=lambda: sqlite3.connect(place, uri=True, check_same_thread=False),
+        execution_options={READS_ONLY: True},
+    )
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
 def _configure(raw: sqlite3.Connection, _record: object) -> None:
     raw.isolation_level = None
     for pragma in PRAGMAS:
@@ -124,8 +144,11 @@ def _configure(raw: sqlite3.Connection, _record: object) -> None:
 def _begin(connection: Connection) -> None:
     # A transaction that reads first and writes later cannot wait for another writer: it fails at once. So writers say
     # at the beginning that they will write.
-    options: dict[str, Any] = dict(connection.get_execution_options())
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITES) else "BEGIN")
+    raw: Any = connection.connection.driver_connection
+    if connection.get_execution_options().get(WRITES):
+        begin_writing(raw, BUSY_SECONDS * 1000)
+    else:
+        raw.execute("BEGIN").close()
 
 
 def _write_ahead(engine: Engine) -> None:
@@ -153,6 +176,12 @@ def _bring_up_to_date(engine: Engine, path: Path, files: PredictionFiles | None)
         raise InputError(f"{path} is no database of this program: give the one in a project's folder")
     if found is Standing.NEWER:
         raise InputError(f"{path} was made by a newer version of napari-deferredseg: update this one")
+    if engine.get_execution_options().get(READS_ONLY):
+        if found is Standing.OLDER:
+            raise InputError(
+                f"{path} was made by an earlier version and cannot be brought up to date here: {ELSEWHERE}"
+            )
+        return
     if found is Standing.OLDER:
         _back_up(path)
         _migrate(engine, files)

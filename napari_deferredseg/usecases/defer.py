@@ -43,6 +43,23 @@ def defer_region(project: Project, region_id: str, target: Target, by: str, note
     return project.store.assign(region_id, reader=chosen.reader, group=chosen.group, by=by, note=note)
 
 
+def release_region(project: Project, case_key: str, number: int, by: str, note: str = "") -> Region:
+    """Open a region that somebody has claimed, as a lead: whoever comes first may claim it. Their draft stays theirs.
+
+    Raises
+    ------
+    InputError
+        There is no such case or region, nobody is reading it, or `by` is no lead.
+    """
+    items = project.store.items(case_key=case_key)
+    found = next((x.region for x in items if x.region.number == number), None)
+    if found is None:
+        known = ", ".join(str(x.region.number) for x in items) or "none"
+        raise InputError(f"{case_key} has no region {number}; its regions: {known}")
+    project.store.take_back(found.id, project.store.reader(by).login, note)
+    return found
+
+
 def defer_drawn(
     project: Project, case: OpenCase, drawn: NDArray[np.bool_], target: Target, by: str, note: str = ""
 ) -> Region:

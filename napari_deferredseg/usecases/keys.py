@@ -63,7 +63,7 @@ def use_own_key(project_id: str, store: Store) -> None:
     A project that names no key though this person has one is left as it is: somebody took the name out.
     """
     key = own_key(project_id)
-    if key is None and store.key_id() is None:
+    if key is None and not store.reads_only and store.key_id() is None:
         key = _make(project_id, store)
     if key is not None:
         store.use_key(key)

@@ -104,7 +104,8 @@ class Project:
         return (self.folder / source).resolve()
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Let go of the database and of what is open."""
+        self.journal.close()
         self.store.close()
 
     def __enter__(self) -> Self:

@@ -10,10 +10,11 @@ import numpy as np
 
 from napari_deferredseg.core.boxes import Box, grown, slices, union
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.records import Correction, State, Verdict, new_id
+from napari_deferredseg.core.records import Correction, Verdict, new_id
 from napari_deferredseg.masks.overlap import MARGIN_MM, compose_box, support_of
 from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.journal import Draft
+from napari_deferredseg.usecases.claiming import Claim, Wish, ask, release_unless_open
 from napari_deferredseg.usecases.receipts import remember
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ class Reading:
             before=self.before,
             after=self.after,
             note=self.note,
+            id=self.correction_id,
+            supersedes=self.supersedes or "",
         )
 
     def unlike_ai(self) -> tuple[tuple[NDArray[np.intp], ...], Array]:
@@ -117,6 +120,50 @@ class Reading:
         return support_of(self.item.region, self.box, self.before, self.after, self.case.record.geometry)
 
 
+def wish_for(project: Project, case: OpenCase, item: WorkItem, reader: Reader, leaving: Reading | None = None) -> Wish:
+    """Say what a reader wants; `ask` gets it, on any thread. An untouched region that is left for it is given back."""
+    untouched = leaving is not None and _is_untouched(leaving)
+    return Wish(
+        project,
+        case.record,
+        item,
+        reader,
+        given_back=leaving.item.region.id if leaving is not None and untouched else None,
+        leaving="" if leaving is None else leaving.correction_id,
+    )
+
+
+def opened(claim: Claim, case: OpenCase, work: Array, now: datetime, leaving: Reading | None = None) -> Reading | None:
+    """Show what was claimed, and what this reader had painted on it before. None when somebody else holds it.
+
+    The region that is left for it shows what was there before, as after `put_aside`, whether or not.
+    """
+    if leaving is not None:
+        _restore(leaving)
+        _close(leaving)
+    if not claim.is_free:
+        return None
+    wish, old = claim.wish, claim.amends
+    reading = Reading(
+        wish.project,
+        case,
+        wish.item,
+        wish.reader,
+        work,
+        now,
+        now,
+        _start_box(case, wish.item),
+        correction_id=wish.draft_id,
+        supersedes=old.id if old is not None else None,
+        _touched=now,
+    )
+    if old is not None:
+        _take_back(reading, old)
+    if claim.draft is not None:
+        _recover(reading, claim.draft, old)
+    return reading
+
+
 def begin(
     project: Project,
     case: OpenCase,
@@ -131,24 +178,7 @@ def begin(
     Returns None when somebody else holds it. A region that this reader has submitted is opened to be amended. The one
     that is left for it is put aside, as `put_aside` does, in the same transaction; after an InputError it is as it was.
     """
-    submitted = item.assignment.state == State.SUBMITTED
-    mine = [c for c in project.store.history(item.region.id) if c.reader == reader.login] if submitted else []
-    supersedes = mine[-1].id if mine else None
-    # all that a disk can refuse comes before anything has changed
-    draft = _draft(project, case, item, reader, mine[-1].submitted if mine else None)
-    is_free = _change_hands(project, item, reader, now, leaving, claims=supersedes is None)
-    if leaving is not None:
-        _restore(leaving)
-    if not is_free:
-        return None
-    reading = Reading(
-        project, case, item, reader, work, now, now, _start_box(case, item), supersedes=supersedes, _touched=now
-    )
-    if supersedes is not None:
-        _take_back(reading, mine[-1])
-    if draft is not None:
-        _recover(reading, draft)
-    return reading
+    return opened(ask(wish_for(project, case, item, reader, leaving)), case, work, now, leaving)
 
 
 def submit(reading: Reading, verdict: Verdict, now: datetime) -> Correction:
@@ -187,6 +217,7 @@ def submit(reading: Reading, verdict: Verdict, now: datetime) -> Correction:
         supersedes=reading.supersedes,
     )
     remember(reading.project, reading.project.store.submit(correction))
+    _close(reading)
     case = reading.case
     case.corrections[:] = [c for c in case.corrections if c.id != correction.supersedes] + [correction]
     case.regions[correction.region_id] = reading.item.region
@@ -199,7 +230,7 @@ def keep_claim(reading: Reading, now: datetime) -> bool:
     if reading.supersedes is not None or now - reading.claimed < LEASE / 3:
         return True
     reading.claimed = now
-    return reading.project.store.claim(reading.item.region.id, reading.reader.login, now) is not None
+    return reading.project.store.claim(reading.item.region.id, reading.reader.login) is not None
 
 
 def put_aside(reading: Reading) -> None:
@@ -208,8 +239,9 @@ def put_aside(reading: Reading) -> None:
     The caller has flushed the journal. An untouched region is given back, so that others of the group may take it.
     """
     if _is_untouched(reading):
-        reading.project.store.release(reading.item.region.id, reading.reader.login)
+        release_unless_open(reading.project, reading.reader, reading.item.region.id, reading.correction_id)
     _restore(reading)
+    _close(reading)
 
 
 def skip(reading: Reading) -> None:
@@ -223,6 +255,7 @@ def skip(reading: Reading) -> None:
     if not reading.project.store.skip(reading.item.region.id, reading.reader.login):
         raise InputError(_not_yours(reading))
     _restore(reading)
+    _close(reading)
 
 
 def decline(reading: Reading, reason: str) -> None:
@@ -236,19 +269,11 @@ def decline(reading: Reading, reason: str) -> None:
     if not reading.project.store.decline(reading.item.region.id, reading.reader.login, reason):
         raise InputError(_not_yours(reading))
     _restore(reading)
+    _close(reading)
 
 
-def _change_hands(
-    project: Project, item: WorkItem, reader: Reader, now: datetime, leaving: Reading | None, *, claims: bool
-) -> bool:
-    """Give back the region that is left and claim the next, each where that is due. False when the claim is lost."""
-    taken = item.region.id
-    given_back = leaving.item.region.id if leaving is not None and _is_untouched(leaving) else None
-    if claims and given_back is not None:
-        return project.store.exchange(given_back, taken, reader.login, now) is not None
-    if given_back is not None:
-        project.store.release(given_back, reader.login)
-    return not claims or project.store.claim(taken, reader.login, now) is not None
+def _close(reading: Reading) -> None:
+    reading.project.journal.leave(reading.reader.login, reading.item.region.id, reading.correction_id)
 
 
 def _is_untouched(reading: Reading) -> bool:
@@ -271,26 +296,17 @@ def _start_box(case: OpenCase, item: WorkItem) -> Box:
     return grown(item.region.box, (z, y, x), case.record.geometry.shape)
 
 
-def _draft(
-    project: Project, case: OpenCase, item: WorkItem, reader: Reader, not_before: datetime | None
-) -> Draft | None:
-    """Find what this reader left of a region; a draft that was submitted since then is deleted."""
-    draft = project.journal.load(reader.login, item.region.id)
-    if draft is None or draft.voxel_hash != case.record.voxel_hash:
-        return None
-    if not_before is not None and draft.saved <= not_before:
-        project.journal.discard(reader.login, item.region.id)
-        return None
-    return draft
-
-
-def _recover(reading: Reading, draft: Draft) -> None:
+def _recover(reading: Reading, draft: Draft, old: Correction | None) -> None:
     """Paint a draft's changed voxels again; voxels that others have settled since then stay as they are."""
-    changed = draft.after != draft.before
-    if not changed.any() and not draft.note:
+    changed, place, work = draft.after != draft.before, slices(draft.box), reading.work
+    found = work if old is None else reading.case.composed  # an amendment may take back what `old` says
+    wanted = np.where(changed, draft.after, found[place])
+    if np.array_equal(wanted, work[place]) and not draft.note:
         return
     reading.note_change(draft.box)
-    reading.work[slices(draft.box)][changed] = draft.after[changed]
+    if old is not None:
+        work[slices(old.box)] = found[slices(old.box)]
+    work[place] = wanted
     reading.started, reading.active_seconds = draft.started, draft.active_seconds
     reading.note, reading.recovered = draft.note, True
 
@@ -298,8 +314,12 @@ def _recover(reading: Reading, draft: Draft) -> None:
 def _take_back(reading: Reading, old: Correction) -> None:
     """Show what was found before one's own correction as `before`, and the correction itself as the work so far."""
     case = reading.case
+    others = [c for c in case.corrections if (c.region_id, c.reader) != (old.region_id, old.reader)]
+    if all(c.id != old.id for c in case.corrections):  # submitted in another window since the case was opened
+        case.corrections[:] = [*others, old]
+        case.regions[old.region_id] = reading.item.region
+        _show_settled(case, reading.work, old.box)
     reading.note_change(old.box)
-    others = [c for c in case.corrections if c.id != old.id]
     case.composed[slices(old.box)] = compose_box(case.labels, others, case.regions, old.box)
 
 

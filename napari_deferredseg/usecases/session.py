@@ -13,6 +13,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Reader, Verdict, WorkItem, utc_now
 from napari_deferredseg.store.journal import AutoSave
 from napari_deferredseg.usecases import read
+from napari_deferredseg.usecases.claiming import Claim, Wish, ask, drop, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.boxes import Box
     from napari_deferredseg.core.records import Correction
     from napari_deferredseg.core.volume import Array
+    from napari_deferredseg.store.journal import Draft
     from napari_deferredseg.usecases.open_case import OpenCase
     from napari_deferredseg.usecases.project import Project
 
 
 class SessionEvents(SignalGroup):
-    """What a session tells. `saved` and `save_failed` come from the saving thread, the rest from the caller's."""
+    """What a session tells. `saved`, `save_failed` and `claim_lost` come from the saving thread, the rest does not."""
 
     project = Signal()
     reader = Signal()
@@ -35,6 +37,7 @@ class SessionEvents(SignalGroup):
     labels = Signal(object)  # Box, file order: written by the session, not by a hand
     saved = Signal()
     save_failed = Signal(str)
+    claim_lost = Signal(str)
     message = Signal(str)
 
 
@@ -59,7 +62,7 @@ class Session:
         """Work in this open project, in place of the present one; the session closes it."""
         self.close()
         self.project = project
-        self._saver = AutoSave(project.journal, lambda _: self.events.saved.emit(), self.events.save_failed.emit)
+        self._saver = AutoSave(project.journal, self._on_saved, self.events.save_failed.emit)
         self.events.project.emit()
 
     def close(self) -> None:
@@ -94,7 +97,7 @@ class Session:
         """Return what the reader may work on now; empty without a project or reader."""
         if self.project is None or self.reader is None:
             return []
-        self._waiting = self.project.store.worklist(self.reader.login, utc_now())
+        self._waiting = self.project.store.worklist(self.reader.login)
         return list(self._waiting)
 
     def waiting(self) -> list[WorkItem]:
@@ -124,27 +127,45 @@ class Session:
 
     def begin(self, item: WorkItem) -> bool:
         """Take a region of the open case. False, with a message, when somebody else was faster."""
+        return self.begun(ask(self.wish(item)))
+
+    def wish(self, item: WorkItem) -> Wish:
+        """Say what to `ask` for, on any thread, to open a region of the open case; `begun` shows what came of it."""
         project = self.need_project()
         if self.reader is None:
             raise InputError("say who you are first: choose a reader in My worklist")
         if self.case is None or self.work is None or item.case.key != self.case.record.key:
             raise InputError(f"{item.case.key} is not open")
+        self._keep_draft()
+        return read.wish_for(project, self.case, item, self.reader, self.reading)
+
+    def begun(self, claim: Claim) -> bool:
+        """Show a region that was asked for. False, with a message, when somebody else was faster."""
+        wish, case, work = claim.wish, self.case, self.work
+        if case is None or work is None or self.project is not wish.project or case.record.key != wish.case.key:
+            drop(claim)
+            return False
+        if self.reader != wish.reader:
+            drop(claim)
+            return False
         with self.together():
-            self._keep_draft()
+            if self.look():  # painted while the answer was on its way
+                self.save()
+            self._flush()
             left, shown = self.reading, self.reading.after.copy() if self.reading is not None else None
-            reading = read.begin(project, self.case, item, self.reader, self.work, utc_now(), leaving=left)
+            reading = read.opened(claim, case, work, utc_now(), left)
             if left is not None and shown is not None:
                 self._finish(left, shown)
             self.reading = reading
             if self.reading is None:
-                self.events.message.emit(f"Region {item.region.number} is being read by somebody else.")
+                self.events.message.emit(why_not(wish.project, wish.item, wish.reader))
                 self.events.worklist.emit()
                 return False
             self.events.reading.emit()
             self.events.worklist.emit()
             if self.reading.recovered:
                 self.events.labels.emit(self.reading.box)
-                self.events.message.emit("Your earlier work on this region is back.")
+            self._tell_of(claim, self.reading)
         return True
 
     def watch(self, changed: Callable[[], Box | None]) -> None:
@@ -174,8 +195,6 @@ class Session:
         now = utc_now()
         self.reading.touch(now)
         self._saver.put(self.reading.draft(now))
-        if not read.keep_claim(self.reading, now):
-            self.events.message.emit("Your claim ran out and somebody else reads this region now; your work is kept.")
 
     def reset_to_ai(self) -> tuple[tuple[Array, ...], Array]:
         """Return what to write into `work` so that the region shows the AI's mask again: an index and its values."""
@@ -189,7 +208,7 @@ class Session:
         shown = reading.after.copy()
         correction = read.submit(reading, verdict, utc_now())
         if self._saver is not None:
-            self._saver.discard(reading.reader.login, reading.item.region.id, correction.submitted)
+            self._saver.discard(reading.reader.login, reading.item.region.id, correction.id)
         self.last = reading.item
         self._finish(reading, shown)
         return correction
@@ -216,10 +235,14 @@ class Session:
 
     def amend_last(self) -> None:
         """Open the region submitted last again. InputError when there is none, or its case is not open."""
+        self.begin(self.last_item())
+
+    def last_item(self) -> WorkItem:
+        """Return the region submitted last, as it stands now. InputError when there is none."""
         if self.last is None or self.project is None:
             raise InputError("you have not submitted anything since you said who you are")
         items = self.project.store.items(case_key=self.last.case.key)
-        self.begin(next(x for x in items if x.region.id == self.last.region.id))
+        return next(x for x in items if x.region.id == self.last.region.id)
 
     def leave(self) -> None:
         """Put the open region aside; its draft stays in the journal."""
@@ -255,6 +278,27 @@ class Session:
 
     def _forget_waiting(self) -> None:
         self._waiting = None
+
+    def _on_saved(self, draft: Draft) -> None:
+        """Extend the claim of what is worked on, on the saving thread."""
+        self.events.saved.emit()
+        reading = self.reading
+        if reading is None or reading.correction_id != draft.id:
+            return
+        try:
+            if not read.keep_claim(reading, utc_now()) and self.reading is reading:
+                why = why_not(reading.project, reading.item, reading.reader)
+                self.events.claim_lost.emit(f"{why} What you painted is kept.")
+        except InputError as error:
+            self.events.claim_lost.emit(str(error))
+
+    def _tell_of(self, claim: Claim, reading: read.Reading) -> None:
+        lines = ["Your earlier work on this region is back."] if reading.recovered else []
+        if claim.elsewhere:
+            number = reading.item.region.number
+            lines.append(f"Region {number} is open in another window of yours, too: submit it in one of them.")
+        if lines:
+            self.events.message.emit(" ".join(lines))
 
     def _finish(self, reading: read.Reading, shown: Array) -> None:
         self.reading = None

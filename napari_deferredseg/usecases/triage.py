@@ -19,6 +19,7 @@ from napari_deferredseg.store.arrays import PredictionFiles
 from napari_deferredseg.usecases.cautions import cautions, require_same_meaning
 from napari_deferredseg.usecases.predict import require_known_sides
 from napari_deferredseg.usecases.route import Channels, columns_of, route
+from napari_deferredseg.usecases.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,6 +109,8 @@ def triage(
     if not new:
         items = [x for x in project.store.items(case_key=case.key) if x.region.prediction_id == record.id]
         regions, assignments = [x.region for x in items], [x.assignment for x in items]
+    else:
+        sweep(project)
     progress(1.0, "done")
     voxels = sum(int(region.mask.sum()) for region in regions)
     foreground = int(np.count_nonzero(prediction.labels))

@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.names import visible
-from napari_deferredseg.core.records import State
-from napari_deferredseg.usecases.defer import ROUTER, Target, defer_drawn, defer_region
+from napari_deferredseg.core.records import Role, State
+from napari_deferredseg.usecases.defer import ROUTER, Target, defer_drawn, defer_region, release_region
 from napari_deferredseg.widgets.anchors import Anchors
 from napari_deferredseg.widgets.case_layers import reader_colors
 from napari_deferredseg.widgets.panel import LINK, Choice, NoteField, Panel, listen, swatch
@@ -55,6 +55,8 @@ class DeferPanel(Panel):
         self.to = Choice()
         self.note = NoteField("Note: look at what? (no patient names)")
         self.send = QPushButton("Defer to expert")
+        self.release = QPushButton("Release for others")
+        self.release.setToolTip("Take the region back from a reader who does not read it any more; leads only")
         self.declined = RichLabel()
         bar = WhoBar(stage)
         self.who = bar.choice
@@ -66,6 +68,7 @@ class DeferPanel(Panel):
         self.body.addLayout(row)
         self.body.addWidget(self.note)
         self.body.addWidget(self.send)
+        self.body.addWidget(self.release)
         self.body.addWidget(self.declined)
         self.finish_layout()
         self._drawn: Labels | None = None
@@ -73,7 +76,9 @@ class DeferPanel(Panel):
         self._names: dict[str, str] = {}
         self.draw.toggled.connect(self._toggle_drawing)
         self.send.clicked.connect(lambda: self.stage.attempt(self.defer))
+        self.release.clicked.connect(lambda: self.stage.attempt(self.take_back))
         listen(self, stage.events.picked, self._show)
+        listen(self, stage.session.events.reader, lambda: self._show(self.stage.picked))
         listen(self, stage.session.events.project, self._list_targets)
         listen(self, stage.session.events.case, self._forget_drawing)
         listen(self, stage.session.events.reading, lambda: self._show(self.stage.picked))
@@ -107,7 +112,23 @@ class DeferPanel(Panel):
         who = self._names.get(held.reader or "", held.reader or f"group {held.group}")
         self.stage.events.message.emit(f"Region {number} now waits for {who}.")
 
+    def take_back(self) -> None:
+        """Release the picked region for others. InputError when nobody reads it, or nobody who may do so asks."""
+        item, reader = self.stage.picked, self.session.reader
+        if item is None or reader is None:
+            raise InputError("click a region in the picture first, and say who you are")
+        release_region(self.session.need_project(), item.case.key, item.region.number, reader.login)
+        self.session.events.worklist.emit()
+        self.stage.events.message.emit(f"Region {item.region.number} waits again.")
+
+    def _may_release(self, item: WorkItem | None) -> bool:
+        reader = self.session.reader
+        if item is None or reader is None or item.assignment.state is not State.CLAIMED:
+            return False
+        return reader.role in (Role.LEAD, Role.ADMIN) and item.assignment.holder != reader.login
+
     def _show(self, item: WorkItem | None) -> None:
+        self.release.setVisible(self._drawn is None and self._may_release(item))
         if self._drawn is not None:
             self.what.setText(DRAW)
         elif item is None:

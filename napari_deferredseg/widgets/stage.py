@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
@@ -12,6 +13,7 @@ from napari_deferredseg.usecases.project import open_project
 from napari_deferredseg.usecases.session import next_after
 from napari_deferredseg.widgets.background import Relay, one_line
 from napari_deferredseg.widgets.case_layers import CaseLayers, beside, layers_for, reader_colors
+from napari_deferredseg.widgets.claims import Claims
 from napari_deferredseg.widgets.hands import Attached, Hands, jump
 from napari_deferredseg.widgets.hiding import Hiding
 from napari_deferredseg.widgets.inference import Inference
@@ -52,6 +54,8 @@ class Stage:
         self._closed = False
         self._opener = Opener(session, self.events)
         self.tools = Tools(viewer, session, self.events)
+        self._claims = Claims(session, self.events)
+        self._edits = 0
         self._later = QTimer()
         self._later.setSingleShot(True)
         self._later.timeout.connect(self.refresh_lists)
@@ -71,6 +75,7 @@ class Stage:
         events.message.connect(self.events.message.emit)
         events.saved.connect(self._relay.saved.emit)
         events.save_failed.connect(self._relay.told.emit)
+        events.claim_lost.connect(self._relay.told.emit)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.mouse_drag_callbacks.append(self._on_press)
 
@@ -96,6 +101,7 @@ class Stage:
             self._closed = True
             self.hiding.close()
             self.inference.close()
+            self._claims.close()
             for group in (self.session.events, self.events):
                 for name in group:
                     group[name].disconnect()
@@ -105,6 +111,7 @@ class Stage:
         self._closed = True
         self.hiding.close()
         self.inference.close()
+        self._claims.close()
         self.session.close()
         self._later.stop()
         self.viewer.layers.events.removed.disconnect(self._on_removed)
@@ -130,9 +137,9 @@ class Stage:
     def open_item(self, item: WorkItem) -> None:
         """Open a region of the worklist, its case first where that is not open."""
         if self.session.case is not None and self.session.case.record.key == item.case.key:
-            self.attempt(lambda: self.session.begin(item))
+            self._claims.open([item])
             return
-        self.open_case(item.case.key, then=lambda: self.attempt(lambda: self.session.begin(item)))
+        self.open_case(item.case.key, then=lambda: self._claims.open([item]))
 
     def open_case(self, key: str, then: Callable[[], Any] = lambda: None) -> None:
         """Read a case in the background and show it."""
@@ -328,8 +335,9 @@ class Stage:
             self._jump(item)
 
     def _finish_with(self, action: Callable[[], Any], said: str) -> None:
-        reading = self.session.reading
-        if reading is None:
+        if self._claims.is_asking():
+            return
+        if (reading := self.session.reading) is None:
             self.events.problem.emit("Open a region of your worklist first.")
             return
         number, here = reading.item.region.number, reading.item.region.id
@@ -343,12 +351,8 @@ class Stage:
     def _open_first(self, items: list[WorkItem]) -> None:
         """Open the first of these that nobody else has taken in the meantime."""
         case = self.session.case
-        for item in items:
-            if case is None or item.case.key != case.record.key:
-                self.open_item(item)
-                return
-            if not self.attempt(lambda item=item: self.session.begin(item)) or self.session.reading is not None:  # type: ignore[misc]
-                return
+        here = list(takewhile(lambda item: case is not None and item.case.key == case.record.key, items))
+        self._claims.open(here, otherwise=lambda: self.open_item(items[len(here)]) if items[len(here) :] else None)
 
     def _on_removed(self, event: Any) -> None:
         """Somebody deleted a layer of ours: the case is closed, the draft stays in the journal."""
@@ -363,7 +367,9 @@ class Stage:
         QTimer.singleShot(0, lambda: layers.leave(self.viewer))
 
     def _amend(self) -> None:
-        self.attempt(self.session.amend_last)
+        self.attempt(lambda: self._claims.open([self.session.last_item()], then=self._tell_amending))
+
+    def _tell_amending(self) -> None:
         if self.session.reading is not None and self.session.reading.supersedes:
             self.events.message.emit("This is what you submitted, open again. It stands until you submit anew.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_deferredseg.core.records import State
 from napari_deferredseg.widgets.panel import LINK, Panel, leave_keys_to_viewer, listen
 from napari_deferredseg.widgets.plain import RichLabel, escaped
 from napari_deferredseg.widgets.region_card import RegionCard
@@ -66,13 +67,12 @@ class WorklistPanel(Panel):
         return [*self._items, *self._done]
 
     def _submitted_here(self) -> list[WorkItem]:
-        """What this reader has submitted in the open case; the stage has just read it from the store."""
-        case, reader = self.session.case, self.session.reader
-        if case is None or reader is None:
+        """What this reader has submitted in the open case, in any window; the stage has just read it from the store."""
+        reader = self.session.reader
+        if reader is None:
             return []
-        mine = {c.region_id for c in case.corrections if c.reader == reader.login}
-        mine -= {item.region.id for item in self._items}
-        return [item for item in self.stage.items if item.region.id in mine]
+        held = [item for item in self.stage.items if item.assignment.holder == reader.login]
+        return [item for item in held if item.assignment.state in (State.SUBMITTED, State.SETTLED)]
 
     def _summary(self) -> str:
         if self.session.project is None:

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from napari_deferredseg.core.records import utc_now
 from napari_deferredseg.usecases.project import init_project, open_project
 
 if TYPE_CHECKING:
@@ -121,8 +120,17 @@ def foreign(name: str) -> Callable[[Folder], Words]:
 def being_read(f: Folder) -> Words:
     with open_project(f.project) as project:
         item = project.store.items()[0]
-        assert project.store.claim(item.region.id, item.assignment.reader, utc_now())
+        assert project.store.claim(item.region.id, item.assignment.reader)
     return f.run("--budget", "2", "--unit", "regions")
+
+
+def a_release(number: int, by: str) -> Callable[[Folder], Words]:
+    def call(f: Folder) -> Words:
+        with open_project(f.project) as project:
+            key = project.store.cases()[0].key
+        return "release", key, number, "--by", by, "-p", f.project
+
+    return call
 
 
 def time_series(f: Folder) -> Words:
@@ -175,6 +183,9 @@ CALLS: dict[str, tuple[Callable[[Folder], Words], tuple[str, ...]]] = {
     "reader: control character": (of("reader", "add", "Z\x1b[2J", "--login", "z"), ("\\x1b", "no name")),
     "reader: blank speciality": (of("reader", "add", "Z", "--speciality", ""), ("''", "no name")),
     "reader: blank group": (of("reader", "add", "Z", "--group", " "), ("' '", "no name")),
+    "release: nobody reads": (a_release(1, "lea"), ("nobody is reading region 1 of case-",)),
+    "release: no such region": (a_release(99, "lea"), ("no region 99", "its regions: 1")),
+    "release: by a reader": (a_release(1, "ada"), ("Ada Moreau is no lead",)),
     # the run's words
     "run: no mask": (lambda f: ("run", f.ct, "-p", f.project), ("no mask", "give")),
     "run: one mask": (lambda f: ("run", f.ct, "-p", f.project, "--labels", f.first), ("first.nii.gz", "second mask")),

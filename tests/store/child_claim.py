@@ -4,7 +4,6 @@ import sys
 import time
 from pathlib import Path
 
-from napari_deferredseg.core.records import utc_now
 from napari_deferredseg.store.sql import open_sqlite
 
 database, login, barrier = sys.argv[1:]
@@ -14,6 +13,6 @@ print("ready", flush=True)
 while not Path(barrier).exists():
     time.sleep(0.001)
 for region_id in regions:
-    if store.claim(region_id, login, utc_now()) is not None:
+    if store.claim(region_id, login) is not None:
         print(region_id)
 store.close()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -34,6 +34,20 @@ if TYPE_CHECKING:
     from napari_deferredseg.store.base import Store
 
 SHAPE = (20, 30, 40)
+
+
+class Clock:
+    """A computer's clock that stands still until somebody moves it."""
+
+    def __init__(self) -> None:
+        self.now = utc_now()
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def go(self, **by: float) -> None:
+        """Move it, backwards too: ``clock.go(minutes=-5)``."""
+        self.now += timedelta(**by)
 
 
 @dataclass
@@ -153,6 +167,12 @@ def make() -> Make:
     return Make()
 
 
+@pytest.fixture
+def clock() -> Clock:
+    """What the computer's clock says to all stores of a test."""
+    return Clock()
+
+
 @pytest.fixture(scope="session")
 def forge() -> ModuleType:
     """The module of forgeries beside this file: tests import no other tests."""
@@ -165,14 +185,14 @@ def forge() -> ModuleType:
 
 
 @pytest.fixture(params=["sqlite"])
-def store_factory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+def store_factory(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Callable[[], Store]]:
     """Callable that gives a new connection to one and the same database."""
     made: list[Store] = []
     path = tmp_path / "store.sqlite"
     create_sqlite(path).close()
 
     def connect() -> Store:
-        made.append(open_sqlite(path))
+        made.append(open_sqlite(path, clock=clock))
         return made[-1]
 
     yield connect

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from napari_deferredseg.core.records import Assignment, Reader, utc_now
+from napari_deferredseg.core.records import Assignment, Reader
 from napari_deferredseg.store import guards
 from napari_deferredseg.store.seal import Mark, ProjectKey
 from napari_deferredseg.store.sql import create_sqlite, open_sqlite
@@ -37,14 +37,14 @@ def fill(path: Path, make, key: ProjectKey | None) -> tuple[list[str], list[Mark
     make.run(store, case, 2, group="all")
     store.move_case(case.key, "elsewhere/x.nii.gz", "1.2.3")
     regions = make.run(store, case, 5, group="all")
-    store.claim(regions[0].id, "anna", utc_now())
+    store.claim(regions[0].id, "anna")
     first = make.correction(regions[0], "anna", 1)
     second = make.correction(regions[1], "ben", 2)
     third = make.correction(regions[2], "ben", 3)
     marks = [store.submit(first), store.submit(second)]
     store.submit(third)
     store.erase(third.id, "lea", "asked for")
-    store.claim(regions[3].id, "anna", utc_now())
+    store.claim(regions[3].id, "anna")
     store.release(regions[3].id, "anna")
     store.skip(regions[3].id, "ben")
     store.decline(regions[4].id, "ben", "too hard")
@@ -53,7 +53,7 @@ def fill(path: Path, make, key: ProjectKey | None) -> tuple[list[str], list[Mark
     store.add_region(drawn, Assignment(region_id=drawn.id, reader="ben", assigned_by="anna"))
     amended = make.correction(regions[0], "anna", 4, supersedes=first.id)
     marks.append(store.submit(amended))
-    store.claim(regions[3].id, "ben", utc_now())
+    store.claim(regions[3].id, "ben")
     assert store.verify() == []
     store.close()
     return [first.id, second.id, third.id, amended.id], marks

@@ -3,7 +3,6 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -121,7 +120,7 @@ def test_a_listeners_mistake_does_not_end_the_saving(journal, make, caplog):
 def test_what_is_discarded_does_not_come_back(saver, journal, make):
     for seed in range(30):
         saver.put(make.draft(seed))
-        saver.discard("anna", "ab12", utc_now())
+        saver.discard("anna", "ab12", "")
     assert saver.flush(10)
     assert journal.load("anna", "ab12") is None
 
@@ -140,9 +139,9 @@ def test_what_is_put_after_a_discard_stays(tmp_path, heard, make):
     saver = AutoSave(disk, heard.on_saved, heard.on_error)
     saver.put(make.draft(1))
     assert saver.flush(10)
-    saver.discard("anna", "ab12", utc_now())
+    saver.discard("anna", "ab12", "")
     assert disk.begun.wait(10)
-    saver.put(make.draft(2, saved=utc_now()))
+    saver.put(make.draft(2))
     disk.go_on.set()
     assert saver.close() is True
     assert disk.load("anna", "ab12").active_seconds == 2
@@ -165,7 +164,7 @@ def test_a_discard_does_not_wait_for_the_save_under_way_and_outlasts_it(tmp_path
     saver = AutoSave(disk, heard.on_saved, heard.on_error)
     saver.put(make.draft(1))
     assert disk.begun.wait(10)
-    saver.discard("anna", "ab12", utc_now())
+    saver.discard("anna", "ab12", "")
     assert not disk.go_on.is_set()
     disk.go_on.set()
     assert saver.close() is True
@@ -181,19 +180,22 @@ def test_a_draft_that_cannot_be_deleted_holds_nobody_up(tmp_path, heard, make, c
     journal = Locked(tmp_path / "journal")
     saver = AutoSave(journal, heard.on_saved, heard.on_error)
     saver.put(make.draft(1))
-    saver.discard("anna", "ab12", utc_now())
+    saver.discard("anna", "ab12", "")
     assert saver.flush(10) is True
     assert heard.errors == []
     assert "the draft is locked" in caplog.text
     assert saver.close() is True
 
 
-def test_a_later_draft_of_another_window_outlasts_a_discard(saver, journal, make):
-    submitted = utc_now()
-    journal.save(make.draft(3, saved=submitted + timedelta(seconds=1)))
-    saver.discard("anna", "ab12", submitted)
+def test_the_draft_of_another_window_outlasts_a_discard(saver, journal, make):
+    journal.save(make.draft(3, id="0b"))
+    saver.put(make.draft(4, id="0c"))
+    saver.discard("anna", "ab12", "0a")
     assert saver.flush(10)
-    assert journal.load("anna", "ab12").active_seconds == 3
+    assert {d.active_seconds for d in journal.drafts("anna")} == {3, 4}
+    saver.discard("anna", "ab12", "0c")
+    assert saver.flush(10)
+    assert [d.id for d in journal.drafts("anna")] == ["0b"]
 
 
 def test_closing_saves_what_waits_and_ends_the_thread(journal, heard, make):

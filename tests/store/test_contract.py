@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.records import Assignment, Reader, State, utc_now
+from napari_deferredseg.core.records import Assignment, Reader, State
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.records import Region
@@ -100,24 +100,25 @@ class TestCases:
                 store.add_prediction(other, prediction, [], [])
         assert ids(store.items()) == [region.id]
 
-    def test_a_newer_prediction_withdraws_what_nobody_submitted(self, store, make):
+    def test_a_newer_prediction_withdraws_what_nobody_submitted(self, store, make, clock):
         case, other = make.case(), make.case("case-2")
         make.run(store, other, reader="anna")
         old = make.run(store, case, 5, reader="anna")
         store.submit(make.correction(old[0], "anna"))
         store.skip(old[1].id, "anna")
         store.decline(old[2].id, "anna", "no time")
-        store.claim(old[3].id, "anna", utc_now() - 60 * MINUTE)
+        store.claim(old[3].id, "anna")
+        clock.go(minutes=60)
         new = make.run(store, case, 2, reader="anna")
         assert ids(store.items(case_key="case-1")) == [r.id for r in new]
-        assert len(store.worklist("anna", utc_now())) == 3
+        assert len(store.worklist("anna")) == 3
         assert [c.region_id for c in store.corrections()] == [old[0].id]
-        assert all(store.claim(r.id, "anna", utc_now()) is None for r in old)
+        assert all(store.claim(r.id, "anna") is None for r in old)
 
     def test_nothing_changes_while_somebody_reads(self, store, make):
         case = make.case()
         old = make.run(store, case, 2, reader="anna")
-        store.claim(old[1].id, "anna", utc_now())
+        store.claim(old[1].id, "anna")
         prediction = make.prediction(case)
         with pytest.raises(InputError, match=r"Dr\. Anna Berg is reading"):
             store.add_prediction(case, prediction, [], [])
@@ -161,7 +162,7 @@ class TestRegions:
         store.add_region(drawn, Assignment(region_id=drawn.id, reader="ben", assigned_by="lea"))
         (modelled,) = make.run(store, case, reader="ben")
         assert set(ids(store.items())) == {drawn.id, modelled.id}
-        assert drawn.id in ids(store.worklist("ben", utc_now()))
+        assert drawn.id in ids(store.worklist("ben"))
         assert make.same(store.region(drawn.id), drawn)
 
     def test_a_drawn_region_needs_a_prediction(self, store, make):
@@ -199,70 +200,74 @@ class TestWorklist:
         group = make.run(store, make.case("b"), group="liver")
         make.run(store, make.case("c"), reader="ben")
         make.run(store, make.case("d"), group="lung")
-        assert ids(store.worklist("ANNA", utc_now())) == [own[0].id, group[0].id]
-        assert store.worklist("lea", utc_now()) == []
+        assert ids(store.worklist("ANNA")) == [own[0].id, group[0].id]
+        assert store.worklist("lea") == []
         with pytest.raises(InputError, match="known logins"):
-            store.worklist("zoe", utc_now())
+            store.worklist("zoe")
 
-    def test_states_and_order(self, store, make):
-        now = utc_now()
+    def test_states_and_order(self, store, make, clock):
         r = make.run(store, make.case(), 6, group="liver")
         store.skip(r[0].id, "anna")
-        store.claim(r[1].id, "anna", now)
-        store.claim(r[2].id, "ben", now)
-        store.claim(r[3].id, "ben", now, MINUTE)
+        store.claim(r[1].id, "anna")
+        store.claim(r[2].id, "ben")
+        store.claim(r[3].id, "ben", MINUTE)
         store.decline(r[4].id, "anna", "not mine")
-        assert ids(store.worklist("anna", now)) == [r[1].id, r[5].id, r[0].id]
-        assert ids(store.worklist("anna", now + MINUTE)) == [r[1].id, r[3].id, r[5].id, r[0].id]
-        assert ids(store.worklist("ben", now)) == [r[2].id, r[3].id, r[5].id, r[0].id]
+        assert ids(store.worklist("anna")) == [r[1].id, r[5].id, r[0].id]
+        assert ids(store.worklist("ben")) == [r[2].id, r[3].id, r[5].id, r[0].id]
+        clock.go(minutes=1)
+        assert ids(store.worklist("anna")) == [r[1].id, r[3].id, r[5].id, r[0].id]
         store.submit(make.correction(r[5], "ben"))
-        assert r[5].id not in ids(store.worklist("anna", now))
+        assert r[5].id not in ids(store.worklist("anna"))
 
 
 class TestHands:
-    def test_claim_takes_it_and_extends(self, store, make):
-        now = utc_now()
+    def test_claim_takes_it_and_extends(self, store, make, clock):
+        now = clock.now
         (region,) = make.run(store, make.case(), group="liver")
-        taken = store.claim(region.id, "Anna", now)
+        taken = store.claim(region.id, "Anna")
         assert (taken.state, taken.holder, taken.lease_until) == (State.CLAIMED, "anna", now + 30 * MINUTE)
-        assert store.claim(region.id, "ben", now + 29 * MINUTE) is None
-        assert store.claim(region.id, "anna", now + 29 * MINUTE, 5 * MINUTE).lease_until == now + 34 * MINUTE
-        assert store.claim(region.id, "ben", now + 33 * MINUTE) is None
-        assert store.claim(region.id, "ben", now + 34 * MINUTE).holder == "ben"
-        assert store.claim(region.id, "anna", now + 35 * MINUTE) is None
+        clock.go(minutes=29)
+        assert store.claim(region.id, "ben") is None
+        assert store.claim(region.id, "anna", 5 * MINUTE).lease_until == now + 34 * MINUTE
+        clock.go(minutes=4)
+        assert store.claim(region.id, "ben") is None
+        clock.go(minutes=1)
+        assert store.claim(region.id, "ben").holder == "ben"
+        clock.go(minutes=1)
+        assert store.claim(region.id, "anna") is None
 
     def test_claim_is_for_those_it_was_given_to(self, store, make):
         (region,) = make.run(store, make.case(), reader="anna")
-        assert store.claim(region.id, "ben", utc_now()) is None
+        assert store.claim(region.id, "ben") is None
         with pytest.raises(InputError, match="no region"):
-            store.claim("ffff", "anna", utc_now())
+            store.claim("ffff", "anna")
         with pytest.raises(InputError, match="no reader"):
-            store.claim(region.id, "zoe", utc_now())
+            store.claim(region.id, "zoe")
 
     def test_release(self, store, make):
         (region,) = make.run(store, make.case(), group="liver")
         assert store.release(region.id, "anna") is False
-        store.claim(region.id, "anna", utc_now())
+        store.claim(region.id, "anna")
         assert store.release(region.id, "ben") is False
         assert store.release(region.id, "anna") is True
         assert state_of(store, region) is State.OPEN
-        assert store.claim(region.id, "ben", utc_now()).holder == "ben"
+        assert store.claim(region.id, "ben").holder == "ben"
 
     def test_skip(self, store, make):
         first, second = make.run(store, make.case(), 2, group="liver")
         assert store.skip(first.id, "lea") is False
         assert store.skip(first.id, "anna") is True
         assert store.skip(first.id, "anna") is False
-        store.claim(second.id, "ben", utc_now())
+        store.claim(second.id, "ben")
         assert store.skip(second.id, "anna") is False
         assert store.skip(second.id, "ben") is True
-        assert store.claim(first.id, "ben", utc_now()).state is State.CLAIMED
+        assert store.claim(first.id, "ben").state is State.CLAIMED
 
     def test_decline(self, store, make):
         regions = make.run(store, make.case(), 3, group="liver")
         with pytest.raises(InputError, match="reason is empty"):
             store.decline(regions[0].id, "anna", "  ")
-        store.claim(regions[0].id, "ben", utc_now())
+        store.claim(regions[0].id, "ben")
         assert store.decline(regions[0].id, "anna", "no") is False
         assert store.decline(regions[0].id, "ben", " it is my own patient ") is True
         store.skip(regions[1].id, "anna")
@@ -270,19 +275,19 @@ class TestHands:
         assert store.decline(regions[1].id, "anna", "no") is False
         declined = store.items()[0].assignment
         assert (declined.state, declined.holder, declined.reason) == (State.DECLINED, None, "it is my own patient")
-        assert ids(store.worklist("anna", utc_now())) == [regions[2].id]
+        assert ids(store.worklist("anna")) == [regions[2].id]
 
-    def test_assign(self, store, make):
+    def test_assign(self, store, make, clock):
         first, second = make.run(store, make.case(), 2, reader="anna")
         store.decline(first.id, "anna", "holiday")
         given = store.assign(first.id, reader=None, group="lung", by="lea", note="please")
         assert (given.reader, given.group, given.state, given.assigned_by) == (None, "lung", State.OPEN, "lea")
         assert given.reason == "please"
-        assert ids(store.worklist("ben", utc_now())) == [first.id]
-        store.claim(second.id, "anna", utc_now())
-        with pytest.raises(InputError, match="anna is reading"):
+        assert ids(store.worklist("ben")) == [first.id]
+        store.claim(second.id, "anna")
+        with pytest.raises(InputError, match=rf"Dr\. Anna Berg is reading region {second.number} of case-1"):
             store.assign(second.id, reader="ben", group=None, by="lea")
-        store.claim(second.id, "anna", utc_now() - 60 * MINUTE)
+        clock.go(minutes=30)
         assert store.assign(second.id, reader="BEN", group=None, by="lea").reader == "ben"
         store.submit(make.correction(second, "anna"))
         with pytest.raises(InputError, match="is submitted"):
@@ -310,45 +315,131 @@ class TestExchange:
         given = second or {"group": "liver"}
         held = [Assignment(region_id=a.id, group="liver"), Assignment(region_id=b.id, **given)]
         store.add_prediction(case, prediction, [a, b], held)
-        assert store.claim(a.id, "anna", utc_now()) is not None
+        assert store.claim(a.id, "anna") is not None
         return a.id, b.id
 
     def holders(self, store: Store) -> dict[str, tuple[State, str | None]]:
         return {i.region.id: (i.assignment.state, i.assignment.holder) for i in store.items()}
 
-    def test_the_first_is_free_and_the_second_is_held(self, store, make):
+    def test_the_first_is_free_and_the_second_is_held(self, store, make, clock):
         a, b = self.two(store, make)
-        now = utc_now()
-        taken = store.exchange(a, b, "ANNA", now, 5 * MINUTE)
+        taken = store.exchange(a, b, "ANNA", 5 * MINUTE)
         assert taken is not None
-        assert (taken.region_id, taken.holder, taken.lease_until) == (b, "anna", now + 5 * MINUTE)
+        assert (taken.region_id, taken.holder, taken.lease_until) == (b, "anna", clock.now + 5 * MINUTE)
         assert self.holders(store) == {a: (State.OPEN, None), b: (State.CLAIMED, "anna")}
-        assert store.claim(a, "ben", utc_now()) is not None
+        assert store.claim(a, "ben") is not None
 
     def test_who_comes_too_late_holds_neither(self, store, make):
         a, b = self.two(store, make)
-        assert store.claim(b, "ben", utc_now()) is not None
-        assert store.exchange(a, b, "anna", utc_now()) is None
+        assert store.claim(b, "ben") is not None
+        assert store.exchange(a, b, "anna") is None
         assert self.holders(store) == {a: (State.OPEN, None), b: (State.CLAIMED, "ben")}
 
     def test_a_region_of_somebody_else_is_not_taken_nor_given_back(self, store, make):
         a, b = self.two(store, make, reader="lea")
-        assert store.exchange(a, b, "anna", utc_now()) is None
+        assert store.exchange(a, b, "anna") is None
         assert self.holders(store) == {a: (State.OPEN, None), b: (State.OPEN, None)}
-        assert store.claim(b, "lea", utc_now()) is not None
-        taken = store.exchange(b, a, "ben", utc_now())
+        assert store.claim(b, "lea") is not None
+        taken = store.exchange(b, a, "ben")
         assert taken is not None
         assert self.holders(store) == {a: (State.CLAIMED, "ben"), b: (State.CLAIMED, "lea")}
 
     def test_the_same_region_stays_with_its_reader(self, store, make):
         a, _ = self.two(store, make)
-        assert store.exchange(a, a, "anna", utc_now()) is not None
+        assert store.exchange(a, a, "anna") is not None
         assert self.holders(store)[a] == (State.CLAIMED, "anna")
 
     def test_after_an_error_both_are_as_they_were(self, store, make):
         a, b = self.two(store, make)
         before = self.holders(store)
         for arguments in ((a, "00ff", "anna"), ("00ff", b, "anna"), (a, b, "nobody")):
-            with pytest.raises(InputError, match=r"00ff|nobody"):
-                store.exchange(*arguments, utc_now())
+            with pytest.raises(InputError, match=r"no region|nobody"):
+                store.exchange(*arguments)
             assert self.holders(store) == before
+
+
+class TestLeases:
+    """Whatever the computer's clock does, nobody loses a region too early, and nobody keeps one for ever."""
+
+    @pytest.mark.parametrize(
+        "lease", [timedelta(0), -MINUTE, timedelta(hours=24, seconds=1), timedelta(days=365)], ids=str
+    )
+    def test_an_implausible_lease_is_refused(self, store, make, lease):
+        a, b = make.run(store, make.case(), 2, group="liver")
+        with pytest.raises(InputError, match=r"lease of .* is refused"):
+            store.claim(a.id, "anna", lease)
+        assert store.claim(a.id, "anna") is not None
+        with pytest.raises(InputError, match=r"lease of .* is refused"):
+            store.exchange(a.id, b.id, "anna", lease)
+        assert [i.assignment.holder for i in store.items()] == ["anna", None]
+
+    def test_a_clock_set_back_stops_no_lease_and_revives_none(self, store, make, clock):
+        a, b = make.run(store, make.case(), 2, group="liver")
+        store.claim(a.id, "anna")
+        clock.go(minutes=31)
+        store.skip(b.id, "ben")
+        clock.go(days=-365)
+        assert store.claim(a.id, "ben") is not None
+        clock.go(minutes=29)
+        assert store.claim(a.id, "anna") is None
+        clock.go(minutes=1)
+        assert store.claim(a.id, "anna") is not None
+
+    def test_a_clock_set_back_before_the_program_started(self, store_factory, store, make, clock):
+        a, b = make.run(store, make.case(), 2, group="liver")
+        store.claim(a.id, "anna")
+        clock.go(minutes=31)
+        store.skip(b.id, "ben")
+        clock.go(days=-365)
+        assert store_factory().claim(a.id, "ben") is not None
+
+    def test_a_clock_set_forward_by_a_year_ends_no_lease(self, store_factory, store, make, clock):
+        a, b = make.run(store, make.case(), 2, group="liver")
+        store.claim(a.id, "anna")
+        clock.go(days=365)
+        for late in (store, store_factory()):
+            for region in (a, b):
+                with pytest.raises(InputError, match=rf"clock says .* Dr\. Anna Berg was reading region {a.number} of"):
+                    late.claim(region.id, "ben")
+            assert ids(late.worklist("ben")) == [b.id]
+            with pytest.raises(InputError, match="is reading"):
+                late.assign(a.id, reader="ben", group=None, by="lea")
+            with pytest.raises(InputError, match="is reading"):
+                make.run(late, make.case())
+        late.skip(b.id, "ben")
+        with pytest.raises(InputError, match="clock says"):
+            late.claim(a.id, "ben")
+        clock.go(days=-365)
+        assert store.claim(a.id, "ben") is None
+        store.submit(make.correction(a, "anna"))
+
+    def test_a_project_that_rested_for_a_year_goes_on_once_a_lead_has_said_so(self, store, make, clock):
+        a, b = make.run(store, make.case(), 2, group="liver")
+        store.claim(a.id, "anna")
+        clock.go(days=365)
+        store.take_back(a.id, "lea")
+        now = clock.now
+        assert store.claim(b.id, "ben").lease_until == now + 30 * MINUTE
+        clock.go(days=365)
+        store.submit(make.correction(b, "ben"))
+        assert store.claim(a.id, "anna") is not None
+
+    def test_after_a_weekend_a_lease_has_run_out(self, store, make, clock):
+        (a,) = make.run(store, make.case(), group="liver")
+        store.claim(a.id, "anna")
+        clock.go(days=3)
+        assert store.claim(a.id, "ben") is not None
+
+    def test_a_lead_takes_a_region_back(self, store, make):
+        a, b = make.run(store, make.case(), 2, group="liver")
+        store.claim(a.id, "anna")
+        with pytest.raises(InputError, match=f"Ben is no lead: .* region {a.number} of case-1"):
+            store.take_back(a.id, "ben")
+        with pytest.raises(InputError, match=f"nobody is reading region {b.number} of case-1"):
+            store.take_back(b.id, "lea")
+        with pytest.raises(InputError, match="no region"):
+            store.take_back("ffff", "lea")
+        assert store.take_back(a.id, "LEA", "she is on holiday").state is State.OPEN
+        assert store.claim(a.id, "ben") is not None
+        with pytest.raises(InputError, match="Ben has claimed region"):
+            store.submit(make.correction(a, "anna"))

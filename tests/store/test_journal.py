@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import stat
+import subprocess
+import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import utc_now
 from napari_deferredseg.store.codec import DamagedError
-from napari_deferredseg.store.draft import dump, parse
+from napari_deferredseg.store.draft import HEAD, MAGIC, dump, parse
 from napari_deferredseg.store.journal import Draft, Journal
 
 if TYPE_CHECKING:
@@ -31,6 +35,8 @@ FACTS = (
     "saved",
     "box",
     "note",
+    "id",
+    "supersedes",
 )
 
 
@@ -61,7 +67,48 @@ def test_a_draft_comes_back_as_it_was(journal, make):
 def test_none_where_there_is_none(journal):
     assert journal.load("anna", "ab12") is None
     assert journal.drafts("anna") == []
-    journal.discard("anna", "ab12")
+    journal.discard("anna", "ab12", "")
+
+
+def test_windows_have_a_draft_each(journal, make):
+    now = utc_now()
+    for n, draft_id in enumerate(["0a", "", "0b"]):
+        journal.save(make.draft(n, id=draft_id, supersedes="0c" if n else "", saved=now + timedelta(seconds=n)))
+    assert [d.id for d in journal.of_region("anna", "ab12")] == ["0b", "", "0a"]
+    assert journal.load("anna", "ab12").supersedes == "0c"
+    assert journal.of_region("anna", "ab1") == []
+    journal.discard("anna", "ab12", "")
+    assert [d.id for d in journal.drafts("anna")] == ["0b", "0a"]
+
+
+def test_a_draft_of_an_earlier_version_is_read(journal, make):
+    draft = make.draft(5)
+    parts = dump(draft)
+    header = json.loads(parts[1])
+    del header["id"], header["supersedes"]
+    plain = json.dumps(header).encode()
+    head = HEAD.pack(MAGIC, len(plain), hashlib.sha256(plain).digest())
+    journal.folder.mkdir()
+    (journal.folder / "ab12-anna.draft").write_bytes(b"".join([head, plain, *parts[2:]]))
+    assert same(journal.load("anna", "ab12"), draft)
+
+
+def test_what_a_living_window_has_open_is_known_and_what_a_dead_one_had_is_not(journal, tmp_path):
+    other = Journal(journal.folder)
+    assert journal.open_drafts("anna", "ab12") == set()
+    journal.enter("anna", "ab12", "0a")
+    other.enter("ANNA", "ab12", "0b")
+    other.enter("ben", "ab12", "0c")
+    other.enter("anna", "ab1", "0d")
+    code = "import sys, pathlib; from napari_deferredseg.store.journal import Journal;"
+    code += "Journal(pathlib.Path(sys.argv[1])).enter('anna', 'ab12', '0e')"
+    subprocess.run([sys.executable, "-c", code, str(journal.folder)], check=True)
+    assert (journal.folder / "ab12.0e-anna.open").is_file()
+    assert journal.open_drafts("anna", "ab12") == {"0a", "0b"}
+    other.close()
+    assert journal.open_drafts("anna", "ab12") == {"0a"}
+    journal.leave("anna", "ab12", "0a")
+    assert journal.open_drafts("anna", "ab12") == set()
 
 
 def test_the_newest_counts(journal, make):
@@ -104,7 +151,7 @@ def test_both_generations_damaged_is_none_and_both_are_kept(journal, make):
     assert journal.drafts("anna") == []
     assert journal.load("anna", "ab12") is None
     assert len(list(journal.folder.glob("*.damaged"))) == 2
-    journal.discard("anna", "ab12")
+    journal.discard("anna", "ab12", "")
     assert len(list(journal.folder.glob("*.damaged"))) == 2
 
 
@@ -112,7 +159,7 @@ def test_discard_removes_every_generation_of_that_draft_alone(journal, make):
     for seed in range(3):
         journal.save(make.draft(seed))
         journal.save(make.draft(seed, reader="ben"))
-    journal.discard("anna", "ab12")
+    journal.discard("anna", "ab12", "")
     assert journal.load("anna", "ab12") is None
     assert journal.load("ben", "ab12").active_seconds == 2
 
@@ -145,7 +192,7 @@ def test_a_file_that_cannot_be_deleted_is_said_in_one_line(journal, make):
     journal.save(make.draft(1))
     (journal.folder / "ab12-anna.draft-previous").mkdir()
     with pytest.raises(InputError, match="cannot be deleted"):
-        journal.discard("anna", "ab12")
+        journal.discard("anna", "ab12", "")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows keeps permissions elsewhere")

@@ -18,7 +18,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.records import Assignment, Reader, utc_now
+from napari_deferredseg.core.records import Assignment, Reader
 from napari_deferredseg.store.schema import VERSION_TABLE, metadata
 from napari_deferredseg.store.sql import SqlStore, create_sqlite, open_sqlite
 
@@ -234,7 +234,7 @@ def test_nothing_of_an_erased_correction_is_left_in_the_file(path, make):
     store = open_sqlite(path)
     store.add_reader(Reader(login="zx81", name="Nobody Elses Name", groups=("all",)))
     (region,) = make.run(store, make.case(), group="all")
-    store.claim(region.id, "zx81", utc_now())
+    store.claim(region.id, "zx81")
     given = make.correction(region, "zx81", note="UNIQUE-NOTE-7731")
     store.submit(given)
     assert b"UNIQUE-NOTE-7731" in path.read_bytes() + path.with_name(f"{path.name}-wal").read_bytes()
@@ -254,8 +254,7 @@ def test_nothing_of_an_erased_correction_is_left_in_the_file(path, make):
 def test_events_say_who_did_what_when(path, make):
     store = open_sqlite(path)
     first, second, third = make.run(store, make.case(), 3, group="all")
-    begun = utc_now()
-    store.claim(first.id, "anna", begun)
+    store.claim(first.id, "anna")
     store.release(first.id, "anna")
     store.skip(first.id, "anna")
     store.decline(first.id, "anna", "too hard")
@@ -317,7 +316,7 @@ def test_threads_share_a_store(path, make):
     won: dict[str, list[str]] = {"anna": [], "ben": []}
 
     def read(login: str) -> None:
-        won[login].extend(r.id for r in regions if store.claim(r.id, login, utc_now()) is not None)
+        won[login].extend(r.id for r in regions if store.claim(r.id, login) is not None)
 
     threads = [threading.Thread(target=read, args=(login,)) for login in won]
     for thread in threads:
@@ -334,7 +333,7 @@ def test_two_thousand_regions_are_listed_in_half_a_second(path, make):
     took = []
     for _ in range(3):
         begun = time.perf_counter()
-        assert len(store.worklist("anna", utc_now())) == len(store.items()) == 2000
+        assert len(store.worklist("anna")) == len(store.items()) == 2000
         took.append((time.perf_counter() - begun) / 2)
     assert min(took) < 0.5
     store.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -83,7 +84,7 @@ def test_a_saved_draft_survives_a_kill_at_any_moment(tmp_path, pause):
     assert np.array_equal(draft.after, np.random.default_rng(seed).integers(0, 9, draft.after.shape))
     assert not list(journal.folder.glob("*.damaged"))
     assert [d.active_seconds for d in journal.drafts("anna")] == [draft.active_seconds]
-    journal.discard("anna", "ab")
+    journal.discard("anna", "ab", "")
     assert list(journal.folder.iterdir()) == []
 
 
@@ -104,3 +105,12 @@ def test_a_killed_writer_leaves_a_sound_database(tmp_path, make):
     again.add_reader(Reader(login="ben", name="Ben"))
     again.close()
     store.close()
+
+
+def test_writers_at_once_lose_nothing_and_none_is_turned_away(tmp_path):
+    """A short run of the benchmark; how long each waits is for the benchmark to say."""
+    out, script = tmp_path / "claims.json", CHILDREN.parents[1] / "benchmarks" / "claims.py"
+    command = [sys.executable, str(script), "--pairs", "10", "--processes", "6", "--each", "5", "--json", str(out)]
+    subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    (found,) = json.loads(out.read_text())["together"]
+    assert (found["pairs"], found["lost"], found["wrong"]) == (30, 0, [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 GROUPS = {"anna": {"liver"}, "ben": {"liver", "lung"}, "kim": set()}
 LOGINS = st.sampled_from(sorted(GROUPS))
 NUMBERS = st.integers(0, 3)
-# Far in the future, so that the real clock of `assign` and `add_prediction` sees every lease as running.
-START = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -45,14 +43,18 @@ class Expected:
     def held_by(self, login: str) -> bool:
         return self.state is State.CLAIMED and self.holder == login
 
+    def runs(self, now: datetime) -> bool:
+        return self.state is State.CLAIMED and self.until > now
+
     def become(self, state: State, holder: str | None = None, until: datetime | None = None) -> None:
         self.state, self.holder, self.until = state, holder, until
 
 
 class Walk(RuleBasedStateMachine):
-    def __init__(self, path: Path, make) -> None:
+    def __init__(self, path: Path, make, clock) -> None:
         super().__init__()
-        self.store, self.make, self.now = create_sqlite(path), make, START
+        self.make, self.clock, self.now = make, clock, clock.now
+        self.store = create_sqlite(path, clock)
         for login, groups in GROUPS.items():
             self.store.add_reader(Reader(login=login, name=login.title(), groups=tuple(groups)))
         self.all: list[Expected] = []
@@ -66,7 +68,7 @@ class Walk(RuleBasedStateMachine):
         fresh = [Expected(self.make.region(prediction), reader, g) for reader, g in given]
         assignments = [_assignment(x) for x in fresh]
         args = (self.make.case(), prediction, [x.region for x in fresh], assignments)
-        if any(x.state is State.CLAIMED for x in self.current):
+        if any(x.runs(self.now) for x in self.current):
             with pytest.raises(InputError):
                 self.store.add_prediction(*args)
             return
@@ -79,14 +81,19 @@ class Walk(RuleBasedStateMachine):
 
     @rule(minutes=st.integers(1, 40))
     def wait(self, minutes):
+        self.clock.go(minutes=minutes)
         self.now += timedelta(minutes=minutes)
+
+    @rule(minutes=st.integers(1, 40))
+    def set_the_clock_back(self, minutes):
+        self.clock.go(minutes=-minutes)
 
     @rule(n=NUMBERS, login=LOGINS)
     def claim(self, n, login):
         x = self.current[n]
         lapsed = x.state is State.CLAIMED and x.until <= self.now
         free = x.state in (State.OPEN, State.SKIPPED) or x.held_by(login) or lapsed
-        got = self.store.claim(x.region.id, login, self.now)
+        got = self.store.claim(x.region.id, login)
         assert (got is not None) == (free and x.is_for(login))
         if got is not None:
             x.become(State.CLAIMED, login, self.now + timedelta(minutes=30))
@@ -117,7 +124,7 @@ class Walk(RuleBasedStateMachine):
     @rule(n=NUMBERS, login=LOGINS)
     def assign(self, n, login):
         x = self.current[n]
-        if x.state in (State.CLAIMED, State.SUBMITTED):
+        if x.runs(self.now) or x.state is State.SUBMITTED:
             with pytest.raises(InputError):
                 self.store.assign(x.region.id, reader=login, group=None, by="lea")
             return
@@ -159,7 +166,7 @@ class Walk(RuleBasedStateMachine):
                 x for x in mine if x.state is State.OPEN or (x.state is State.CLAIMED and _free(x, login, self.now))
             ]
             skipped = [x for x in mine if x.state is State.SKIPPED]
-            listed = [item.region.id for item in self.store.worklist(login, self.now)]
+            listed = [item.region.id for item in self.store.worklist(login)]
             assert listed == [x.region.id for x in (*open_now, *skipped)]
 
     @invariant()
@@ -180,10 +187,10 @@ def _assignment(x: Expected):
     return Assignment(region_id=x.region.id, reader=x.reader, group=x.group)
 
 
-def test_the_states_are_those_of_the_contract(tmp_path, make):
+def test_the_states_are_those_of_the_contract(tmp_path, make, clock):
     numbers = itertools.count()
     run_state_machine_as_test(
-        lambda: Walk(tmp_path / f"{next(numbers)}.sqlite", make),
+        lambda: Walk(tmp_path / f"{next(numbers)}.sqlite", make, clock),
         settings=settings(
             max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),

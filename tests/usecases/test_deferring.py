@@ -9,7 +9,7 @@ from napari_deferredseg.core.boxes import bounding_box, slices
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Origin, Reader, State, Verdict, utc_now
 from napari_deferredseg.routing.budget import Budget
-from napari_deferredseg.usecases.defer import ROUTER, Target, defer_drawn, defer_region
+from napari_deferredseg.usecases.defer import ROUTER, Target, defer_drawn, defer_region, release_region
 from napari_deferredseg.usecases.open_case import load_case
 from napari_deferredseg.usecases.read import begin, submit
 from napari_deferredseg.usecases.run import run_external
@@ -34,7 +34,7 @@ def ball(case):
 
 
 def on_worklist(project, login: str) -> set[str]:
-    return {item.region.id for item in project.store.worklist(login, utc_now())}
+    return {item.region.id for item in project.store.worklist(login)}
 
 
 def test_a_region_goes_from_one_reader_to_another(project):
@@ -43,7 +43,7 @@ def test_a_region_goes_from_one_reader_to_another(project):
     assert (given.reader, given.state, given.assigned_by, given.reason) == ("ada", State.OPEN, "lea", "your field")
     assert item.region.id in on_worklist(project, "ada")
     assert item.region.id not in on_worklist(project, "ben")
-    (found,) = [x for x in project.store.worklist("ada", utc_now()) if x.region.id == item.region.id]
+    (found,) = [x for x in project.store.worklist("ada") if x.region.id == item.region.id]
     assert found.note == "your field"
     project.store.decline(item.region.id, "ada", "on leave")
     (found,) = [x for x in project.store.items() if x.region.id == item.region.id]
@@ -86,15 +86,30 @@ def test_an_unknown_region(project):
 
 def test_a_region_that_is_being_read_stays(project):
     item = project.store.items()[0]
-    project.store.claim(item.region.id, item.assignment.reader, utc_now())
+    project.store.claim(item.region.id, item.assignment.reader)
     for target in (ROUTER, Target(reader="lea"), Target(group="abdomen")):
         with pytest.raises(InputError, match="is reading"):
             defer_region(project, item.region.id, target, by="lea")
 
 
+def test_a_lead_gives_back_what_nobody_reads_any_more(project):
+    item = next(x for x in project.store.items() if x.assignment.reader == "ben")
+    key, number = item.case.key, item.region.number
+    with pytest.raises(InputError, match=f"nobody is reading region {number} of {key}"):
+        release_region(project, key, number, "lea")
+    project.store.claim(item.region.id, "ben")
+    with pytest.raises(InputError, match="Ada Moreau is no lead"):
+        release_region(project, key, number, "ada")
+    with pytest.raises(InputError, match=f"{key} has no region 99"):
+        release_region(project, key, 99, "lea")
+    release_region(project, key, number, "Lea Brandt")
+    held = next(x.assignment for x in project.store.items() if x.region.id == item.region.id)
+    assert (held.state, held.holder, held.reader) == (State.OPEN, None, "ben")
+
+
 def test_a_declined_region_comes_back_to_somebody(project):
     item = next(x for x in project.store.items() if x.assignment.reader == "ben")
-    project.store.claim(item.region.id, "ben", utc_now())
+    project.store.claim(item.region.id, "ben")
     project.store.decline(item.region.id, "ben", "not my field")
     assert item.region.id not in on_worklist(project, "ben")
     assert defer_region(project, item.region.id, Target(reader="lea"), by="lea").state is State.OPEN
@@ -104,7 +119,7 @@ def test_a_declined_region_comes_back_to_somebody(project):
 def test_what_is_drawn_becomes_a_region(project, case, ball):
     numbers = {item.region.number for item in project.store.items()}
     made = defer_drawn(project, case, ball, Target(reader="lea"), by="ada", note="look here")
-    item = next(x for x in project.store.worklist("lea", utc_now()) if x.region.id == made.id)
+    item = next(x for x in project.store.worklist("lea") if x.region.id == made.id)
     region = item.region
     assert region.box == bounding_box(ball)
     np.testing.assert_array_equal(region.mask, ball[slices(region.box)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -13,17 +14,23 @@ from napari_deferredseg.core.boxes import slices
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import State, Verdict, utc_now
 from napari_deferredseg.store.base import LEASE
+from napari_deferredseg.store.sql import open_sqlite
 from napari_deferredseg.usecases import read
 from napari_deferredseg.usecases.defer import Target, defer_region
 from napari_deferredseg.usecases.open_case import load_case
+from napari_deferredseg.usecases.project import DATABASE
 from napari_deferredseg.usecases.session import Session, case_after, next_after
 
 
-def sit_down(scene, login: str | None = None) -> Session:
+def sit_down(scene, login: str | None = None, clock=None) -> Session:
     session = Session()
     session.messages = []
     session.events.message.connect(session.messages.append)
-    session.set_project(scene.open())
+    project = scene.open()
+    if clock is not None:
+        project.store.close()
+        project = replace(project, store=open_sqlite(scene.folder / DATABASE, clock=clock))
+    session.set_project(project)
     session.set_case(load_case(session.project, session.project.store.cases()[0].key))
     if login:
         session.choose_reader(login)
@@ -35,8 +42,8 @@ def sitting(scene):
     """Make sessions on the scene's project; those left open are closed."""
     made: list[Session] = []
 
-    def one(login: str | None = None) -> Session:
-        made.append(sit_down(scene, login))
+    def one(login: str | None = None, clock=None) -> Session:
+        made.append(sit_down(scene, login, clock))
         return made[-1]
 
     yield one
@@ -65,7 +72,7 @@ def state(session: Session, region_id: str) -> State:
 def vanish(session: Session) -> None:
     """End a session as a crash does: the strokes are on the disk, nobody puts anything aside."""
     assert session._saver.flush(10)
-    session.project.store.close()
+    session.project.close()
 
 
 # what is needed before one can read
@@ -357,6 +364,36 @@ def test_an_amendment_that_is_left_changes_nothing(session):
     assert (session.work[slices(box)] == 9).all(), "the draft of the amendment is lost"
 
 
+def test_an_amendment_that_takes_back_comes_back_after_a_crash(sitting):
+    before = sitting("ben")
+    item = before.worklist()[0]
+    before.begin(item)
+    found = before.work.copy()
+    paint(before, 7)
+    before.submit(Verdict.EDITED)
+    before.amend_last()
+    before.work[...] = found
+    before.note_change(item.region.box)
+    vanish(before)
+    after = sitting("ben")
+    assert after.begin(next(x for x in after.project.store.items() if x.region.id == item.region.id))
+    np.testing.assert_array_equal(after.work, found)
+    assert after.submit(Verdict.ACCEPTED).supersedes
+
+
+def test_a_submission_of_another_window_is_shown_when_it_is_amended_here(sitting):
+    first, second = sitting("ben"), sitting("ben")
+    item = first.worklist()[0]
+    first.begin(item)
+    paint(first, 7)
+    sent = first.submit(Verdict.EDITED)
+    assert second.begin(next(x for x in second.project.store.items() if x.region.id == item.region.id))
+    np.testing.assert_array_equal(second.work, first.work)
+    np.testing.assert_array_equal(second.reading.before, sent.before[tuple(slice(0, n) for n in sent.before.shape)])
+    second.leave()
+    np.testing.assert_array_equal(second.work, first.work)
+
+
 def test_reset_to_the_ai_reaches_only_what_the_reader_answers_for(session):
     item = session.worklist()[0]
     session.begin(item)
@@ -420,16 +457,15 @@ def test_of_two_readers_at_the_same_moment_one_gets_it(sitting):
 
 
 def test_a_claim_that_ran_out_goes_to_whoever_asks_and_the_late_one_is_told(sitting):
-    ada, ben = sitting("ada"), sitting("ben")
+    ada, ben = sitting("ada"), sitting("ben", clock=lambda: utc_now() + 2 * LEASE)
     store = ada.project.store
     region_id = store.items()[0].region.id
     defer_region(ada.project, region_id, Target(group="abdomen"), by="lea")
     item = next(x for x in store.items() if x.region.id == region_id)
-    past = utc_now() - 2 * LEASE
-    late = read.begin(ada.project, ada.case, item, ada.reader, ada.work, past)
+    late = read.begin(ada.project, ada.case, item, ada.reader, ada.work, utc_now())
     assert late is not None
     assert ben.begin(next(x for x in ben.worklist() if x.region.id == region_id))
-    with pytest.raises(InputError, match=r"Ben|ben"):
+    with pytest.raises(InputError, match="Ben Okafor has claimed region"):
         read.submit(late, Verdict.ACCEPTED, utc_now())
     ben.submit(Verdict.ACCEPTED)
     with pytest.raises(InputError):
@@ -437,10 +473,12 @@ def test_a_claim_that_ran_out_goes_to_whoever_asks_and_the_late_one_is_told(sitt
     assert [c.reader for c in store.corrections()] == ["ben"]
 
 
-def test_work_handed_in_late_counts_when_nobody_else_took_it(session):
+def test_work_handed_in_late_counts_when_nobody_else_took_it(sitting):
+    now = [utc_now()]
+    session = sitting("ben", clock=lambda: now[0])
     item = session.worklist()[0]
-    past = utc_now() - 2 * LEASE
-    late = read.begin(session.project, session.case, item, session.reader, session.work, past)
+    late = read.begin(session.project, session.case, item, session.reader, session.work, now[0])
+    now[0] += 2 * LEASE
     assert read.submit(late, Verdict.ACCEPTED, utc_now()).region_id == item.region.id
     assert state(session, item.region.id) is State.SUBMITTED
 
@@ -458,3 +496,115 @@ def test_a_worklist_to_its_end(session):
     assert all(a < b for a, b in pairwise(seen))
     assert len(session.project.store.corrections(reader=session.reader.login)) == total
     assert session.project.store.verify() == []
+
+
+# two windows of one reader
+def both_open(sitting):
+    first, second = sitting("ben"), sitting("ben")
+    item = first.worklist()[0]
+    assert first.begin(item)
+    assert first.messages == []
+    assert second.begin(item)
+    number = item.region.number
+    assert second.messages == [f"Region {number} is open in another window of yours, too: submit it in one of them."]
+    return first, second, item
+
+
+def test_the_second_window_is_told_and_each_keeps_its_own_draft(sitting):
+    first, second, item = both_open(sitting)
+    paint(first, 7, thick=1)
+    paint(second, 8)
+    works = [first.work.copy(), second.work.copy()]
+    assert first._saver.flush(10)
+    assert second._saver.flush(10)
+    drafts = first.project.journal.of_region("ben", item.region.id)
+    assert {d.id for d in drafts} == {first.reading.correction_id, second.reading.correction_id}
+    sent = first.submit(Verdict.EDITED)
+    assert first._saver.flush(10)
+    assert [d.id for d in first.project.journal.drafts("ben")] == [second.reading.correction_id]
+    with pytest.raises(InputError, match=f"submitted region {item.region.number} of .* in another window"):
+        second.submit(Verdict.EDITED)
+    np.testing.assert_array_equal(second.work, works[1])
+    again = next(x for x in second.project.store.items() if x.region.id == item.region.id)
+    assert second.begin(again)
+    np.testing.assert_array_equal(second.work, works[1])
+    assert second.submit(Verdict.EDITED).supersedes == sent.id
+    assert second._saver.flush(10)
+    assert second.project.journal.drafts("ben") == []
+    assert len(second.project.store.history(item.region.id)) == 2
+
+
+def test_the_drafts_of_two_windows_outlive_both(sitting):
+    first, second, item = both_open(sitting)
+    paint(first, 7, thick=1)
+    paint(second, 8)
+    work = second.work.copy()
+    vanish(first)
+    vanish(second)
+    third = sitting("ben")
+    assert third.begin(item)
+    np.testing.assert_array_equal(third.work, work)
+    assert third.messages == ["Your earlier work on this region is back."]
+    drafts = third.project.journal.of_region("ben", item.region.id)
+    assert {int(d.after.max()) for d in drafts} == {7, 8}
+    third.submit(Verdict.EDITED)
+    assert third._saver.flush(10)
+    (kept,) = third.project.journal.drafts("ben")
+    assert int(kept.after.max()) == 7
+
+
+def test_leaving_one_window_does_not_give_the_other_ones_region_away(sitting):
+    first, second, item = both_open(sitting)
+    second.leave()
+    assert state(first, item.region.id) is State.CLAIMED
+    assert second.begin(item)
+    assert second.begin(second.worklist()[1])
+    assert state(first, item.region.id) is State.CLAIMED
+    first.leave()
+    assert state(first, item.region.id) is State.OPEN
+
+
+def test_a_draft_of_an_earlier_version_is_taken_up(sitting):
+    before = sitting("ben")
+    item = before.worklist()[0]
+    before.begin(item)
+    paint(before)
+    work, draft = before.work.copy(), before.reading.draft(utc_now())
+    vanish(before)
+    journal = before.project.journal
+    journal.discard("ben", item.region.id, draft.id)
+    journal.save(replace(draft, id="", supersedes=""))
+    after = sitting("ben")
+    assert after.begin(item)
+    np.testing.assert_array_equal(after.work, work)
+    assert [d.id for d in journal.drafts("ben")] == [after.reading.correction_id]
+    after.submit(Verdict.EDITED)
+    assert after._saver.flush(10)
+    assert journal.drafts("ben") == []
+
+
+def test_a_draft_that_was_submitted_before_the_crash_does_not_come_back(sitting):
+    before = sitting("ben")
+    item = before.worklist()[0]
+    before.begin(item)
+    paint(before)
+    draft = before.reading.draft(utc_now() + timedelta(days=1))  # a clock that was set back since
+    draft = replace(draft, before=draft.before.copy(), after=np.full_like(draft.after, 9))
+    before.submit(Verdict.EDITED)
+    vanish(before)
+    before.project.journal.save(draft)
+    after = sitting("ben")
+    assert after.begin(next(x for x in after.project.store.items() if x.region.id == item.region.id))
+    assert not after.reading.recovered
+    assert (after.work != 9).all()
+
+
+def test_what_another_window_has_submitted_is_said(sitting):
+    first, second = sitting("ben"), sitting("ben")
+    item = second.worklist()[0]
+    first.begin(item)
+    first.submit(Verdict.ACCEPTED)
+    assert not second.begin(item)
+    assert second.messages == [
+        f"You have submitted region {item.region.number} in another window: open it again to amend that."
+    ]

@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.records import Reader, State, Verdict, utc_now
+from napari_deferredseg.core.records import Reader, State, Verdict
 from napari_deferredseg.io.images import read_volume
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.demo import READERS, make_demo
@@ -208,7 +208,7 @@ def test_a_budget_too_small_for_any_region_says_so(unread):
 def test_a_run_over_a_region_that_is_being_read_is_refused_whole(scene):
     with scene.open() as project:
         item = project.store.items()[0]
-        assert project.store.claim(item.region.id, item.assignment.reader, utc_now())
+        assert project.store.claim(item.region.id, item.assignment.reader)
     before = tree(scene.folder)
     with scene.open() as project, pytest.raises(InputError, match=r"is reading .* submitted or left first"):
         run_external(project, scene.files, TWO_REGIONS)
@@ -332,7 +332,7 @@ def test_the_demo_is_a_project_with_work_for_everybody(tmp_path):
     with open_project(tmp_path / "demo") as project:
         assert [r.login for r in project.store.readers()] == [r.login for r in READERS]
         for reader in READERS:
-            assert project.store.worklist(reader.login, utc_now())
+            assert project.store.worklist(reader.login)
         names = {report.prediction.table.name(v) for region in report.regions for v in region.labels}
         assert "liver" in names
         load_case(project, report.case.key)

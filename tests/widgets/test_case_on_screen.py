@@ -93,7 +93,7 @@ def test_why_no_next_region_opens_stays_on_the_screen(desk, monkeypatch):
     def locked(*given):
         raise InputError("the draft is locked")
 
-    monkeypatch.setattr(desk.session.project.journal, "load", locked)
+    monkeypatch.setattr(desk.session.project.journal, "of_region", locked)
     desk.stage.accept()
     desk.settle()
     assert "the draft is locked" in desk.notice

@@ -75,7 +75,7 @@ def test_deferring_while_drawing_or_reading(desk):
     assert "Regions by reader" in defer.what.text()
     desk.stage.pick(next(x for x in desk.stage.items if x.region.number == 1))
     desk.click(defer.send)
-    assert "ada is reading region 1" in defer.notice.text()
+    assert "Ada Moreau is reading region 1" in defer.notice.text()
     assert desk.number == 1
     defer.draw.click()
     assert desk.viewer.layers.selection.active.name == "New region"

@@ -12,8 +12,6 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_deferredseg.core.records import utc_now
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -124,7 +122,7 @@ def test_a_run_while_somebody_reads_is_refused(press_run, scene):
     panel, press = press_run
     panel.project_bar.open_folder(scene.folder)
     item = panel.session.project.store.items()[0]
-    panel.session.project.store.claim(item.region.id, item.assignment.reader, utc_now())
+    panel.session.project.store.claim(item.region.id, item.assignment.reader)
     predictions = tree(scene.folder / "predictions")
     panel.form.amount.value = 3
     assert "reading" in press(scene.volume, scene.first, scene.second)
