@@ -19,6 +19,7 @@ from sqlalchemy import create_engine
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Assignment, Reader
+from napari_deferredseg.store import turns
 from napari_deferredseg.store.schema import VERSION_TABLE, metadata
 from napari_deferredseg.store.sql import SqlStore, create_sqlite, open_sqlite
 
@@ -337,3 +338,41 @@ def test_two_thousand_regions_are_listed_in_half_a_second(path, make):
         took.append((time.perf_counter() - begun) / 2)
     assert min(took) < 0.5
     store.close()
+
+
+class TestErrorsAreOneLine:
+    def test_a_lock_that_is_never_given_up(self, path, monkeypatch):
+        monkeypatch.setattr(turns, "PATIENCE", 0.2)
+        store = open_sqlite(path)
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(InputError, match=r"project\.sqlite cannot be used now .*others are writing") as caught:
+                store.add_reader(Reader(login="kim", name="Kim"))
+        assert "\n" not in str(caught.value)
+        store.add_reader(Reader(login="kim", name="Kim"))
+        store.close()
+
+    def test_a_file_that_is_damaged_while_it_is_open(self, path, make):
+        store = open_sqlite(path)
+        make.run(store, make.case(), 40, group="all")
+        store.close()
+        again = open_sqlite(path)
+        content = path.read_bytes()
+        path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+        with pytest.raises(InputError, match="it is damaged: restore it from a backup"):
+            again.items()
+        again.close()
+
+    def test_a_change_that_the_database_refuses(self, path, make):
+        store = open_sqlite(path)
+        (region,) = make.run(store, make.case(), group="all")
+        edit(
+            path,
+            "CREATE TRIGGER never BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no more'); END",
+            triggers=True,
+        )
+        with pytest.raises(InputError, match=r"no more.*nothing was changed"):
+            store.claim(region.id, "anna")
+        edit(path, "DROP TRIGGER never", triggers=True)
+        assert store.claim(region.id, "anna") is not None
+        store.close()
