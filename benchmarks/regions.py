@@ -182,6 +182,9 @@ def compare(second: str, wanted: int, seed: int) -> list[tuple[float, float]]:
         other = scene.labels if second == "the label" else perturbed(scene, rng, 0.4)
         geometry = Geometry(shape=first.shape, spacing=scene.spacing[::-1])
         errors = first != scene.labels
+        if not errors.any():
+            seed += 1
+            continue
         base = largest_first(first, other, geometry)
         share = base.share(errors, scene.spacing)
         if 0.3 <= share <= 0.8:
