@@ -85,14 +85,13 @@ def make_atoms(codes: Array, geometry: Geometry) -> Atoms:
         found = [part] if whole else _pieces(part, geometry)
         pieces += found
         compact += [whole] * len(found)
-    left: list[Points] = []
-    for cluster in _clusters(_attach(pieces, loose, geometry), geometry):
-        if len(cluster) < SPECK_VOXELS:
-            left.append(cluster)
-            continue
-        found = _cut(cluster, geometry, _halves)
-        pieces += found
-        compact += [False] * len(found)
+    clusters = _clusters(loose, geometry)
+    left = _attach(pieces, [cluster for cluster in clusters if len(cluster) < SPECK_VOXELS], geometry)
+    for cluster in clusters:
+        if len(cluster) >= SPECK_VOXELS:
+            found = _cut(cluster, geometry, _halves)
+            pieces += found
+            compact += [False] * len(found)
     return Atoms(pieces, compact, np.concatenate(left) if left else np.empty((0, 3), np.int32))
 
 

@@ -50,12 +50,14 @@ def run(project: Project, volume: Path, *masks: Path) -> str:
 
 
 def correct(project: Project, key: str, reader: str, value: int, verdict: Verdict = Verdict.EDITED):
-    """Let a reader take their first region of a case and paint all of it."""
+    """Let a reader take their first region of a case that is not all of this value, and paint all of it."""
     session = Session()
     session.set_project(project)
-    session.set_case(load_case(project, key))
+    case = load_case(project, key)
+    session.set_case(case)
     session.choose_reader(reader)
-    item = next(x for x in session.worklist() if x.case.key == key)
+    waiting = (x for x in session.worklist() if x.case.key == key)
+    item = next(x for x in waiting if (case.composed[slices(x.region.box)] != value).any())
     assert session.begin(item)
     if verdict is Verdict.EDITED:
         session.work[slices(item.region.box)] = value
