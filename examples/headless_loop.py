@@ -20,7 +20,8 @@ from napari_deferredseg.usecases.session import Session
 def main(folder: Path) -> None:
     """Make a demo project, correct one region as Ada, export."""
     report = make_demo(folder / "project")
-    print(f"{len(report.regions)} regions, {report.realised_share:.1%} of the AI's foreground")
+    print(report)
+    print(report.account)
 
     session = Session()
     session.set_project(open_project(folder / "project"))

@@ -185,10 +185,7 @@ def _people(mapped: Sequence[str]) -> dict[str, str]:
 
 def _print(report: RunReport) -> None:
     again = "" if report.new else " (this very run was in the project already; nothing was changed)"
-    out.print(
-        f"{report.case.key}: {len(report.regions)} regions, {report.realised_share:.1%} of the AI's foreground, "
-        f"{sum(region.minutes for region in report.regions):.0f} min of reading{again}"
-    )
+    out.print(f"{report.case.key}: {report}{again}")
     out.print(report.account)
     for caution in report.cautions:
         err.print(f"note: {caution}")

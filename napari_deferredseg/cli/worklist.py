@@ -79,7 +79,7 @@ def as_dict(item: WorkItem, table: LabelTable) -> dict[str, Any]:
         "center_lps_mm": [round(x, 3) for x in region.center],
         "box_zyx": [list(span) for span in region.box],
         "slices": [region.box[0][0], region.box[0][1] - 1],
-        "minutes": round(region.minutes, 2),
+        "minutes": region.minutes,
         "state": item.assignment.state.value,
         "reader": item.assignment.reader,
         "group": item.assignment.group,

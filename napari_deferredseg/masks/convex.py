@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CORNER = 0.25  # voxels are shrunk to half their size: what lies in a plane or on a line still has a hull
-MANY = 500  # of more voxels the volume of the hull says the same within a few percent, and sooner
-CHUNK = 200_000
+FLAT = 1e-9
+CHUNK = 2_000_000
 
 
 def hull_share(points: NDArray[np.integer[Any]]) -> float:
@@ -25,20 +25,29 @@ def hull_share(points: NDArray[np.integer[Any]]) -> float:
     points : (n, 3) int
         Indices of its voxels, at least one.
     """
-    low = points.min(axis=0)
-    hull = ConvexHull(_corners(points - low))
-    if len(points) > MANY:
-        return float(min(1.0, len(points) / hull.volume))
-    normals, offsets = hull.equations[:, :3], hull.equations[:, 3]
-    inside = 0
-    shape = tuple(int(n) for n in points.max(axis=0) - low + 1)
-    for start in range(0, int(np.prod(shape)), CHUNK):
-        where = np.unravel_index(np.arange(start, min(start + CHUNK, int(np.prod(shape)))), shape)
-        at = np.stack(where, axis=1).astype(float)
-        for normal, offset in zip(normals, offsets, strict=True):
-            at = at[at @ normal + offset <= 1e-6]
-        inside += len(at)
+    at = points - points.min(axis=0)
+    at = at[:, np.argsort(at.max(axis=0), kind="stable")]  # rows along the longest axis: as few as may be
+    hull = ConvexHull(_corners(at))
+    rows = np.indices(at.max(axis=0)[:2] + 1).reshape(2, -1)
+    inside = sum(_inside(hull.equations, part, int(at[:, 2].max())) for part in _chunks(rows, len(hull.equations)))
     return len(points) / max(inside, len(points))
+
+
+def _chunks(rows: NDArray[np.intp], facets: int) -> list[NDArray[np.intp]]:
+    return np.array_split(rows, 1 + rows.shape[1] * facets // CHUNK, axis=1)
+
+
+def _inside(facets: NDArray[np.float64], rows: NDArray[np.intp], last: int) -> int:
+    """Whole numbers from 0 to `last` along each row (2, n) that lie within all facets."""
+    rest = -(facets[:, :2] @ rows + facets[:, 3:]) + 1e-6
+    slope = facets[:, 2:3]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bound = rest / slope
+    high = np.where(slope > FLAT, bound, np.inf).min(axis=0)
+    low = np.where(slope < -FLAT, bound, -np.inf).max(axis=0)
+    beside = ((np.abs(slope) <= FLAT) & (rest < 0)).any(axis=0)
+    count = np.floor(np.minimum(high, last)) - np.ceil(np.maximum(low, 0)) + 1
+    return int(np.where(beside, 0, np.maximum(count, 0)).sum())
 
 
 def _corners(points: NDArray[np.integer[Any]]) -> NDArray[np.float64]:

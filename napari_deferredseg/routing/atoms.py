@@ -36,6 +36,9 @@ ATOM_MINUTES = 0.15
 SPECK_VOXELS = 8
 """A part of fewer voxels is a speck: too small for a shape, and for a visit of its own."""
 
+CELL_MM = 1.0
+"""On finer grids specks are joined by cells of this size."""
+
 NEAR_MM = 5.0
 """A speck so near to something larger is looked at with it."""
 
@@ -152,15 +155,30 @@ def _halves(points: Points, geometry: Geometry) -> list[Points]:
 
 
 def _clusters(specks: Sequence[Points], geometry: Geometry) -> list[Points]:
-    """Specks joined with all that are within `NEAR_MM` of them, and so on."""
+    """Specks joined with all that are near to them, and so on; on fine grids by cells, which joins a little less.
+
+    What is joined here is near: a speck does not lose its place when its neighbour grows into more than one.
+    """
     if not specks:
         return []
     points = np.concatenate(specks)
     owner = np.repeat(np.arange(len(specks)), [len(p) for p in specks])
-    near = cKDTree(points * np.array(geometry.spacing_zyx)).query_pairs(NEAR_MM * (1 + 1e-9), output_type="ndarray")
-    links = coo_array((np.ones(len(near)), (owner[near[:, 0]], owner[near[:, 1]])), shape=(len(specks),) * 2)
-    number = connected_components(links, directed=False)[1]
-    return _split(points, number[owner] + 1)
+    spacing = np.array(geometry.spacing_zyx)
+    step = np.maximum(1, (CELL_MM / spacing).astype(int))
+    cells, cell = np.unique(points // step, axis=0, return_inverse=True)
+    slack = float(np.linalg.norm((step - 1) * spacing))  # between two voxels of one cell
+    near = cKDTree(cells * (step * spacing)).query_pairs(_near_mm(geometry) - slack, output_type="ndarray")
+    nodes = np.concatenate([owner, near[:, 0] + len(specks)])
+    others = np.concatenate([cell.ravel() + len(specks), near[:, 1] + len(specks)])
+    count = len(specks) + len(cells)
+    links = coo_array((np.ones(len(nodes), bool), (nodes, others)), shape=(count, count))
+    number = connected_components(links, directed=False)[1][owner]
+    return _split(points, np.unique(number, return_inverse=True)[1].ravel() + 1)
+
+
+def _near_mm(geometry: Geometry) -> float:
+    """How far a speck may be from what it is looked at with; what touches is near on any grid."""
+    return max(NEAR_MM, float(np.linalg.norm(geometry.spacing_zyx))) * (1 + 1e-9)
 
 
 def _connected(points: Points) -> list[Points]:
@@ -190,7 +208,7 @@ def _attach(pieces: list[Points], crumbs: Sequence[Points], geometry: Geometry) 
     given: dict[int, list[Points]] = {}
     left = []
     for crumb in crumbs:
-        away, which = tree.query(crumb * np.array(geometry.spacing_zyx), distance_upper_bound=NEAR_MM * (1 + 1e-9))
+        away, which = tree.query(crumb * np.array(geometry.spacing_zyx), distance_upper_bound=_near_mm(geometry))
         nearest = int(np.argmin(np.asarray(away)))
         if np.isfinite(np.asarray(away)[nearest]):
             given.setdefault(int(owner[np.asarray(which)[nearest]]), []).append(crumb)

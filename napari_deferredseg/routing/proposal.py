@@ -26,7 +26,9 @@ class Account:
     specks : int
         Voxels in parts too small for a visit, near to nothing larger.
     unpaid : int
-        Voxels for which the budget has no room.
+        Voxels that the budget does not pay for.
+    reason : str
+        Why it does not, after their number.
     faint : int
         Voxels where the map says something, but less than its floor: not worth a reader's minutes.
     foreground : int
@@ -40,6 +42,7 @@ class Account:
     covered: int
     specks: int
     unpaid: int
+    reason: str
     faint: int
     foreground: int
     next_piece: str = ""
@@ -61,7 +64,7 @@ class Account:
             yield f"{self.specks:,} in specks far from anything larger"
         if self.unpaid:
             more = f"; the next piece takes {self.next_piece}" if self.next_piece else ""
-            yield f"{self.unpaid:,} for which the budget has no room{more}"
+            yield f"{self.unpaid:,} {self.reason}{more}"
         if self.faint and not self.compared:
             yield f"{self.faint:,} where it says less than that"
 

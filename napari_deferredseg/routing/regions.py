@@ -18,7 +18,7 @@ from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.records import Region
 from napari_deferredseg.masks.components import components, deepest_index
 from napari_deferredseg.routing.atoms import Atoms, make_atoms
-from napari_deferredseg.routing.budget import Budget, lowest_threshold, most_voxels, whole
+from napari_deferredseg.routing.budget import SHARES, Budget, lowest_threshold, most_voxels
 from napari_deferredseg.routing.cut import cut, pair_codes, smooth_map
 from napari_deferredseg.routing.effort import estimated_minutes
 from napari_deferredseg.routing.proposal import Account, Proposal
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 SIGMA_MM = 3.0
 FLOOR = 0.2
-FIRST_SHARE = 0.01  # a piece of at most this share of what a budget is a share of never waits for smaller ones
 MINOR = 0.05  # a label with a smaller share of a region is not named
 
 
@@ -93,7 +92,7 @@ def _from_votes(
     progress(0.5, "making regions")
     found = _paid(atoms, prediction.defer, prediction, budget)
     regions = [_region(prediction, case_key, prediction_id, points, None) for points in found.regions]
-    return _proposal(prediction, regions, found, against=count, specks=len(atoms.specks), faint=0)
+    return _proposal(prediction, budget, regions, found, against=count, specks=len(atoms.specks), faint=0)
 
 
 def _from_map(
@@ -116,7 +115,7 @@ def _from_map(
     chosen = cut(smoothed.values, limit, lowest, geometry.spacing_zyx, sigma_mm)
     box = bounding_box(chosen)
     if box is None:
-        return _proposal(prediction, [], Spent(), against=reached, specks=0, faint=faint)
+        return _proposal(prediction, budget, [], Spent(), against=reached, specks=0, faint=faint)
     atoms = _moved(make_atoms(chosen[slices(box)].astype(np.uint8), geometry), [low for low, _ in box])
     progress(0.7, "making regions")
     if limit is None:
@@ -124,7 +123,7 @@ def _from_map(
     else:
         found = everything(atoms, smoothed.values, geometry)
     regions = [_region(prediction, case_key, prediction_id, points, smoothed.subject) for points in found.regions]
-    return _proposal(prediction, regions, found, against=reached, specks=len(atoms.specks), faint=faint)
+    return _proposal(prediction, budget, regions, found, against=reached, specks=len(atoms.specks), faint=faint)
 
 
 def _paid(atoms: Atoms, weight: NDArray[np.float32], prediction: Prediction, budget: Budget) -> Spent:
@@ -134,7 +133,7 @@ def _paid(atoms: Atoms, weight: NDArray[np.float32], prediction: Prediction, bud
     if budget.unit == "regions":
         return spend_regions(atoms, weight, geometry, int(budget.amount))
     limit = most_voxels(prediction, budget) or 0
-    return spend_voxels(atoms, weight, geometry, limit, int(FIRST_SHARE * whole(prediction, budget.unit)))
+    return spend_voxels(atoms, weight, geometry, limit)
 
 
 def _moved(atoms: Atoms, corner: list[int]) -> Atoms:
@@ -144,7 +143,14 @@ def _moved(atoms: Atoms, corner: list[int]) -> Atoms:
 
 
 def _proposal(
-    prediction: Prediction, regions: list[Region], found: Spent, *, against: int, specks: int, faint: int
+    prediction: Prediction,
+    budget: Budget,
+    regions: list[Region],
+    found: Spent,
+    *,
+    against: int,
+    specks: int,
+    faint: int,
 ) -> Proposal:
     ordered = sorted(regions, key=lambda r: (-r.gain * r.mask.sum(), r.box, r.id))
     covered = sum(int(region.mask.sum()) for region in regions)
@@ -154,11 +160,20 @@ def _proposal(
         covered=covered,
         specks=specks,
         unpaid=against - covered - specks,
+        reason=_reason(prediction, budget),
         faint=faint,
         foreground=int(np.count_nonzero(prediction.labels)),
         next_piece=found.next_piece,
     )
     return Proposal(tuple(replace(r, number=n) for n, r in enumerate(ordered, start=1)), account)
+
+
+def _reason(prediction: Prediction, budget: Budget) -> str:
+    if not prediction.votes and budget.unit in SHARES:
+        if budget.mode == "fixed_threshold":
+            return "below the threshold that validation fixed"
+        return "below what the budget's share of the map reaches"
+    return "for which the budget has no room"
 
 
 def _region(prediction: Prediction, case_key: str, prediction_id: str, points: Points, subject: Array | None) -> Region:

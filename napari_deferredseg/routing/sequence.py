@@ -43,7 +43,7 @@ class _Offer(NamedTuple):
 
 @dataclass
 class _Growing:
-    pieces: list[int]
+    pieces: set[int]
     outline: float
     slices: int
     minutes: float
@@ -114,13 +114,13 @@ class Sequence:
         self._seen[around.seen[piece]] = True
         self._spent += self._charge(step)
         if step.regions:
-            self._regions.append(_Growing([], 0.0, 0, 0.0, False))
+            self._regions.append(_Growing(set(), 0.0, 0, 0.0, False))
         region = self._regions[step.region]
         region.outline = self._outline(piece, region)
         region.slices |= around.slices[piece]
         region.minutes += step.minutes
         region.compact |= around.compact[piece]
-        region.pieces.append(piece)
+        region.pieces.add(piece)
         for other in sorted(around.near[piece]):
             self._offer(other, step.region)
         while self._waiting and self._waiting[0][0] <= self._spent:
@@ -155,6 +155,5 @@ class Sequence:
         return Step(piece, region, minutes - host.minutes, voxels, 0)
 
     def _outline(self, piece: int, region: _Growing) -> float:
-        shared = self._around.shared[piece]
-        common = sum(shared.get(other, 0.0) for other in region.pieces)
+        common = sum(mm for other, mm in self._around.shared[piece].items() if other in region.pieces)
         return region.outline + self._around.outline[piece] - 2 * common

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     Weight = NDArray[np.float32]
 
 ROUNDING = 1e-9
-FIRST_MINUTES = 2.5  # a piece of at most so long a reading never waits for cheaper ones
 
 
 @dataclass(frozen=True)
@@ -36,24 +35,24 @@ class Spent:
 
 def everything(atoms: Atoms, weight: Weight, geometry: Geometry) -> Spent:
     """All pieces as regions."""
-    return _along(atoms, weight, geometry, lambda step: float(step.voxels), np.inf, 1.0, "")
+    return _along(atoms, weight, geometry, lambda step: float(step.voxels), np.inf, np.inf, "")
 
 
-def spend_voxels(atoms: Atoms, weight: Weight, geometry: Geometry, limit: int, first: int) -> Spent:
-    """Regions of at most `limit` voxels; pieces of at most `first` voxels never wait for smaller ones.
+def spend_voxels(atoms: Atoms, weight: Weight, geometry: Geometry, limit: int) -> Spent:
+    """Regions of at most `limit` voxels.
 
     Parameters
     ----------
     weight : (z, y, x) float32
         What speaks against the mask.
     """
-    return _along(atoms, weight, geometry, lambda step: float(step.voxels), limit, first, "{:,.0f} voxels")
+    return _along(atoms, weight, geometry, lambda step: float(step.voxels), limit, 0.0, "{:,.0f} voxels")
 
 
 def spend_minutes(atoms: Atoms, weight: Weight, geometry: Geometry, minutes: float) -> Spent:
     """Regions of at most so many minutes."""
     most = minutes * (1 - ROUNDING)
-    return _along(atoms, weight, geometry, lambda step: step.minutes, most, FIRST_MINUTES, "{:.1f} minutes")
+    return _along(atoms, weight, geometry, lambda step: step.minutes, most, 0.0, "{:.2f} minutes")
 
 
 def spend_regions(atoms: Atoms, weight: Weight, geometry: Geometry, count: int) -> Spent:

@@ -25,8 +25,8 @@ def number_notes(first: LabelMap, other: LabelMap) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Sentences, mostly none: a number with two names, no number in common, structures that differ by number alone
-        though no table says that the numbers are the same.
+        Sentences, mostly none: a number with two names, no number in common, structures that differ by number
+        alone, also where the tables agree: left and right are exchanged that way.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def number_notes(first: LabelMap, other: LabelMap) -> tuple[str, ...]:
     return (
         *_two_names(found, first.table, other.table, here, there),
         *_nothing_in_common(found, here, there),
-        *_twins(twins, first.table, other.table, here, there),
+        *_twins(found.twins, first.table, other.table, here, there),
     )
 
 

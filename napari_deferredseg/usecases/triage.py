@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
     RegionMaker = Callable[[Prediction, str, str, Budget, Progress], Proposal]
 
+LAWS = "regions 2"
+"""How regions are made; another way makes another run of the same files."""
+
 DEFAULT_BUDGET = Budget(amount=0.10, unit="predicted-foreground")
 
 
@@ -41,8 +45,8 @@ DEFAULT_BUDGET = Budget(amount=0.10, unit="predicted-foreground")
 class RunReport:
     """What a run left in the project. `new` is False when it is the case's present run; then nothing was changed.
 
-    `account` says how much speaks against the mask, how much of that the regions cover, what is left out and why;
-    `cautions` are sentences.
+    `realised_share` is that of the AI's foreground, not a number where the mask is empty. `account` says how much
+    speaks against the mask, how much of that the regions cover, what is left out and why; `cautions` are sentences.
     """
 
     case: CaseRecord
@@ -53,6 +57,11 @@ class RunReport:
     new: bool
     account: str = ""
     cautions: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """How many regions, how much of the foreground, how long they take."""
+        share = "" if math.isnan(self.realised_share) else f"{self.realised_share:.1%} of the AI's foreground, "
+        return f"{len(self.regions)} regions, {share}{sum(r.minutes for r in self.regions):.0f} min of reading"
 
 
 def require_readers(project: Project) -> None:
@@ -119,7 +128,7 @@ def triage(
         prediction=record,
         regions=tuple(regions),
         assignments=tuple(assignments),
-        realised_share=voxels / max(foreground, 1),
+        realised_share=voxels / foreground if foreground else (math.nan if voxels else 0.0),
         new=new,
         account=str(proposal.account),
         cautions=(*prediction.notes, *cautions(project, prediction)),
@@ -228,6 +237,7 @@ def _prediction_record(
         prediction.table.model_dump_json(),
         str(budget),
         str(channels or ""),
+        LAWS,
     ]
     same_run = _digest("\n".join(facts))
     if present is not None and present.id.startswith(same_run):

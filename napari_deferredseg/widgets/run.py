@@ -277,12 +277,8 @@ def _told(report: RunReport) -> str:
     account = escaped(report.account[:1].upper() + report.account[1:])
     if not report.regions:
         return f"No regions. {account}. {told}{again}"
-    minutes = sum(region.minutes for region in report.regions)
     readers = len({a.reader or a.group for a in report.assignments})
-    return (
-        f"{len(report.regions)} regions, {report.realised_share:.1%} of the AI's foreground, about {minutes:.0f} min "
-        f"for {readers} readers. {account}. {told} Open <i>My worklist</i> to start.{again}"
-    )
+    return f"{report} for {readers} readers. {account}. {told} Open <i>My worklist</i> to start.{again}"
 
 
 def _file_of(layer: Layer) -> Path | None:

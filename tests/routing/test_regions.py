@@ -219,6 +219,33 @@ def test_specks_are_looked_at_with_what_is_near_or_counted():
     assert "1 in specks" in str(found.account)
 
 
+def test_a_ring_is_no_compact_thing_on_a_picture_either():
+    y, x = np.ogrid[:200, :200]
+    away = np.hypot(y - 100, x - 100)
+    ring = ((away > 60) & (away < 90))[None]
+    regions = regions_of(prediction(ring, ring * 0), Budget(amount=0.1))
+    assert 0.05 < sum(int(r.mask.sum()) for r in regions) / ring.sum() <= 0.1
+
+
+def test_small_budgets_take_the_small_things_while_the_large_one_does_not_fit():
+    shape = (30, 60, 60)
+    large = ball(shape, (1, 1, 1), (15, 20, 20), 13)
+    labels = large.copy()
+    labels[13:17, 50:54, 50:54] = True
+    for budget in (Budget(amount=0.6, unit="minutes"), Budget(amount=0.01, unit="voxels")):
+        (region,) = regions_of(prediction(labels, labels * 0), budget)
+        assert region.mask.sum() == 64
+
+
+def test_specks_that_lead_to_a_part_belong_to_it():
+    labels = np.zeros((1, 20, 60))
+    labels[0, 5:12, 5:12] = 1
+    labels[0, 8, [15, 19, 23]] = 1
+    found = make_regions(prediction(labels, labels * 0), "case", "run", Budget(amount=1.0))
+    assert found.account.specks == 0
+    assert sum(int(r.mask.sum()) for r in found.regions) == labels.sum()
+
+
 def test_what_does_not_fit_is_said_to_be_the_budget_s_fault_and_what_it_takes():
     shape = (20, 40, 60)
     thing = ball(shape, (1, 1, 1), (10, 20, 18), 7)

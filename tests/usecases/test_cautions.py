@@ -111,7 +111,7 @@ TURNED = {1: 2, 2: 1}
         ((SAME, BOTH), (SAME, {}), None),
         ((SAME, {}), (TURNED, {}), "label 1 of numbered-first.nii.gz is label 2 of numbered-second.nii.gz, label 2 of"),
         ((SAME, BOTH), (TURNED, {}), r"label 1 \(liver\) of numbered-first.nii.gz is label 2 of"),
-        ((SAME, BOTH), (TURNED, BOTH), None),
+        ((SAME, BOTH), (TURNED, BOTH), r"label 1 \(liver\) of numbered-first.nii.gz is label 2 \(spleen\) of"),
         ((SAME, BOTH), ({1: 1, 2: 7}, {1: "liver", 7: "Milz"}), r"label 2 \(spleen\) of .* is label 7 \(Milz\) of"),
         ((SAME, BOTH), (SAME, {1: "liver", 2: "Milz"}), "Label 2 is 'spleen' in .* and 'Milz' in .*first name is kept"),
         (({1: 1, 2: 5}, {}), ({1: 1, 2: 2}, {}), "label 5 of numbered-first.nii.gz is label 2 of"),
@@ -119,7 +119,7 @@ TURNED = {1: 2, 2: 1}
     ],
 )
 def test_numbers_that_may_not_mean_the_same_are_told(unread, first, second, told):
-    """Where no table says that they do; what the same tables say is a finding."""
+    """Also where the same tables say that they do: left and right are exchanged that way."""
     _, prediction = predict_external(numbered(unread, first, second))
     if told is None:
         assert prediction.notes == ()

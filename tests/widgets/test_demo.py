@@ -18,4 +18,4 @@ def test_the_demo_opens_with_a_region_ready_to_correct(tmp_path):
     assert str(folder) in done.stdout.replace("\n", "")
     assert len(set(Image.open(picture).convert("L").resize((60, 40)).tobytes())) > 30
     with open_project(folder) as project:
-        assert len(project.store.worklist("ben")) > 3
+        assert len(project.store.worklist("ben")) > 1

@@ -81,7 +81,7 @@ def test_the_transform_key_is_off_and_paint_lands_where_it_is_seen(reading, tmp_
         assert ("Transform is off" in desk.notice) == (layer.editable and layer.visible)
         height, width = desk.viewer.canvas.size
         if layer is not desk.correction:
-            desk.mouse.drag(desk.viewer, [(width / 2, height / 2), (width / 2 + 30, height / 2 + 20)])
+            desk.mouse.drag(desk.viewer, [(width / 2, height / 2), (width / 2 + 6, height / 2 + 4)])
         assert in_place(layer)
     desk.viewer.layers.selection.active = desk.correction
     desk.correction.brush_size = 1
@@ -234,9 +234,11 @@ def test_a_brush_across_slices_is_a_ball_in_millimetres_that_ends_at_the_margin(
     desk.key(Key.Key_Z, Mod.ControlModifier | Mod.ShiftModifier)
     np.testing.assert_array_equal(desk.session.work, np.where(painted, label, before))
     far = desk.voxel(0, 9)
+    ball = desk.session.work.copy()
     desk.mouse.stroke(desk.viewer, desk.correction, [far, desk.voxel(0, 12)])
     assert not (desk.session.work != before)[~allowed].any()
-    desk.key(Key.Key_Z, Mod.ControlModifier)
+    if (desk.session.work != ball).any():
+        desk.key(Key.Key_Z, Mod.ControlModifier)
     submit(desk)
     np.testing.assert_array_equal(exported(desk, tmp_path / "out"), expected)
     assert (desk.correction.n_edit_dimensions, desk.correction.brush_size) == (2, 5)
