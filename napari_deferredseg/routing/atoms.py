@@ -53,13 +53,23 @@ class Atoms:
         Indices (z, y, x) of each piece's voxels.
     compact : list of n bool
         Whether it is the whole of a compact part.
-    specks : (voxels, 3) int32
-        Voxels that belong to no piece.
+    specks : list of (voxels, 3) int32
+        What is too small for a visit, and near to nothing larger.
     """
 
     points: list[Points]
     compact: list[bool]
-    specks: Points
+    specks: list[Points]
+
+    @property
+    def speck_voxels(self) -> int:
+        """Voxels of all specks."""
+        return sum(len(points) for points in self.specks)
+
+    def moved(self, corner: Sequence[int]) -> Atoms:
+        """Pieces of a crop that begins at this index, in the whole array."""
+        by = np.array(corner, np.int32)
+        return Atoms([p + by for p in self.points], self.compact, [p + by for p in self.specks])
 
 
 def make_atoms(codes: Array, geometry: Geometry) -> Atoms:
@@ -95,7 +105,7 @@ def make_atoms(codes: Array, geometry: Geometry) -> Atoms:
             found = _cut(cluster, geometry, _halves)
             pieces += found
             compact += [False] * len(found)
-    return Atoms(pieces, compact, np.concatenate(left) if left else np.empty((0, 3), np.int32))
+    return Atoms(pieces, compact, left)
 
 
 def _parts(codes: Array) -> list[Points]:

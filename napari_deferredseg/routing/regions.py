@@ -22,7 +22,7 @@ from napari_deferredseg.routing.budget import SHARES, Budget, lowest_threshold, 
 from napari_deferredseg.routing.cut import cut, pair_codes, smooth_map
 from napari_deferredseg.routing.effort import estimated_minutes
 from napari_deferredseg.routing.proposal import Account, Proposal
-from napari_deferredseg.routing.spend import Spent, everything, spend_minutes, spend_regions, spend_voxels
+from napari_deferredseg.routing.spend import Spent, spend_minutes, spend_regions, spend_voxels, without_specks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,12 +87,12 @@ def _from_votes(
     progress(0.0, "finding what differs")
     codes, corner = pair_codes(prediction)
     count = int(np.count_nonzero(codes))
-    atoms = _moved(make_atoms(codes, geometry), corner)
+    atoms = make_atoms(codes, geometry).moved(corner)
     del codes
     progress(0.5, "making regions")
     found = _paid(atoms, prediction.defer, prediction, budget)
     regions = [_region(prediction, case_key, prediction_id, points, None) for points in found.regions]
-    return _proposal(prediction, budget, regions, found, against=count, specks=len(atoms.specks), faint=0)
+    return _proposal(prediction, budget, regions, found, against=count, faint=0)
 
 
 def _from_map(
@@ -115,15 +115,15 @@ def _from_map(
     chosen = cut(smoothed.values, limit, lowest, geometry.spacing_zyx, sigma_mm)
     box = bounding_box(chosen)
     if box is None:
-        return _proposal(prediction, budget, [], Spent(), against=reached, specks=0, faint=faint)
-    atoms = _moved(make_atoms(chosen[slices(box)].astype(np.uint8), geometry), [low for low, _ in box])
+        return _proposal(prediction, budget, [], Spent(), against=reached, faint=faint)
+    atoms = make_atoms(chosen[slices(box)].astype(np.uint8), geometry).moved([low for low, _ in box])
     progress(0.7, "making regions")
     if limit is None:
         found = _paid(atoms, smoothed.values, prediction, budget)
     else:
-        found = everything(atoms, smoothed.values, geometry)
+        found = without_specks(atoms, smoothed.values, geometry)
     regions = [_region(prediction, case_key, prediction_id, points, smoothed.subject) for points in found.regions]
-    return _proposal(prediction, budget, regions, found, against=reached, specks=len(atoms.specks), faint=faint)
+    return _proposal(prediction, budget, regions, found, against=reached, faint=faint)
 
 
 def _paid(atoms: Atoms, weight: NDArray[np.float32], prediction: Prediction, budget: Budget) -> Spent:
@@ -136,12 +136,6 @@ def _paid(atoms: Atoms, weight: NDArray[np.float32], prediction: Prediction, bud
     return spend_voxels(atoms, weight, geometry, limit)
 
 
-def _moved(atoms: Atoms, corner: list[int]) -> Atoms:
-    """Pieces of a crop, in the whole array."""
-    by = np.array(corner, np.int32)
-    return Atoms([points + by for points in atoms.points], atoms.compact, atoms.specks + by)
-
-
 def _proposal(
     prediction: Prediction,
     budget: Budget,
@@ -149,7 +143,6 @@ def _proposal(
     found: Spent,
     *,
     against: int,
-    specks: int,
     faint: int,
 ) -> Proposal:
     ordered = sorted(regions, key=lambda r: (-r.gain * r.mask.sum(), r.box, r.id))
@@ -158,8 +151,8 @@ def _proposal(
         compared=bool(prediction.votes),
         against=against,
         covered=covered,
-        specks=specks,
-        unpaid=against - covered - specks,
+        specks=found.specks,
+        unpaid=against - covered - found.specks,
         reason=_reason(prediction, budget),
         faint=faint,
         foreground=int(np.count_nonzero(prediction.labels)),

@@ -68,12 +68,17 @@ class Sequence:
         What a step costs in the budget's unit.
     unit : float
         No piece waits that costs at most this.
+    last : int
+        Pieces from this number on, specks, come when all others are there.
     """
 
-    def __init__(self, around: Surroundings, pace: Pace, charge: Callable[[Step], float], unit: float) -> None:
+    def __init__(
+        self, around: Surroundings, pace: Pace, charge: Callable[[Step], float], unit: float, last: int
+    ) -> None:
         self._around, self._pace, self._charge, self._unit = around, pace, charge, unit
+        self._last, self._open = last, False
         self._regions: list[_Growing] = []
-        self._taken: set[int] = set()
+        self._home: dict[int, int] = {}
         self._seen = np.zeros(len(around.worth), bool)
         self._spent = 0.0
         self._offers: list[_Offer] = []
@@ -81,8 +86,17 @@ class Sequence:
 
     def __iter__(self) -> Iterator[Step]:
         """All steps; each piece is in one."""
-        for piece in range(len(self._around.voxels)):
+        for piece in range(self._last):
             self._offer(piece, NEW)
+        yield from self._steps()
+        self._open = True
+        for piece in range(self._last, len(self._around.voxels)):
+            self._offer(piece, NEW)
+            for region in sorted({self._home[other] for other in self._around.near[piece] if other in self._home}):
+                self._offer(piece, region)
+        yield from self._steps()
+
+    def _steps(self) -> Iterator[Step]:
         while self._offers or self._waiting:
             step = self._from_offers() if self._offers else self._from_waiting()
             if step is not None:
@@ -110,7 +124,7 @@ class Sequence:
 
     def _take(self, step: Step) -> None:
         around, piece = self._around, step.piece
-        self._taken.add(piece)
+        self._home[piece] = step.region
         self._seen[around.seen[piece]] = True
         self._spent += self._charge(step)
         if step.regions:
@@ -139,7 +153,7 @@ class Sequence:
 
     def _step(self, piece: int, region: int) -> Step | None:
         """What a piece adds to a region; None where it is taken or does not go with it."""
-        if piece in self._taken:
+        if piece in self._home or (piece >= self._last and not self._open):
             return None
         around, voxels = self._around, self._around.voxels[piece]
         if region == NEW:

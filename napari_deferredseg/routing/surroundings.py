@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_deferredseg.core.geometry import Geometry
-    from napari_deferredseg.routing.atoms import Atoms
 
 JOIN_MM = 25.0
 """Pieces so near to each other may be read as one region."""
@@ -64,22 +63,26 @@ class Surroundings:
     worth: NDArray[np.float64]
 
 
-def surroundings(atoms: Atoms, weight: NDArray[np.float32], geometry: Geometry) -> Surroundings:
+def surroundings(
+    pieces: list[NDArray[np.int32]], compact: list[bool], weight: NDArray[np.float32], geometry: Geometry
+) -> Surroundings:
     """Measure what pieces have in common.
 
     Parameters
     ----------
+    pieces, compact
+        As in `Atoms`.
     weight : (z, y, x) float32
         What speaks against the mask at each voxel.
     """
-    owner = np.repeat(np.arange(len(atoms.points)), [len(p) for p in atoms.points])
-    points = np.concatenate(atoms.points)
+    owner = np.repeat(np.arange(len(pieces)), [len(p) for p in pieces])
+    points = np.concatenate(pieces)
     outline, shared = _outlines(points, owner, geometry)
     seen, worth = _seen(points, owner, weight[tuple(points.T)], geometry)
     return Surroundings(
-        voxels=[len(p) for p in atoms.points],
-        compact=atoms.compact,
-        slices=[sum(1 << int(z) for z in np.unique(p[:, 0])) for p in atoms.points],
+        voxels=[len(p) for p in pieces],
+        compact=compact,
+        slices=[sum(1 << int(z) for z in np.unique(p[:, 0])) for p in pieces],
         outline=outline,
         shared=shared,
         near=_near(points, owner, geometry),

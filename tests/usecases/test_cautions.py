@@ -45,7 +45,7 @@ def repaint_one(scene) -> None:
     session.set_project(scene.open())
     session.set_case(load_case(session.project, session.project.store.cases()[0].key))
     session.choose_reader("ben")
-    item = session.worklist()[0]
+    item = next(x for x in session.worklist() if (session.work[slices(x.region.box)] != 2).any())
     session.begin(item)
     region = item.region
     session.work[slices(region.box)] = 2

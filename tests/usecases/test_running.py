@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from napari_deferredseg.core.boxes import slices
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Reader, State, Verdict
 from napari_deferredseg.io.images import read_volume
@@ -220,10 +221,10 @@ def test_work_done_survives_another_run(scene):
     session.set_project(scene.open())
     session.set_case(load_case(session.project, session.project.store.cases()[0].key))
     session.choose_reader("ben")
-    item = session.worklist()[0]
+    item = next(x for x in session.worklist() if (session.work[slices(x.region.box)] != 2).any())
     session.begin(item)
     box = item.region.box
-    session.work[tuple(slice(lo, hi) for lo, hi in box)] = 2
+    session.work[slices(box)] = 2
     session.note_change(box)
     session.submit(Verdict.EDITED)
     shown = session.work.copy()
