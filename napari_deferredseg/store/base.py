@@ -31,8 +31,8 @@ class Store(Protocol):
 
     Leases run by the store's own clock, which never goes back. A lease of no time or of more than a day is refused; one
     in the database that ends more than a day from now counts as run out. Where the clock seems to have leapt by more
-    than a month since the last entry, when somebody was reading, nobody can claim anything (InputError) until a lead
-    has taken those regions back.
+    than a month since the last entry, when somebody was reading, others can claim nothing (InputError) until that
+    reader goes on or a lead has taken those regions back; one's own regions are claimed and given back at any time.
 
     States of an assignment::
 
@@ -140,7 +140,7 @@ class Store(Protocol):
     def take_back(self, region_id: str, by: str, note: str = "") -> Assignment:
         """Open a region that somebody has claimed, whether or not the lease has run out.
 
-        InputError when `by` is neither lead nor admin, or nobody holds the region.
+        InputError when `by` is neither lead nor admin nor the one who holds it, or nobody holds the region.
         """
 
     def skip(self, region_id: str, login: str) -> bool:

@@ -181,7 +181,7 @@ class SqlStore:
     def worklist(self, login: str) -> list[WorkItem]:
         """List what a reader may work on."""
         with self._transaction(self._engine) as connection:
-            return sql_cases.worklist(connection, login, self._clock.moment(connection).now, self._regions)
+            return sql_cases.worklist(connection, login, self._clock.moment(connection, login).now, self._regions)
 
     # who holds what
     def assign(self, region_id: str, *, reader: str | None, group: str | None, by: str, note: str = "") -> Assignment:
@@ -193,39 +193,40 @@ class SqlStore:
     def claim(self, region_id: str, login: str, lease: timedelta = LEASE) -> Assignment | None:
         """Take a region, or extend one's own lease."""
         with self._transaction(self._writer) as connection:
-            return sql_work.claim(connection, region_id, login, lease, self._clock.moment(connection))
+            return sql_work.claim(connection, region_id, login, lease, self._clock.moment(connection, login))
 
     def exchange(self, given_back: str, taken: str, login: str, lease: timedelta = LEASE) -> Assignment | None:
         """Give one region back and take another."""
         with self._transaction(self._writer) as connection:
-            return sql_work.exchange(connection, given_back, taken, login, lease, self._clock.moment(connection))
+            moment = self._clock.moment(connection, login)
+            return sql_work.exchange(connection, given_back, taken, login, lease, moment)
 
     def release(self, region_id: str, login: str) -> bool:
         """Give a claimed region back."""
         with self._transaction(self._writer) as connection:
-            return sql_work.release(connection, region_id, login, self._clock.moment(connection))
+            return sql_work.release(connection, region_id, login, self._clock.moment(connection, login))
 
     def take_back(self, region_id: str, by: str, note: str = "") -> Assignment:
-        """Open a region that somebody has claimed, as a lead."""
+        """Open a region that somebody has claimed, as a lead or as the one who did."""
         with self._transaction(self._writer) as connection:
-            return sql_work.take_back(connection, region_id, by, note, self._clock.moment(connection))
+            return sql_work.take_back(connection, region_id, by, note, self._clock.moment(connection, by))
 
     def skip(self, region_id: str, login: str) -> bool:
         """Put a region off."""
         with self._transaction(self._writer) as connection:
-            return sql_work.skip(connection, region_id, login, self._clock.moment(connection))
+            return sql_work.skip(connection, region_id, login, self._clock.moment(connection, login))
 
     def decline(self, region_id: str, login: str, reason: str) -> bool:
         """Refuse a region, with a reason."""
         with self._transaction(self._writer) as connection:
-            return sql_work.decline(connection, region_id, login, reason, self._clock.moment(connection))
+            return sql_work.decline(connection, region_id, login, reason, self._clock.moment(connection, login))
 
     # corrections
     def submit(self, correction: Correction) -> Mark:
         """Keep a correction and mark its region submitted."""
         packed = sql_corrections.Packed.of(correction)  # nobody waits for this
         with self._transaction(self._writer) as connection:
-            return sql_corrections.submit(connection, packed, self._clock.moment(connection))
+            return sql_corrections.submit(connection, packed, self._clock.moment(connection, correction.reader))
 
     def corrections(self, *, case_key: str | None = None, reader: str | None = None) -> list[Correction]:
         """List corrections that stand, oldest first."""

@@ -95,9 +95,9 @@ def take_back(connection: Connection, region_id: str, by: str, note: str, moment
     """Open a region that somebody has claimed; as `Store.take_back`."""
     lead = require_login(connection, by)
     where = place(connection, region_id)
-    if lead.role not in (Role.LEAD, Role.ADMIN):
-        raise InputError(f"{lead.name} is no lead: only a lead can release {where} for somebody else")
     found = current(connection, region_id)
+    if lead.role not in (Role.LEAD, Role.ADMIN) and not _is_held(found, lead):
+        raise InputError(f"{lead.name} is no lead: only a lead can release {where} for somebody else")
     if found.state is not State.CLAIMED:
         raise InputError(f"nobody is reading {where}: it is {found.state}")
     changed = _change(connection, found, State.OPEN, moment.now)
@@ -138,7 +138,8 @@ def current(connection: Connection, region_id: str) -> Assignment:
 def _claim(
     connection: Connection, region_id: str, reader: Reader, lease: timedelta, moment: Moment
 ) -> Assignment | None:
-    until, found = moment.certain() + plausible(lease), current(connection, region_id)
+    found, length = current(connection, region_id), plausible(lease)
+    until = (moment.now if _is_held(found, reader) else moment.certain()) + length
     lapsed = found.state is State.CLAIMED and not runs(found, moment.now)
     if not _is_for(found, reader) or not (found.state in UNREAD or _is_held(found, reader) or lapsed):
         return None

@@ -44,12 +44,14 @@ def defer_region(project: Project, region_id: str, target: Target, by: str, note
 
 
 def release_region(project: Project, case_key: str, number: int, by: str, note: str = "") -> Region:
-    """Open a region that somebody has claimed, as a lead: whoever comes first may claim it. Their draft stays theirs.
+    """Open a region that `by`, or for a lead anybody, has claimed: whoever comes first may claim it.
+
+    The draft of whoever had it stays theirs. Of several regions of this number it is the one that is claimed.
 
     Raises
     ------
     InputError
-        There is no such case or region, nobody is reading it, or `by` is no lead.
+        There is no such case or region, nobody is reading it, or somebody else is and `by` is no lead.
     """
     items = project.store.items(case_key=case_key)
     found = next((x.region for x in items if x.region.number == number), None)

@@ -107,6 +107,14 @@ def test_a_lead_gives_back_what_nobody_reads_any_more(project):
     assert (held.state, held.holder, held.reader) == (State.OPEN, None, "ben")
 
 
+def test_whoever_holds_a_region_gives_it_back_without_a_lead(project):
+    item = next(x for x in project.store.items() if x.assignment.reader == "ben")
+    project.store.claim(item.region.id, "ben")
+    release_region(project, item.case.key, item.region.number, "ben")
+    held = next(x.assignment for x in project.store.items() if x.region.id == item.region.id)
+    assert (held.state, held.holder) == (State.OPEN, None)
+
+
 def test_a_declined_region_comes_back_to_somebody(project):
     item = next(x for x in project.store.items() if x.assignment.reader == "ben")
     project.store.claim(item.region.id, "ben")
