@@ -74,7 +74,8 @@ class Store(Protocol):
         """Add a run with its regions and one assignment for each region.
 
         The case is added where it is new; where it is known, its voxel hash and geometry must agree (InputError).
-        Earlier predictions' regions of that case that nobody has submitted are withdrawn, drawn ones stay. InputError,
+        Earlier predictions' regions of that case that nobody has submitted are withdrawn, drawn ones stay. The new
+        regions are numbered after those that stay, in their order. InputError,
         and no change, when somebody holds one of them under a running lease, or a region is for nobody. False, and no
         change, when this prediction id is known.
         """
@@ -95,8 +96,11 @@ class Store(Protocol):
         """List all, in the order they were added."""
 
     # regions
-    def add_region(self, region: Region, assignment: Assignment) -> None:
-        """Add a region that somebody drew on a prediction. InputError when its case does not have that prediction."""
+    def add_region(self, region: Region, assignment: Assignment) -> Region:
+        """Add a region that somebody drew on a prediction, and return it as it is kept.
+
+        It is numbered after those that are there. InputError when its case does not have that prediction.
+        """
 
     def region(self, region_id: str) -> Region:
         """Find one. InputError when there is none."""

@@ -163,10 +163,10 @@ class SqlStore:
             return sql_cases.all_predictions(connection)
 
     # regions
-    def add_region(self, region: Region, assignment: Assignment) -> None:
+    def add_region(self, region: Region, assignment: Assignment) -> Region:
         """Add a drawn region."""
         with self._transaction(self._writer) as connection:
-            sql_cases.add_region(connection, region, assignment, self._clock.moment(connection))
+            return sql_cases.add_region(connection, region, assignment, self._clock.moment(connection))
 
     def region(self, region_id: str) -> Region:
         """Find one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Select, bindparam, func, insert, or_, select, update
@@ -61,7 +62,7 @@ def add_prediction(
     values = rows.prediction_values(prediction)
     values["sequence"] = _key(connection.execute(insert(schema.predictions).values(values)))
     record_event(connection, "run", facts={"prediction": prediction.id}, subject=chain.content(values))
-    _add_regions(connection, regions, assignments, moment)
+    _add_regions(connection, _numbered(connection, case.key, regions), assignments, moment)
     return True
 
 
@@ -108,7 +109,7 @@ def all_predictions(connection: Connection) -> list[PredictionRecord]:
     return [rows.to_prediction(row) for row in found]
 
 
-def add_region(connection: Connection, region: Region, assignment: Assignment, moment: Moment) -> None:
+def add_region(connection: Connection, region: Region, assignment: Assignment, moment: Moment) -> Region:
     """Add a drawn region; as `Store.add_region`."""
     if assignment.region_id != region.id:
         raise ValueError(f"the assignment is for {assignment.region_id}, not for {region.id}")
@@ -116,7 +117,9 @@ def add_region(connection: Connection, region: Region, assignment: Assignment, m
     owner = connection.scalar(select(PREDICTIONS.case_key).where(PREDICTIONS.id == region.prediction_id))
     if owner != region.case_key:
         raise InputError(f"the case {region.case_key} has no prediction {region.prediction_id!r}: run a model on it")
-    _add_regions(connection, [region], [assignment], moment)
+    (kept,) = _numbered(connection, region.case_key, [region])
+    _add_regions(connection, [kept], [assignment], moment)
+    return kept
 
 
 def find_region(connection: Connection, region_id: str) -> Region:
@@ -280,6 +283,19 @@ def _withdraw(connection: Connection, case_key: str, moment: Moment) -> None:
         .values(state=State.WITHDRAWN, updated=now)
     )
     append(connection, [Entry("withdraw", region_id=region_id, at=now) for region_id in withdrawn])
+
+
+def _numbered(connection: Connection, case_key: str, regions: Sequence[Region]) -> list[Region]:
+    """Return new regions of a case, numbered after those that stay in it."""
+    numbers = (
+        select(func.max(REGIONS.number))
+        .join(schema.assignments, ASSIGNMENTS.region_id == REGIONS.id)
+        .where(REGIONS.case_key == case_key, ASSIGNMENTS.state != State.WITHDRAWN)
+    )
+    last = connection.scalar(numbers) or 0
+    if all(region.number > last for region in regions):
+        return list(regions)
+    return [replace(region, number=number) for number, region in enumerate(regions, start=last + 1)]
 
 
 def _add_regions(

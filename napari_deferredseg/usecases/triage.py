@@ -106,10 +106,10 @@ def triage(
     assignments = route(project, regions, prediction.table, columns, replaced_case=case.key)
     progress(0.8, "saving")
     new = _keep(project, case, prediction, record, regions, assignments)
-    if not new:
-        items = [x for x in project.store.items(case_key=case.key) if x.region.prediction_id == record.id]
-        regions, assignments = [x.region for x in items], [x.assignment for x in items]
-    else:
+    # as they are kept: numbers that are taken are not given twice
+    items = [x for x in project.store.items(case_key=case.key) if x.region.prediction_id == record.id]
+    regions, assignments = [x.region for x in items], [x.assignment for x in items]
+    if new:
         sweep(project)
     progress(1.0, "done")
     voxels = sum(int(region.mask.sum()) for region in regions)
