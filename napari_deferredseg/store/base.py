@@ -95,6 +95,9 @@ class Store(Protocol):
     def predictions(self) -> list[PredictionRecord]:
         """List all, in the order they were added."""
 
+    def runs_in_use(self) -> set[str]:
+        """Ids of the predictions that are the newest of their case, or have regions that are listed or corrected."""
+
     # regions
     def add_region(self, region: Region, assignment: Assignment) -> Region:
         """Add a region that somebody drew on a prediction, and return it as it is kept.

@@ -162,6 +162,11 @@ class SqlStore:
         with self._transaction(self._engine) as connection:
             return sql_cases.all_predictions(connection)
 
+    def runs_in_use(self) -> set[str]:
+        """Ids of the predictions that something needs."""
+        with self._transaction(self._engine) as connection:
+            return sql_cases.runs_in_use(connection) | sql_corrections.runs_corrected(connection)
+
     # regions
     def add_region(self, region: Region, assignment: Assignment) -> Region:
         """Add a drawn region."""

@@ -109,6 +109,17 @@ def all_predictions(connection: Connection) -> list[PredictionRecord]:
     return [rows.to_prediction(row) for row in found]
 
 
+def runs_in_use(connection: Connection) -> set[str]:
+    """Ids of the newest predictions, and of those with drawn regions that are listed."""
+    newest = select(PREDICTIONS.id).where(PREDICTIONS.sequence.in_(_newest()))
+    drawn = (
+        select(REGIONS.prediction_id)
+        .join(schema.assignments, ASSIGNMENTS.region_id == REGIONS.id)
+        .where(REGIONS.origin == Origin.DRAWN, ASSIGNMENTS.state != State.WITHDRAWN)
+    )
+    return {*connection.scalars(newest), *connection.scalars(drawn)}
+
+
 def add_region(connection: Connection, region: Region, assignment: Assignment, moment: Moment) -> Region:
     """Add a drawn region; as `Store.add_region`."""
     if assignment.region_id != region.id:
@@ -142,10 +153,9 @@ def all_items(connection: Connection, case_key: str | None, known: dict[str, Reg
     """List regions with their assignments; as `Store.items`. `known` regions are not read again, new ones join them."""
     if case_key is not None:
         find_case(connection, case_key)
-    newest = select(func.max(PREDICTIONS.sequence)).group_by(PREDICTIONS.case_key)
     statement = _items().where(
         ASSIGNMENTS.state != State.WITHDRAWN,
-        or_(REGIONS.origin == Origin.DRAWN, PREDICTIONS.sequence.in_(newest)),
+        or_(REGIONS.origin == Origin.DRAWN, PREDICTIONS.sequence.in_(_newest())),
     )
     if case_key is not None:
         statement = statement.where(REGIONS.case_key == case_key)
@@ -198,6 +208,10 @@ def _place_entry(key: str, source: str, series: str) -> Entry:
     salt = chain.new_salt()
     place = chain.content({"source": source, "series": series}, salt)
     return Entry("move", facts={"case": key}, subject=place, who="", salt=salt)
+
+
+def _newest() -> Select[Any]:
+    return select(func.max(PREDICTIONS.sequence)).group_by(PREDICTIONS.case_key)
 
 
 def _key(result: CursorResult[Any]) -> int:

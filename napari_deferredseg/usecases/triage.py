@@ -109,8 +109,7 @@ def triage(
     # as they are kept: numbers that are taken are not given twice
     items = [x for x in project.store.items(case_key=case.key) if x.region.prediction_id == record.id]
     regions, assignments = [x.region for x in items], [x.assignment for x in items]
-    if new:
-        sweep(project)
+    remarks = _tidied(project) if new else ()
     progress(1.0, "done")
     voxels = sum(int(region.mask.sum()) for region in regions)
     foreground = int(np.count_nonzero(prediction.labels))
@@ -122,7 +121,7 @@ def triage(
         realised_share=voxels / max(foreground, 1),
         new=new,
         account=str(proposal.account),
-        cautions=(*prediction.notes, *cautions(project, prediction)),
+        cautions=(*prediction.notes, *cautions(project, prediction), *remarks),
     )
 
 
@@ -194,6 +193,15 @@ def _keep(
         if fresh and (present is None or present.id != record.id):
             project.predictions.discard(record.id)
         raise
+
+
+def _tidied(project: Project) -> tuple[str, ...]:
+    """Sweep after a run that is kept, which nothing that goes wrong here may undo; sentences about what did."""
+    try:
+        sweep(project)
+    except (InputError, OSError) as error:
+        return (f"What earlier runs have left stays for now: {error}.",)
+    return ()
 
 
 def _present_run(project: Project, case: CaseRecord) -> PredictionRecord | None:
