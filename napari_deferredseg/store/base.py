@@ -122,6 +122,12 @@ class Store(Protocol):
         """
 
     # who holds what
+    def standing(self, region_id: str) -> tuple[Assignment, str | None]:
+        """Assignment of a region as it is now, withdrawn or not, and the login of who changed it last, where known.
+
+        InputError when there is no such region.
+        """
+
     def assign(self, region_id: str, *, reader: str | None, group: str | None, by: str, note: str = "") -> Assignment:
         """Give a region to a reader or to a group that somebody is in.
 

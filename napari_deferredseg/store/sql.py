@@ -189,6 +189,11 @@ class SqlStore:
             return sql_cases.worklist(connection, login, self._clock.moment(connection, login).now, self._regions)
 
     # who holds what
+    def standing(self, region_id: str) -> tuple[Assignment, str | None]:
+        """How a region stands, and by whom."""
+        with self._transaction(self._engine) as connection:
+            return sql_work.standing(connection, region_id)
+
     def assign(self, region_id: str, *, reader: str | None, group: str | None, by: str, note: str = "") -> Assignment:
         """Give a region to a reader or a group."""
         with self._transaction(self._writer) as connection:

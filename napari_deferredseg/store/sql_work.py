@@ -33,6 +33,13 @@ TABLE, ASSIGNMENTS = schema.assignments, schema.assignments.c
 _REGION = ASSIGNMENTS.region_id == bindparam("region")
 _CURRENT = Prepared(select(TABLE).where(_REGION).with_for_update())
 _CHANGED = ("reader", "group_name", "state", "holder", "lease_until", "reason", "assigned_by", "updated")
+_LAST_WHO = (
+    select(schema.event_people.c.who)
+    .select_from(schema.events.outerjoin(schema.event_people, schema.event_people.c.event == schema.events.c.sequence))
+    .where(schema.events.c.region_id == bindparam("region"))
+    .order_by(schema.events.c.sequence.desc())
+    .limit(1)
+)
 UNREAD = (State.OPEN, State.SKIPPED)
 _CHANGE = Prepared(update(TABLE).where(_REGION).values({n: bindparam(f"new_{n}") for n in _CHANGED}))
 
@@ -125,6 +132,12 @@ def decline(connection: Connection, region_id: str, login: str, reason: str, mom
         return False
     _noted(connection, "decline", reader, _change(connection, found, State.DECLINED, moment.now, reason=why), why)
     return True
+
+
+def standing(connection: Connection, region_id: str) -> tuple[Assignment, str | None]:
+    """Assignment of a region, and who changed it last; as `Store.standing`."""
+    found = current(connection, region_id)
+    return found, connection.scalar(_LAST_WHO, {"region": region_id})
 
 
 def current(connection: Connection, region_id: str) -> Assignment:
