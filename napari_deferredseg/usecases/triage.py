@@ -18,6 +18,7 @@ from napari_deferredseg.routing.regions import make_regions
 from napari_deferredseg.store.arrays import PredictionFiles
 from napari_deferredseg.usecases.cautions import cautions, require_same_meaning
 from napari_deferredseg.usecases.predict import require_known_sides
+from napari_deferredseg.usecases.project import require_writable
 from napari_deferredseg.usecases.route import Channels, columns_of, route
 from napari_deferredseg.usecases.sweep import sweep
 
@@ -56,13 +57,14 @@ class RunReport:
 
 
 def require_readers(project: Project) -> None:
-    """Check, before long work, that there is somebody to give regions to.
+    """Check, before long work, that its result can be kept and that there is somebody to give regions to.
 
     Raises
     ------
     InputError
-        The project has no reader.
+        The project cannot be written, or has no reader.
     """
+    require_writable(project)
     if not project.store.readers():
         raise InputError(f"{project.folder} has no readers; add one with: deferredseg reader add NAME --project ...")
 
