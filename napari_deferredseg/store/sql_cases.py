@@ -127,7 +127,9 @@ def add_region(connection: Connection, region: Region, assignment: Assignment, m
     find_case(connection, region.case_key)
     owner = connection.scalar(select(PREDICTIONS.case_key).where(PREDICTIONS.id == region.prediction_id))
     if owner != region.case_key:
-        raise InputError(f"the case {region.case_key} has no prediction {region.prediction_id!r}: run a model on it")
+        raise InputError(
+            f"the case {region.case_key} does not have the prediction that this was drawn on: open the case again"
+        )
     (kept,) = _numbered(connection, region.case_key, [region])
     _add_regions(connection, [kept], [assignment], moment)
     return kept

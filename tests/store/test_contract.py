@@ -171,7 +171,7 @@ class TestRegions:
         with pytest.raises(InputError, match="no case"):
             store.add_region(drawn, Assignment(region_id=drawn.id, reader="ben"))
         make.run(store, case, reader="anna")
-        with pytest.raises(InputError, match="no prediction"):
+        with pytest.raises(InputError, match="not have the prediction"):
             store.add_region(drawn, Assignment(region_id=drawn.id, reader="ben"))
 
     def test_unknown_and_repeated_ids(self, store, make):
