@@ -223,7 +223,8 @@ def test_work_done_survives_another_run(scene):
     item = session.worklist()[0]
     session.begin(item)
     box = item.region.box
-    session.work[tuple(slice(lo, hi) for lo, hi in box)] = 2
+    inside = tuple(slice(lo, hi) for lo, hi in box)
+    session.work[inside] = 2 if (session.work[inside] != 2).any() else 1
     session.note_change(box)
     session.submit(Verdict.EDITED)
     shown = session.work.copy()
