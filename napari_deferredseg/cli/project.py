@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_deferredseg.cli.console import ProjectOption, err, given_path, opened, out, progress_bar
+from napari_deferredseg.cli.console import ProjectOption, err, given_path, note, opened, out, progress_bar
 
 app = typer.Typer(help="Make and check projects.", no_args_is_help=True)
 keys = typer.Typer(help="The key that seals a project's record.", no_args_is_help=True)
@@ -86,4 +86,7 @@ def import_key(
 
     with opened(project) as at:
         key = import_key(at, file)
+        seals = not at.store.reads_only
     out.print(f"This computer has the key {key.id} of {project} now")
+    if not seals:
+        note("nothing can be written in this project: what was written without the key stays unsealed there")

@@ -54,11 +54,11 @@ def worklist(
 def release(
     case: Annotated[str, typer.Argument(help="Case of the region, as the worklist names it.")],
     region: Annotated[int, typer.Argument(help="Number of the region.")],
-    by: Annotated[str, typer.Option(help="Login or name of the lead who does it.")],
+    by: Annotated[str, typer.Option(help="Login or name of who does it: the one who holds the region, or a lead.")],
     project: ProjectOption,
     note: Annotated[str, typer.Option(help="Why, kept in the record (no patient names).")] = "",
 ) -> None:
-    """Give back a region that a reader holds and does not read any more; only a lead or admin may."""
+    """Give back a region that a reader holds and does not read any more: one's own, or as a lead or admin."""
     from napari_deferredseg.usecases.defer import release_region
 
     with opened(project) as open_project:
@@ -70,7 +70,6 @@ def as_dict(item: WorkItem, table: LabelTable) -> dict[str, Any]:
     """Facts of a region for a script: plain values, mm in LPS, slices along the array's first axis, both ends in."""
     region = item.region
     return {
-        "id": region.id,
         "number": region.number,
         "case": item.case.key,
         "labels": [table.name(value) for value in region.labels],

@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.volume import voxel_hash
-from napari_deferredseg.store.files import is_left_alone, patiently, private_folder, sync_folder
+from napari_deferredseg.store.files import is_left_alone, patiently, private_folder, remedy, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -68,7 +68,7 @@ class PredictionFiles:
             private_folder(self.folder)
             self._write(target, arrays)
         except OSError as error:
-            raise InputError(f"{target} cannot be written: {error.strerror or error}; free some space") from None
+            raise InputError(f"{target} cannot be written: {error.strerror or error}; {remedy(error)}") from None
         return True
 
     def discard(self, prediction_id: str) -> None:

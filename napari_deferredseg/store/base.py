@@ -31,8 +31,8 @@ class Store(Protocol):
 
     Leases run by the store's own clock, which never goes back. A lease of no time or of more than a day is refused; one
     in the database that ends more than a day from now counts as run out. Where the clock seems to have leapt by more
-    than a month since the last entry, when somebody was reading, nobody can claim anything (InputError) until a lead
-    has taken those regions back.
+    than a month since the last entry, when somebody was reading, others can claim nothing (InputError) until that
+    reader goes on or a lead has taken those regions back; one's own regions are claimed and given back at any time.
 
     States of an assignment::
 
@@ -74,7 +74,8 @@ class Store(Protocol):
         """Add a run with its regions and one assignment for each region.
 
         The case is added where it is new; where it is known, its voxel hash and geometry must agree (InputError).
-        Earlier predictions' regions of that case that nobody has submitted are withdrawn, drawn ones stay. InputError,
+        Earlier predictions' regions of that case that nobody has submitted are withdrawn, drawn ones stay. The new
+        regions are numbered after those that stay, in their order. InputError,
         and no change, when somebody holds one of them under a running lease, or a region is for nobody. False, and no
         change, when this prediction id is known.
         """
@@ -94,9 +95,15 @@ class Store(Protocol):
     def predictions(self) -> list[PredictionRecord]:
         """List all, in the order they were added."""
 
+    def runs_in_use(self) -> set[str]:
+        """Ids of the predictions that are the newest of their case, or have regions that are listed or corrected."""
+
     # regions
-    def add_region(self, region: Region, assignment: Assignment) -> None:
-        """Add a region that somebody drew on a prediction. InputError when its case does not have that prediction."""
+    def add_region(self, region: Region, assignment: Assignment) -> Region:
+        """Add a region that somebody drew on a prediction, and return it as it is kept.
+
+        It is numbered after those that are there. InputError when its case does not have that prediction.
+        """
 
     def region(self, region_id: str) -> Region:
         """Find one. InputError when there is none."""
@@ -115,6 +122,12 @@ class Store(Protocol):
         """
 
     # who holds what
+    def standing(self, region_id: str) -> tuple[Assignment, str | None]:
+        """Assignment of a region as it is now, withdrawn or not, and the login of who changed it last, where known.
+
+        InputError when there is no such region.
+        """
+
     def assign(self, region_id: str, *, reader: str | None, group: str | None, by: str, note: str = "") -> Assignment:
         """Give a region to a reader or to a group that somebody is in.
 
@@ -140,7 +153,7 @@ class Store(Protocol):
     def take_back(self, region_id: str, by: str, note: str = "") -> Assignment:
         """Open a region that somebody has claimed, whether or not the lease has run out.
 
-        InputError when `by` is neither lead nor admin, or nobody holds the region.
+        InputError when `by` is neither lead nor admin nor the one who holds it, or nobody holds the region.
         """
 
     def skip(self, region_id: str, login: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.records import State, utc_now
+from napari_deferredseg.core.records import Role, State, utc_now
 from napari_deferredseg.store import schema
 from napari_deferredseg.store.prepared import Prepared
 
@@ -27,12 +27,16 @@ LONGEST_REST = timedelta(days=31)
 
 _EVENTS, _ASSIGNMENTS = schema.events.c, schema.assignments.c
 _LATEST = Prepared(select(_EVENTS.at).where(_EVENTS.region_id.is_not(None)).order_by(_EVENTS.sequence.desc()).limit(1))
+_READERS = schema.readers.c
 _HELD = (
-    select(schema.readers.c.name, schema.regions.c.number, schema.regions.c.case_key, _ASSIGNMENTS.lease_until)
+    select(
+        _ASSIGNMENTS.holder, _READERS.name, schema.regions.c.number, schema.regions.c.case_key, _ASSIGNMENTS.lease_until
+    )
     .join(schema.readers, schema.readers.c.login == _ASSIGNMENTS.holder)
     .join(schema.regions, schema.regions.c.id == _ASSIGNMENTS.region_id)
     .where(_ASSIGNMENTS.state == State.CLAIMED)
 )
+_LEAD = select(_READERS.login).where(_READERS.role.in_((Role.LEAD, Role.ADMIN))).limit(1)
 
 
 def computer_clock() -> Callable[[], datetime]:
@@ -51,7 +55,7 @@ def computer_clock() -> Callable[[], datetime]:
 
 @dataclass(frozen=True)
 class Moment:
-    """Time of a transaction. `doubt` is "", or says why nobody may lose a region at this time."""
+    """Time of a transaction. `doubt` is "", or says why nobody may lose a region to others at this time."""
 
     now: datetime
     doubt: str = ""
@@ -77,17 +81,18 @@ class StoreClock:
         self._reading = self._time = read()
         self._lock = threading.Lock()
 
-    def moment(self, connection: Connection) -> Moment:
+    def moment(self, connection: Connection, login: str = "") -> Moment:
         """Time of now, at least that of the last entry.
 
         Where the last entry is more than `LONGEST_REST` old and leases ran at that time, it is their time that stays,
-        with a doubt.
+        with a doubt. Leases of the reader `login`, who is here to speak for them, give none.
         """
         latest: datetime | None = _LATEST.scalar(connection, {})
         with self._lock:
             reading = self._read()
             now = max(reading, self._time + max(reading - self._reading, timedelta(0)), latest or reading)
-            doubt = _doubt(connection, latest, now) if latest is not None and now - latest > LONGEST_REST else ""
+            rested = latest is not None and now - latest > LONGEST_REST
+            doubt = _doubt(connection, latest, now, login) if latest is not None and rested else ""
             if latest is not None and doubt:
                 return Moment(latest, doubt)
             self._reading, self._time = reading, now
@@ -102,12 +107,17 @@ def plausible(lease: timedelta) -> timedelta:
     return lease
 
 
-def _doubt(connection: Connection, latest: datetime, now: datetime) -> str:
-    held = next((row for row in connection.execute(_HELD) if row.lease_until and row.lease_until > latest), None)
+def _doubt(connection: Connection, latest: datetime, now: datetime, login: str) -> str:
+    rows = connection.execute(_HELD)
+    running = (row for row in rows if row.lease_until and row.lease_until > latest)
+    held = next((row for row in running if row.holder.casefold() != login.casefold()), None)
     if held is None:
         return ""
+    has_lead = connection.scalar(_LEAD) is not None
+    first = "" if has_lead else "make a lead (deferredseg reader add NAME --role lead), who then "
     return (
         f"this computer's clock says {now:%Y-%m-%d %H:%M}, the last entry here is of {latest:%Y-%m-%d %H:%M}, when "
-        f"{held.name} was reading region {held.number} of {held.case_key}: set the clock right; where it is right, "
-        "a lead gives the region back: deferredseg release"
+        f"{held.name} was reading region {held.number} of {held.case_key}: set the clock right where it is wrong; "
+        f"where it is right, {held.name} goes on or gives the region back, or {first or 'a lead '}does: "
+        f"deferredseg release {held.case_key} {held.number} --by LOGIN"
     )

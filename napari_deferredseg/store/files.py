@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from typing import TYPE_CHECKING, TypeVar
@@ -48,6 +49,15 @@ def is_left_alone(path: Path) -> bool:
     except OSError:
         return False
     return time.time() - newest > LEFT_ALONE
+
+
+def remedy(error: OSError) -> str:
+    """What to do where a file could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "choose a place where you may write"
+    return "check the disk and what room it has"
 
 
 def sync_folder(folder: Path) -> None:

@@ -132,9 +132,12 @@ class Journal:
         """Delete half-written files and marks of windows that are gone, an hour old; returns how many. No draft."""
         gone = 0
         for path in (*self.folder.glob(f"*{UNFINISHED}"), *self.folder.glob(f"*{OPEN}")):
-            if is_left_alone(path) and not self._presence.is_open(path.name.removesuffix(OPEN)):
-                path.unlink(missing_ok=True)
-                gone += 1
+            try:
+                if is_left_alone(path) and not self._presence.is_open(path.name.removesuffix(OPEN)):
+                    path.unlink(missing_ok=True)
+                    gone += 1
+            except OSError:  # locked or not ours: the next time
+                continue
         return gone
 
     def close(self) -> None:

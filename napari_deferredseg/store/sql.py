@@ -162,11 +162,16 @@ class SqlStore:
         with self._transaction(self._engine) as connection:
             return sql_cases.all_predictions(connection)
 
+    def runs_in_use(self) -> set[str]:
+        """Ids of the predictions that something needs."""
+        with self._transaction(self._engine) as connection:
+            return sql_cases.runs_in_use(connection) | sql_corrections.runs_corrected(connection)
+
     # regions
-    def add_region(self, region: Region, assignment: Assignment) -> None:
+    def add_region(self, region: Region, assignment: Assignment) -> Region:
         """Add a drawn region."""
         with self._transaction(self._writer) as connection:
-            sql_cases.add_region(connection, region, assignment, self._clock.moment(connection))
+            return sql_cases.add_region(connection, region, assignment, self._clock.moment(connection))
 
     def region(self, region_id: str) -> Region:
         """Find one."""
@@ -181,9 +186,14 @@ class SqlStore:
     def worklist(self, login: str) -> list[WorkItem]:
         """List what a reader may work on."""
         with self._transaction(self._engine) as connection:
-            return sql_cases.worklist(connection, login, self._clock.moment(connection).now, self._regions)
+            return sql_cases.worklist(connection, login, self._clock.moment(connection, login).now, self._regions)
 
     # who holds what
+    def standing(self, region_id: str) -> tuple[Assignment, str | None]:
+        """How a region stands, and by whom."""
+        with self._transaction(self._engine) as connection:
+            return sql_work.standing(connection, region_id)
+
     def assign(self, region_id: str, *, reader: str | None, group: str | None, by: str, note: str = "") -> Assignment:
         """Give a region to a reader or a group."""
         with self._transaction(self._writer) as connection:
@@ -193,39 +203,40 @@ class SqlStore:
     def claim(self, region_id: str, login: str, lease: timedelta = LEASE) -> Assignment | None:
         """Take a region, or extend one's own lease."""
         with self._transaction(self._writer) as connection:
-            return sql_work.claim(connection, region_id, login, lease, self._clock.moment(connection))
+            return sql_work.claim(connection, region_id, login, lease, self._clock.moment(connection, login))
 
     def exchange(self, given_back: str, taken: str, login: str, lease: timedelta = LEASE) -> Assignment | None:
         """Give one region back and take another."""
         with self._transaction(self._writer) as connection:
-            return sql_work.exchange(connection, given_back, taken, login, lease, self._clock.moment(connection))
+            moment = self._clock.moment(connection, login)
+            return sql_work.exchange(connection, given_back, taken, login, lease, moment)
 
     def release(self, region_id: str, login: str) -> bool:
         """Give a claimed region back."""
         with self._transaction(self._writer) as connection:
-            return sql_work.release(connection, region_id, login, self._clock.moment(connection))
+            return sql_work.release(connection, region_id, login, self._clock.moment(connection, login))
 
     def take_back(self, region_id: str, by: str, note: str = "") -> Assignment:
-        """Open a region that somebody has claimed, as a lead."""
+        """Open a region that somebody has claimed, as a lead or as the one who did."""
         with self._transaction(self._writer) as connection:
-            return sql_work.take_back(connection, region_id, by, note, self._clock.moment(connection))
+            return sql_work.take_back(connection, region_id, by, note, self._clock.moment(connection, by))
 
     def skip(self, region_id: str, login: str) -> bool:
         """Put a region off."""
         with self._transaction(self._writer) as connection:
-            return sql_work.skip(connection, region_id, login, self._clock.moment(connection))
+            return sql_work.skip(connection, region_id, login, self._clock.moment(connection, login))
 
     def decline(self, region_id: str, login: str, reason: str) -> bool:
         """Refuse a region, with a reason."""
         with self._transaction(self._writer) as connection:
-            return sql_work.decline(connection, region_id, login, reason, self._clock.moment(connection))
+            return sql_work.decline(connection, region_id, login, reason, self._clock.moment(connection, login))
 
     # corrections
     def submit(self, correction: Correction) -> Mark:
         """Keep a correction and mark its region submitted."""
         packed = sql_corrections.Packed.of(correction)  # nobody waits for this
         with self._transaction(self._writer) as connection:
-            return sql_corrections.submit(connection, packed, self._clock.moment(connection))
+            return sql_corrections.submit(connection, packed, self._clock.moment(connection, correction.reader))
 
     def corrections(self, *, case_key: str | None = None, reader: str | None = None) -> list[Correction]:
         """List corrections that stand, oldest first."""

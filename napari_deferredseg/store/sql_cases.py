@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Select, bindparam, func, insert, or_, select, update
@@ -61,7 +62,7 @@ def add_prediction(
     values = rows.prediction_values(prediction)
     values["sequence"] = _key(connection.execute(insert(schema.predictions).values(values)))
     record_event(connection, "run", facts={"prediction": prediction.id}, subject=chain.content(values))
-    _add_regions(connection, regions, assignments, moment)
+    _add_regions(connection, _numbered(connection, case.key, regions), assignments, moment)
     return True
 
 
@@ -108,15 +109,30 @@ def all_predictions(connection: Connection) -> list[PredictionRecord]:
     return [rows.to_prediction(row) for row in found]
 
 
-def add_region(connection: Connection, region: Region, assignment: Assignment, moment: Moment) -> None:
+def runs_in_use(connection: Connection) -> set[str]:
+    """Ids of the newest predictions, and of those with drawn regions that are listed."""
+    newest = select(PREDICTIONS.id).where(PREDICTIONS.sequence.in_(_newest()))
+    drawn = (
+        select(REGIONS.prediction_id)
+        .join(schema.assignments, ASSIGNMENTS.region_id == REGIONS.id)
+        .where(REGIONS.origin == Origin.DRAWN, ASSIGNMENTS.state != State.WITHDRAWN)
+    )
+    return {*connection.scalars(newest), *connection.scalars(drawn)}
+
+
+def add_region(connection: Connection, region: Region, assignment: Assignment, moment: Moment) -> Region:
     """Add a drawn region; as `Store.add_region`."""
     if assignment.region_id != region.id:
         raise ValueError(f"the assignment is for {assignment.region_id}, not for {region.id}")
     find_case(connection, region.case_key)
     owner = connection.scalar(select(PREDICTIONS.case_key).where(PREDICTIONS.id == region.prediction_id))
     if owner != region.case_key:
-        raise InputError(f"the case {region.case_key} has no prediction {region.prediction_id!r}: run a model on it")
-    _add_regions(connection, [region], [assignment], moment)
+        raise InputError(
+            f"the case {region.case_key} does not have the prediction that this was drawn on: open the case again"
+        )
+    (kept,) = _numbered(connection, region.case_key, [region])
+    _add_regions(connection, [kept], [assignment], moment)
+    return kept
 
 
 def find_region(connection: Connection, region_id: str) -> Region:
@@ -139,10 +155,9 @@ def all_items(connection: Connection, case_key: str | None, known: dict[str, Reg
     """List regions with their assignments; as `Store.items`. `known` regions are not read again, new ones join them."""
     if case_key is not None:
         find_case(connection, case_key)
-    newest = select(func.max(PREDICTIONS.sequence)).group_by(PREDICTIONS.case_key)
     statement = _items().where(
         ASSIGNMENTS.state != State.WITHDRAWN,
-        or_(REGIONS.origin == Origin.DRAWN, PREDICTIONS.sequence.in_(newest)),
+        or_(REGIONS.origin == Origin.DRAWN, PREDICTIONS.sequence.in_(_newest())),
     )
     if case_key is not None:
         statement = statement.where(REGIONS.case_key == case_key)
@@ -195,6 +210,10 @@ def _place_entry(key: str, source: str, series: str) -> Entry:
     salt = chain.new_salt()
     place = chain.content({"source": source, "series": series}, salt)
     return Entry("move", facts={"case": key}, subject=place, who="", salt=salt)
+
+
+def _newest() -> Select[Any]:
+    return select(func.max(PREDICTIONS.sequence)).group_by(PREDICTIONS.case_key)
 
 
 def _key(result: CursorResult[Any]) -> int:
@@ -280,6 +299,19 @@ def _withdraw(connection: Connection, case_key: str, moment: Moment) -> None:
         .values(state=State.WITHDRAWN, updated=now)
     )
     append(connection, [Entry("withdraw", region_id=region_id, at=now) for region_id in withdrawn])
+
+
+def _numbered(connection: Connection, case_key: str, regions: Sequence[Region]) -> list[Region]:
+    """Return new regions of a case, numbered after those that stay in it."""
+    numbers = (
+        select(func.max(REGIONS.number))
+        .join(schema.assignments, ASSIGNMENTS.region_id == REGIONS.id)
+        .where(REGIONS.case_key == case_key, ASSIGNMENTS.state != State.WITHDRAWN)
+    )
+    last = connection.scalar(numbers) or 0
+    if all(region.number > last for region in regions):
+        return list(regions)
+    return [replace(region, number=number) for number, region in enumerate(regions, start=last + 1)]
 
 
 def _add_regions(

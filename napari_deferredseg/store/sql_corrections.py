@@ -38,7 +38,13 @@ ERASED = "the correction was erased"
 
 def _whole() -> Select[Any]:
     return (
-        select(schema.corrections, AUTHORS.reader, schema.regions.c.case_key, schema.correction_payloads)
+        select(
+            schema.corrections,
+            AUTHORS.reader,
+            schema.regions.c.case_key,
+            schema.regions.c.number.label("region_number"),
+            schema.correction_payloads,
+        )
         .join(schema.correction_authors, AUTHORS.correction_id == CORRECTIONS.id)
         .join(schema.correction_payloads, PAYLOADS.correction_id == CORRECTIONS.id)
         .join(schema.regions, schema.regions.c.id == CORRECTIONS.region_id)
@@ -118,6 +124,17 @@ def effective(connection: Connection, case_key: str | None, reader: str | None) 
     if reader is not None:
         statement = statement.where(AUTHORS.reader == require_login(connection, reader).login)
     return [_read(row) for row in connection.execute(statement).mappings()]
+
+
+def runs_corrected(connection: Connection) -> set[str]:
+    """Ids of the predictions whose regions have corrections that are not erased."""
+    regions = schema.regions.c
+    statement = (
+        select(regions.prediction_id)
+        .join(schema.corrections, CORRECTIONS.region_id == regions.id)
+        .join(schema.correction_authors, AUTHORS.correction_id == CORRECTIONS.id)
+    )
+    return set(connection.scalars(statement.where(_not_superseded()).distinct()))
 
 
 def history(connection: Connection, region_id: str) -> list[Correction]:
@@ -237,7 +254,8 @@ def _read(row: RowMapping) -> Correction:
     try:
         return rows.to_correction(row)
     except (DamagedError, ValueError) as error:
-        raise InputError(f"correction {row['id']} is damaged in the database ({error}): restore a backup") from None
+        where = f"region {row['region_number']} of {row['case_key']}"
+        raise InputError(f"a correction of {where} is damaged in the database ({error}): restore a backup") from None
 
 
 def _entries_naming(connection: Connection, region_id: str, login: str) -> list[int]:

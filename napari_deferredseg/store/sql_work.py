@@ -33,6 +33,13 @@ TABLE, ASSIGNMENTS = schema.assignments, schema.assignments.c
 _REGION = ASSIGNMENTS.region_id == bindparam("region")
 _CURRENT = Prepared(select(TABLE).where(_REGION).with_for_update())
 _CHANGED = ("reader", "group_name", "state", "holder", "lease_until", "reason", "assigned_by", "updated")
+_LAST_WHO = (
+    select(schema.event_people.c.who)
+    .select_from(schema.events.outerjoin(schema.event_people, schema.event_people.c.event == schema.events.c.sequence))
+    .where(schema.events.c.region_id == bindparam("region"))
+    .order_by(schema.events.c.sequence.desc())
+    .limit(1)
+)
 UNREAD = (State.OPEN, State.SKIPPED)
 _CHANGE = Prepared(update(TABLE).where(_REGION).values({n: bindparam(f"new_{n}") for n in _CHANGED}))
 
@@ -95,9 +102,9 @@ def take_back(connection: Connection, region_id: str, by: str, note: str, moment
     """Open a region that somebody has claimed; as `Store.take_back`."""
     lead = require_login(connection, by)
     where = place(connection, region_id)
-    if lead.role not in (Role.LEAD, Role.ADMIN):
-        raise InputError(f"{lead.name} is no lead: only a lead can release {where} for somebody else")
     found = current(connection, region_id)
+    if lead.role not in (Role.LEAD, Role.ADMIN) and not _is_held(found, lead):
+        raise InputError(f"{lead.name} is no lead: only a lead can release {where} for somebody else")
     if found.state is not State.CLAIMED:
         raise InputError(f"nobody is reading {where}: it is {found.state}")
     changed = _change(connection, found, State.OPEN, moment.now)
@@ -127,6 +134,12 @@ def decline(connection: Connection, region_id: str, login: str, reason: str, mom
     return True
 
 
+def standing(connection: Connection, region_id: str) -> tuple[Assignment, str | None]:
+    """Assignment of a region, and who changed it last; as `Store.standing`."""
+    found = current(connection, region_id)
+    return found, connection.scalar(_LAST_WHO, {"region": region_id})
+
+
 def current(connection: Connection, region_id: str) -> Assignment:
     """Assignment of a region as it stands, locked until the transaction ends. InputError when there is none."""
     row = _CURRENT.one(connection, {"region": region_id})
@@ -138,7 +151,8 @@ def current(connection: Connection, region_id: str) -> Assignment:
 def _claim(
     connection: Connection, region_id: str, reader: Reader, lease: timedelta, moment: Moment
 ) -> Assignment | None:
-    until, found = moment.certain() + plausible(lease), current(connection, region_id)
+    found, length = current(connection, region_id), plausible(lease)
+    until = (moment.now if _is_held(found, reader) else moment.certain()) + length
     lapsed = found.state is State.CLAIMED and not runs(found, moment.now)
     if not _is_for(found, reader) or not (found.state in UNREAD or _is_held(found, reader) or lapsed):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from napari_deferredseg.core.names import shortened
 from napari_deferredseg.core.records import State, new_id
 
 if TYPE_CHECKING:
@@ -94,16 +95,27 @@ def drop(claim: Claim) -> None:
 
 def why_not(project: Project, item: WorkItem, reader: Reader) -> str:
     """Say in one line why a region could not be had, or is not a reader's any more."""
-    number, login = item.region.number, reader.login
-    items = project.store.items(case_key=item.case.key)
-    now = next((x.assignment for x in items if x.region.id == item.region.id), None)
-    if now is not None and now.state is State.SUBMITTED and now.holder == login:
-        return f"You have submitted region {number} in another window: open it again to amend that."
-    if now is not None and now.state in (State.SUBMITTED, State.SETTLED):
-        return f"Region {number} is done: somebody else has submitted it."
-    if now is not None and now.state is State.CLAIMED and now.holder != login:
-        return f"Region {number} is being read by somebody else."
-    return f"Region {number} is not yours to read any more: it was assigned anew."
+    region, login = f"Region {item.region.number}", reader.login
+    now, who = project.store.standing(item.region.id)
+    is_own = now.holder == login or (now.holder is None and who == login)
+    match now.state:
+        case State.SUBMITTED if is_own:
+            return f"You have submitted region {item.region.number} in another window: open it again to amend that."
+        case State.SUBMITTED | State.SETTLED:
+            return f"{region} is done: somebody else has submitted it."
+        case State.WITHDRAWN:
+            return f"{region} is not to be read any more: a newer run has replaced it."
+        case State.DECLINED if is_own:
+            return f"You have declined region {item.region.number} in another window: it waits to be assigned anew."
+        case State.DECLINED:
+            return f"{region} waits to be assigned anew: {shortened(now.reason)}."
+        case State.SKIPPED if is_own:
+            return f"You have put off region {item.region.number} in another window."
+        case State.CLAIMED if not is_own:
+            return f"{region} is being read by somebody else."
+    if now.reader == login or now.group in reader.groups:
+        return f"{region} was with somebody else a moment ago and is free now: open it again."
+    return f"{region} is not yours to read any more: it was assigned anew."
 
 
 def release_unless_open(project: Project, reader: Reader, region_id: str, draft_id: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_deferredseg.core.boxes import bounding_box, slices
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.records import Assignment, Origin, Region, new_id
+from napari_deferredseg.core.records import Assignment, Origin, Region, State, new_id
 from napari_deferredseg.core.volume import labels_present
 from napari_deferredseg.masks.components import deepest_index
 from napari_deferredseg.routing.effort import estimated_minutes
@@ -44,20 +44,31 @@ def defer_region(project: Project, region_id: str, target: Target, by: str, note
 
 
 def release_region(project: Project, case_key: str, number: int, by: str, note: str = "") -> Region:
-    """Open a region that somebody has claimed, as a lead: whoever comes first may claim it. Their draft stays theirs.
+    """Open a region that `by`, or for a lead anybody, has claimed: whoever comes first may claim it.
+
+    The draft of whoever had it stays theirs. Of several regions of this number it is the one that is claimed.
 
     Raises
     ------
     InputError
-        There is no such case or region, nobody is reading it, or `by` is no lead.
+        There is no such case or region, several of this number are claimed, nobody is reading it, or somebody else is
+        and `by` is no lead.
     """
     items = project.store.items(case_key=case_key)
-    found = next((x.region for x in items if x.region.number == number), None)
-    if found is None:
+    named = [x for x in items if x.region.number == number]
+    if not named:
         known = ", ".join(str(x.region.number) for x in items) or "none"
         raise InputError(f"{case_key} has no region {number}; its regions: {known}")
-    project.store.take_back(found.id, project.store.reader(by).login, note)
-    return found
+    held = [x for x in named if x.assignment.state is State.CLAIMED]
+    if len(held) > 1:
+        names = " and ".join(project.store.reader(x.assignment.holder or "").name for x in held)
+        raise InputError(
+            f"{case_key} has {len(held)} regions {number} that are being read, by {names}: choose the one in napari, "
+            "Defer to expert, and press Release for others"
+        )
+    chosen = (held or named)[0].region
+    project.store.take_back(chosen.id, project.store.reader(by).login, note)
+    return chosen
 
 
 def defer_drawn(
@@ -94,10 +105,9 @@ def defer_drawn(
         note=note,
     )
     chosen = _resolve(project, region, target)
-    project.store.add_region(
+    return project.store.add_region(
         region, Assignment(region_id=region.id, reader=chosen.reader, group=chosen.group, assigned_by=by)
     )
-    return region
 
 
 def _near(case: OpenCase, box: tuple[tuple[int, int], ...]) -> tuple[int, ...]:

@@ -86,7 +86,7 @@ def export_key(project: Project, file: Path) -> ProjectKey:
 
 
 def import_key(project: Project, file: Path) -> ProjectKey:
-    """Keep the key in a file as one's own, and seal with it what was written without.
+    """Keep the key in a file as one's own, and seal with it what was written without, where that can be written.
 
     Raises
     ------
@@ -104,7 +104,8 @@ def import_key(project: Project, file: Path) -> ProjectKey:
         own.unlink(missing_ok=True)
         _write_new(own, project.info.id, key)
     project.store.use_key(key)
-    project.store.seal()
+    if not project.store.reads_only:
+        project.store.seal()
     return key
 
 

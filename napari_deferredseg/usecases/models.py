@@ -17,6 +17,8 @@ from napari_deferredseg.core.volume import table_from_names
 from napari_deferredseg.deferral.domain import read_domain, scale_of
 from napari_deferredseg.deferral.segmentors.settings import KINDS, ModuleConfig, View
 from napari_deferredseg.deferral.trust import call_of, distrust, trust, trusted
+from napari_deferredseg.store.files import remedy
+from napari_deferredseg.usecases.project import require_writable
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.volume import LabelTable
@@ -130,8 +132,9 @@ def add_model(project: Project, folder: Path) -> Known:
     Raises
     ------
     InputError
-        It is no model folder, one of this name is there, or it cannot be copied.
+        It is no model folder, one of this name is there, or the project cannot be written.
     """
+    require_writable(project)
     name = describe_model(folder).name
     if name == EXTERNAL or name in (model.name for model in list_models(project)):
         raise InputError(f"{folder}: there is a model called {name!r} already; train the new one under another name")
@@ -145,7 +148,7 @@ def add_model(project: Project, folder: Path) -> Known:
             shutil.copytree(folder, fresh, ignore=shutil.ignore_patterns("log", "work"))
             fresh.rename(target)
     except OSError as error:
-        raise InputError(f"{target} cannot be written: {error.strerror or error}; free some space") from None
+        raise InputError(f"{target} cannot be written: {error.strerror or error}; {remedy(error)}") from None
     return describe_model(target)
 
 

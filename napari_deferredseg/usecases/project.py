@@ -18,6 +18,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Record, new_id, utc_now
 from napari_deferredseg.io.plain_names import is_plain
 from napari_deferredseg.store.arrays import PredictionFiles
+from napari_deferredseg.store.failures import CANNOT_WRITE
 from napari_deferredseg.store.journal import Journal
 from napari_deferredseg.store.sql import create_sqlite, open_sqlite
 from napari_deferredseg.usecases.keys import use_own_key
@@ -175,6 +176,15 @@ def open_project(folder: Path) -> Project:
         store.close()
         raise
     return Project(folder, info, store, predictions, Journal(folder / "journal"))
+
+
+def require_writable(project: Project) -> None:
+    """Raise InputError, before long work, when nothing can be written in a project."""
+    if project.store.reads_only:
+        raise InputError(f"{project.folder}: {CANNOT_WRITE}")
+    for place in (project.predictions.folder, project.journal.folder):
+        if place.exists() and not os.access(place, os.W_OK):
+            raise InputError(f"{place} cannot be written: change whose it is, or copy the project to a place of yours")
 
 
 def _unmake(folder: Path, made: bool) -> None:

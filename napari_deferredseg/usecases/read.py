@@ -14,7 +14,7 @@ from napari_deferredseg.core.records import Correction, Verdict, new_id
 from napari_deferredseg.masks.overlap import MARGIN_MM, compose_box, support_of
 from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.journal import Draft
-from napari_deferredseg.usecases.claiming import Claim, Wish, ask, release_unless_open
+from napari_deferredseg.usecases.claiming import Claim, Wish, ask, release_unless_open, why_not
 from napari_deferredseg.usecases.receipts import remember
 
 if TYPE_CHECKING:
@@ -283,7 +283,8 @@ def _is_untouched(reading: Reading) -> bool:
 def _not_yours(reading: Reading) -> str:
     if reading.supersedes is not None:
         return "you have submitted this region, and that stands: change it and submit, or go on with N"
-    return "this region is with somebody else by now: go on with N; what you painted is kept on this computer"
+    why = why_not(reading.project, reading.item, reading.reader)
+    return f"{why} Go on with N; what you painted is kept on this computer."
 
 
 def _most(values: Array) -> int | None:

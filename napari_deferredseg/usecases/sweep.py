@@ -13,14 +13,16 @@ def sweep(project: Project) -> int:
 
     What somebody may be writing at this moment stays: whatever no run in the database names goes only an hour after it
     was written last. Arrays of a replaced run stay while one of its regions is corrected or on a worklist. Drafts are
-    never touched.
+    never touched. What cannot be deleted now stays for the next time.
+
+    Raises
+    ------
+    InputError
+        The database cannot be read now.
     """
     store = project.store
     if store.reads_only:
         return 0
     runs = store.predictions()
-    newest = {run.case_key: run.id for run in runs}
-    needed = set(newest.values()) | {item.region.prediction_id for item in store.items()}
-    needed |= {store.region(c.region_id).prediction_id for c in store.corrections()}
     known = {run.id for run in runs}
-    return project.predictions.sweep(keep=needed, known=known) + project.journal.sweep()
+    return project.predictions.sweep(keep=store.runs_in_use(), known=known) + project.journal.sweep()

@@ -19,6 +19,7 @@ from napari_deferredseg.routing.regions import make_regions
 from napari_deferredseg.store.arrays import PredictionFiles
 from napari_deferredseg.usecases.cautions import cautions, require_same_meaning
 from napari_deferredseg.usecases.predict import require_known_sides
+from napari_deferredseg.usecases.project import require_writable
 from napari_deferredseg.usecases.route import Channels, columns_of, route
 from napari_deferredseg.usecases.sweep import sweep
 
@@ -65,13 +66,14 @@ class RunReport:
 
 
 def require_readers(project: Project) -> None:
-    """Check, before long work, that there is somebody to give regions to.
+    """Check, before long work, that its result can be kept and that there is somebody to give regions to.
 
     Raises
     ------
     InputError
-        The project has no reader.
+        The project cannot be written, or has no reader.
     """
+    require_writable(project)
     if not project.store.readers():
         raise InputError(f"{project.folder} has no readers; add one with: deferredseg reader add NAME --project ...")
 
@@ -115,11 +117,10 @@ def triage(
     assignments = route(project, regions, prediction.table, columns, replaced_case=case.key)
     progress(0.8, "saving")
     new = _keep(project, case, prediction, record, regions, assignments)
-    if not new:
-        items = [x for x in project.store.items(case_key=case.key) if x.region.prediction_id == record.id]
-        regions, assignments = [x.region for x in items], [x.assignment for x in items]
-    else:
-        sweep(project)
+    # as they are kept: numbers that are taken are not given twice
+    items = [x for x in project.store.items(case_key=case.key) if x.region.prediction_id == record.id]
+    regions, assignments = [x.region for x in items], [x.assignment for x in items]
+    remarks = _tidied(project) if new else ()
     progress(1.0, "done")
     voxels = sum(int(region.mask.sum()) for region in regions)
     foreground = int(np.count_nonzero(prediction.labels))
@@ -131,7 +132,7 @@ def triage(
         realised_share=voxels / foreground if foreground else (math.nan if voxels else 0.0),
         new=new,
         account=str(proposal.account),
-        cautions=(*prediction.notes, *cautions(project, prediction)),
+        cautions=(*prediction.notes, *cautions(project, prediction), *remarks),
     )
 
 
@@ -203,6 +204,15 @@ def _keep(
         if fresh and (present is None or present.id != record.id):
             project.predictions.discard(record.id)
         raise
+
+
+def _tidied(project: Project) -> tuple[str, ...]:
+    """Sweep after a run that is kept, which nothing that goes wrong here may undo; sentences about what did."""
+    try:
+        sweep(project)
+    except (InputError, OSError) as error:
+        return (f"What earlier runs have left stays for now: {error}.",)
+    return ()
 
 
 def _present_run(project: Project, case: CaseRecord) -> PredictionRecord | None:

@@ -185,3 +185,20 @@ def test_a_name_of_a_project_leads_nowhere_else(mine, tmp_path, type_in):
     assert "its project.json was changed" in said
     assert not (tmp_path / "x.json").exists()
     assert {p.parent for p in mine.rglob("*.json")} == {mine / "keys"}
+
+
+def test_a_key_is_kept_though_the_project_can_only_be_read(scene, type_in, tmp_path, monkeypatch):
+    file, mine, access = tmp_path / "key.json", tmp_path / "elsewhere", os.access
+    assert type_in("project", "key", "export", file, "-p", scene.folder).code == 0
+    monkeypatch.setenv("DEFERREDSEG_CONFIG", str(mine))
+    submit(scene)  # which nobody seals
+
+    def on_a_disc(path, mode, **more):
+        return not (mode & os.W_OK and str(path).startswith(str(scene.folder))) and access(path, mode, **more)
+
+    monkeypatch.setattr(os, "access", on_a_disc)
+    said = type_in("project", "key", "import", file, "-p", scene.folder)
+    assert said.code == 0
+    assert "This computer has the key" in said.out
+    assert "nothing can be written in this project" in said.err
+    assert len(list((mine / "keys").iterdir())) == 1

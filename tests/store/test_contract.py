@@ -171,7 +171,7 @@ class TestRegions:
         with pytest.raises(InputError, match="no case"):
             store.add_region(drawn, Assignment(region_id=drawn.id, reader="ben"))
         make.run(store, case, reader="anna")
-        with pytest.raises(InputError, match="no prediction"):
+        with pytest.raises(InputError, match="not have the prediction"):
             store.add_region(drawn, Assignment(region_id=drawn.id, reader="ben"))
 
     def test_unknown_and_repeated_ids(self, store, make):
@@ -423,6 +423,33 @@ class TestLeases:
         clock.go(days=365)
         store.submit(make.correction(b, "ben"))
         assert store.claim(a.id, "anna") is not None
+
+    def test_after_a_long_absence_a_reader_goes_on_without_a_lead(self, store_factory, store, make, clock):
+        a, b, c = make.run(store, make.case(), 3, group="liver")
+        store.claim(a.id, "ben")
+        clock.go(days=35)
+        late = store_factory()
+        assert late.claim(a.id, "BEN").lease_until == clock.now + 30 * MINUTE
+        assert late.exchange(a.id, b.id, "ben").holder == "ben"
+        clock.go(days=35)
+        assert late.take_back(b.id, "ben").state is State.OPEN
+        assert late.claim(c.id, "anna") is not None
+
+    def test_others_stay_protected_while_one_goes_on_with_her_own(self, store, make, clock):
+        a, b, c = make.run(store, make.case(), 3, group="liver")
+        store.claim(a.id, "anna")
+        store.claim(b.id, "ben")
+        clock.go(days=35)
+        assert store.claim(b.id, "ben") is not None
+        for region in (a, c):
+            with pytest.raises(
+                InputError, match=rf"goes on or .* lead does: deferredseg release case-1 {a.number} --by"
+            ):
+                store.claim(region.id, "ben")
+        assert ids(store.worklist("ben")) == [b.id, c.id]
+        assert store.release(b.id, "ben")
+        assert store.claim(a.id, "anna") is not None
+        assert store.claim(b.id, "ben") is not None
 
     def test_after_a_weekend_a_lease_has_run_out(self, store, make, clock):
         (a,) = make.run(store, make.case(), group="liver")

@@ -376,3 +376,15 @@ class TestErrorsAreOneLine:
         edit(path, "DROP TRIGGER never", triggers=True)
         assert store.claim(region.id, "anna") is not None
         store.close()
+
+
+def test_without_a_lead_the_line_about_a_leap_says_how_to_make_one(tmp_path, make, clock):
+    store = create_sqlite(tmp_path / "small.sqlite", clock)
+    for login in ("ada", "ben"):
+        store.add_reader(Reader(login=login, name=login.title(), groups=("liver",)))
+    (a,) = make.run(store, make.case(), group="liver")
+    store.claim(a.id, "ada")
+    clock.go(days=40)
+    with pytest.raises(InputError, match=r"Ada goes on .* make a lead \(deferredseg reader add NAME --role lead\)"):
+        store.claim(a.id, "ben")
+    store.close()

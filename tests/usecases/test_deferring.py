@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from napari_deferredseg.usecases.defer import ROUTER, Target, defer_drawn, defer
 from napari_deferredseg.usecases.open_case import load_case
 from napari_deferredseg.usecases.read import begin, submit
 from napari_deferredseg.usecases.run import run_external
+from napari_deferredseg.usecases.verify import verify_project
 
 
 @pytest.fixture
@@ -105,6 +108,58 @@ def test_a_lead_gives_back_what_nobody_reads_any_more(project):
     release_region(project, key, number, "Lea Brandt")
     held = next(x.assignment for x in project.store.items() if x.region.id == item.region.id)
     assert (held.state, held.holder, held.reader) == (State.OPEN, None, "ben")
+
+
+def test_whoever_holds_a_region_gives_it_back_without_a_lead(project):
+    item = next(x for x in project.store.items() if x.assignment.reader == "ben")
+    project.store.claim(item.region.id, "ben")
+    release_region(project, item.case.key, item.region.number, "ben")
+    held = next(x.assignment for x in project.store.items() if x.region.id == item.region.id)
+    assert (held.state, held.holder) == (State.OPEN, None)
+
+
+def test_no_two_regions_of_a_case_have_one_number_after_another_run(project, case, ball, scene):
+    other = np.roll(ball, 3, axis=0)
+    drawn = [defer_drawn(project, case, mask, Target(reader="ben"), by="ada") for mask in (ball, other)]
+    reading = begin(
+        project, case, project.store.worklist("ben")[0], project.store.reader("ben"), case.composed, utc_now()
+    )
+    submit(reading, Verdict.ACCEPTED, utc_now())
+    stay = {reading.item.region.number, *(region.number for region in drawn)}
+    report = run_external(project, scene.files, Budget(amount=2, unit="regions"))
+    numbers = [region.number for region in report.regions]
+    assert numbers == [max(stay) + 1, max(stay) + 2]
+    again = defer_drawn(project, load_case(project, case.record.key), ball, Target(reader="ada"), by="ada")
+    assert again.number == max(numbers) + 1
+    kept = {x.region.id: x.region.number for x in project.store.items()}
+    assert len(set(kept.values())) == len(kept)
+    assert [kept[region.id] for region in report.regions] == numbers
+    assert verify_project(project).problems == ()
+
+
+def test_without_anything_that_stays_another_run_begins_at_one(project, scene):
+    report = run_external(project, scene.files, Budget(amount=2, unit="regions"))
+    assert [region.number for region in report.regions] == [1, 2]
+
+
+def test_of_two_regions_of_one_number_the_one_that_is_read_is_given_back(project, monkeypatch):
+    """As in a project in which an earlier version gave one number twice."""
+    a, b = [x for x in project.store.items() if x.assignment.reader == "ben"][:2]
+    doubled = [replace(x, region=replace(x.region, number=7)) for x in (a, b)]
+    key, listed = a.case.key, project.store.items
+    with monkeypatch.context() as patch:
+        standing = {x.region.id: x for x in doubled}
+
+        def items(*, case_key=None):
+            return [replace(x, region=standing[x.region.id].region) for x in listed() if x.region.id in standing]
+
+        patch.setattr(project.store, "items", items)
+        project.store.claim(b.region.id, "ben")
+        assert release_region(project, key, 7, "lea").id == b.region.id
+        project.store.claim(a.region.id, "ben")
+        project.store.claim(b.region.id, "ben")
+        with pytest.raises(InputError, match=r"2 regions 7 that are being read, by Ben .*: choose the one in napari"):
+            release_region(project, key, 7, "lea")
 
 
 def test_a_declined_region_comes_back_to_somebody(project):

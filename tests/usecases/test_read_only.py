@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.store import arrays
+from napari_deferredseg.usecases import run
+from napari_deferredseg.usecases.models import add_model
 from napari_deferredseg.usecases.open_case import load_case
+from napari_deferredseg.usecases.predict import ModelInput
 from napari_deferredseg.usecases.project import DATABASE, open_project
 from napari_deferredseg.usecases.verify import verify_project
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -63,6 +65,53 @@ def test_what_would_change_it_is_one_line(scene, burnt):
                 change()
             assert "\n" not in str(caught.value)
     assert contents(burnt) == before
+
+
+def test_a_run_and_a_models_copy_are_refused_before_any_work(scene, burnt, tmp_path, monkeypatch):
+    def work(*_, **__):
+        raise AssertionError("it has begun")
+
+    for place in ("predict_external", "predict_with_model", "describe_model"):
+        monkeypatch.setattr(run, place, work)
+    nowhere = ModelInput(volume=scene.volume, model=tmp_path)
+    with open_project(burnt) as project:
+        for change in (
+            lambda: run.run_external(project, scene.files),
+            lambda: run.run_model(project, nowhere, engine=None),
+            lambda: add_model(project, tmp_path),
+        ):
+            with pytest.raises(InputError, match="cannot be written here, only read: copy the project"):
+                change()
+
+
+def test_a_run_is_refused_before_any_work_where_only_its_arrays_cannot_be_written(scene, monkeypatch):
+    access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode, **more: Path(path).name != "predictions" and access(path, mode, **more)
+    )
+    monkeypatch.setattr(run, "predict_external", None)
+    with open_project(scene.folder) as project, pytest.raises(InputError, match="predictions cannot be written: "):
+        run.run_external(project, scene.files)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "; free some space"),
+        (errno.EACCES, "may write$"),
+        (errno.EROFS, "may write$"),
+        (errno.EIO, "disk"),
+    ],
+)
+def test_what_cannot_be_written_has_its_own_remedy(scene, monkeypatch, number, words):
+    def fail(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(arrays, "private_folder", fail)
+    with open_project(scene.folder) as project:
+        labels, alternative, defer = project.predictions.load(project.store.predictions()[0].id)
+        with pytest.raises(InputError, match=rf"{os.strerror(number)}.*{words}"):
+            project.predictions.save("another", labels, alternative, defer)
 
 
 def test_one_that_was_copied_in_the_middle_of_a_write_is_refused(scene, burnt):

@@ -13,12 +13,14 @@ import pytest
 from napari_deferredseg.core.boxes import slices
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import State, Verdict, utc_now
+from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.sql import open_sqlite
 from napari_deferredseg.usecases import read
 from napari_deferredseg.usecases.defer import Target, defer_region
 from napari_deferredseg.usecases.open_case import load_case
 from napari_deferredseg.usecases.project import DATABASE
+from napari_deferredseg.usecases.run import run_external
 from napari_deferredseg.usecases.session import Session, case_after, next_after
 
 
@@ -608,3 +610,49 @@ def test_what_another_window_has_submitted_is_said(sitting):
     assert second.messages == [
         f"You have submitted region {item.region.number} in another window: open it again to amend that."
     ]
+
+
+def test_what_another_window_has_declined_is_said(sitting):
+    first, second = sitting("ben"), sitting("ben")
+    a, b = second.worklist()
+    second.begin(a)
+    first.begin(next(x for x in first.worklist() if x.region.id == a.region.id))
+    first.decline("too hard")
+    declined = f"You have declined region {a.region.number} in another window"
+    for action in (second.skip, lambda: second.decline("me too")):
+        with pytest.raises(InputError, match=f"{declined}.* Go on with N; what you painted is kept"):
+            action()
+    assert not second.begin(a)
+    assert second.messages[-1].startswith(declined)
+    assert second.begin(b)
+    first.begin(next(x for x in first.worklist() if x.region.id == b.region.id))
+    first.skip()
+    with pytest.raises(InputError, match=f"You have put off region {b.region.number} in another window"):
+        second.skip()
+
+
+def test_what_others_of_a_group_have_declined_is_not_called_assigned(sitting):
+    ada, ben = sitting("ada"), sitting("ben")
+    item = ada.project.store.items()[0]
+    defer_region(ada.project, item.region.id, Target(group="abdomen"), by="lea")
+    wanted = next(x for x in ben.worklist() if x.region.id == item.region.id)
+    ada.begin(next(x for x in ada.worklist() if x.region.id == item.region.id))
+    ada.decline("not my field")
+    assert not ben.begin(wanted)
+    assert ben.messages == [f"Region {item.region.number} waits to be assigned anew: not my field."]
+
+
+def test_that_a_newer_run_has_replaced_a_region_is_said(sitting, scene):
+    ben = sitting("ben")
+    item = ben.worklist()[0]
+    run_external(ben.project, scene.files, Budget(amount=2, unit="regions"))
+    assert not ben.begin(item)
+    assert ben.messages == [f"Region {item.region.number} is not to be read any more: a newer run has replaced it."]
+
+
+def test_that_a_region_was_given_to_somebody_else_is_said(sitting):
+    ben = sitting("ben")
+    item = ben.worklist()[0]
+    defer_region(ben.project, item.region.id, Target(reader="ada"), by="lea")
+    assert not ben.begin(item)
+    assert ben.messages == [f"Region {item.region.number} is not yours to read any more: it was assigned anew."]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
+from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Verdict
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.open_case import load_case
@@ -80,6 +83,60 @@ def test_arrays_stay_while_a_correction_of_their_run_stands(project, scene):
     project.store.erase(sent.id, "ben", "my wish")
     sweep(project)
     assert folders(project) == {second}
+
+
+def corrected(project, scene) -> None:
+    with closing(Session()) as session:
+        session.set_project(scene.open())
+        session.set_case(load_case(project, project.store.cases()[0].key))
+        session.choose_reader("ben")
+        session.begin(session.worklist()[0])
+        session.submit(Verdict.ACCEPTED)
+
+
+def test_a_damaged_correction_elsewhere_stops_no_sweep(project, scene):
+    corrected(project, scene)
+    (first,) = folders(project)
+    with closing(sqlite3.connect(scene.folder / "project.sqlite")) as raw:
+        names = [n for (n,) in raw.execute("SELECT name FROM sqlite_master WHERE type='trigger'") if "payload" in n]
+        for name in names:
+            raw.execute(f"DROP TRIGGER {name}")
+        raw.execute("UPDATE correction_payloads SET after = zeroblob(10)")
+        raw.commit()
+    with pytest.raises(InputError, match=r"correction of region \d+ of case-\w+ is damaged"):
+        project.store.corrections()
+    assert sweep(project) == 0
+    assert folders(project) == {first}
+
+
+def test_what_cannot_be_deleted_stays_and_the_rest_goes(project, monkeypatch):
+    project.journal.folder.mkdir(exist_ok=True)
+    paths = [project.journal.folder / f"ab-{who}.1.new" for who in ("ada", "ben", "lea")]
+    for path in paths:
+        path.write_bytes(b"{}")
+        os.utime(path, (time.time() - HOURS,) * 2)
+    unlink = type(paths[0]).unlink
+
+    def locked(path, missing_ok=False):
+        if path.name == "ab-ben.1.new":
+            raise PermissionError(1, "Operation not permitted")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(type(paths[0]), "unlink", locked)
+    assert sweep(project) == 2
+    assert [path.exists() for path in paths] == [False, True, False]
+
+
+@pytest.mark.parametrize("error", [InputError("the database is busy"), OSError(5, "the disk does not answer")], ids=str)
+def test_a_run_that_is_kept_is_reported_so_whatever_the_sweep_meets(project, scene, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(project.predictions, "sweep", fail)
+    report = run_external(project, scene.files, Budget(amount=2, unit="regions"))
+    assert report.new
+    assert any("stays for now" in line and str(error) in line for line in report.cautions)
+    assert project.store.prediction(report.case.key).id == report.prediction.id
 
 
 def test_marks_of_open_windows_stay(project):
