@@ -11,7 +11,7 @@ from napari_deferredseg.store import sql_cases, sql_corrections, sql_events, sql
 from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.clock import StoreClock, computer_clock
 from napari_deferredseg.store.failures import as_input_error
-from napari_deferredseg.store.seal import KEY
+from napari_deferredseg.store.seal import KEY, MEMORY
 from napari_deferredseg.store.sqlite import READS_ONLY, WRITES, file_problems, fold_log, known_engine, new_engine
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         WorkItem,
     )
     from napari_deferredseg.store.arrays import PredictionFiles
-    from napari_deferredseg.store.seal import Audit, Mark, ProjectKey
+    from napari_deferredseg.store.seal import Audit, Mark, Memory, ProjectKey
 
 
 def create_sqlite(path: Path, clock: Callable[[], datetime] | None = None) -> SqlStore:
@@ -73,6 +73,7 @@ class SqlStore:
         self._clock = StoreClock(clock or computer_clock())
         self._writer = engine.execution_options(**{WRITES: True})
         self._key: ProjectKey | None = None
+        self._memory: Memory | None = None
         self._regions: dict[str, Region] = {}  # as read before: a region never changes, only who holds it
 
     @property
@@ -86,16 +87,16 @@ class SqlStore:
         with self._transaction(self._engine) as connection:
             return sql_verify.key_id(connection)
 
-    def take_key(self, key: ProjectKey, project: str = "") -> str:
+    def take_key(self, key: ProjectKey, project: str = "", *, found: bool = False) -> str:
         """Give the project this key, unless it has one."""
         with self._transaction(self._writer.execution_options(**{KEY: key})) as connection:
-            return sql_verify.take_key(connection, key, project)
+            return sql_verify.take_key(connection, key, project, found)
 
-    def use_key(self, key: ProjectKey) -> None:
+    def use_key(self, key: ProjectKey, memory: Memory | None = None) -> None:
         """Seal what is written from now on."""
-        self._key = key
+        self._key, self._memory = key, memory
         if self.key_id() == key.id:
-            self._writer = self._writer.execution_options(**{KEY: key})
+            self._writer = self._writer.execution_options(**{KEY: key, MEMORY: memory})
 
     def seal(self) -> Mark:
         """Seal what others wrote without the key."""
@@ -251,7 +252,14 @@ class SqlStore:
     def audit(self, marks: Sequence[Mark] = (), project: str = "") -> Audit:
         """Check the record."""
         with self._transaction(self._engine) as connection:
-            return sql_verify.audit(connection, self._key, marks, project, file_problems(connection))
+            known = None if self._memory is None else self._memory.last()
+            all_marks = [*marks, *([] if known is None else [known])]
+            found = sql_verify.audit(connection, self._key, all_marks, project, file_problems(connection))
+            end = sql_events.mark(connection)
+        sealed = self._key is not None and self._key.has_sealed(end.head, end.seal)
+        if self._memory is not None and sealed and not found.problems:
+            self._memory.keep(end)
+        return found
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -261,6 +269,10 @@ class SqlStore:
     def _transaction(self, engine: Engine) -> Iterator[Connection]:
         try:
             with engine.begin() as connection:
+                connection.info.pop(sql_events.SEALED, None)
                 yield connection
+                sealed = connection.info.pop(sql_events.SEALED, None)
+            if sealed is not None and self._memory is not None:
+                self._memory.keep(sealed)
         except (SQLAlchemyError, self._driver_error) as error:
             raise as_input_error(error, self._engine.url.database) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,8 @@ def own_marks(project: Project) -> list[Mark]:
             continue
         for line in lines:
             try:
-                marks.append(_mark(Receipt.model_validate_json(line), f"your receipt {path}"))
+                found = _mark(Receipt.model_validate_json(line), f"your receipt {path}")
+                marks.append(replace(found, place=str(path.parent)))
             except ValidationError:
                 log.warning("a line of %s is no receipt", path.name)
     return marks
