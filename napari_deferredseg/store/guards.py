@@ -29,12 +29,16 @@ FIXED = {
     "cases": ("sequence", "key", "geometry", "voxel_hash", "modality", "created"),
     "assignments": ("region_id", "rowid"),
 }
-_ERASED = "SELECT 1 FROM events WHERE what = 'erase' AND correction_id = OLD.correction_id"
+_ITS_REGION = "(SELECT region_id FROM corrections WHERE id = events.correction_id)"
+_ERASED = (
+    f"SELECT 1 FROM events WHERE what = 'erase' AND correction_id = OLD.correction_id AND region_id = {_ITS_REGION}"
+)
 ERASABLE = {
     "correction_authors": _ERASED,
     "correction_payloads": _ERASED,
     "event_people": "SELECT 1 FROM events, json_each(events.facts, '$.forgets') AS f WHERE events.what = 'erase' "
-    "AND events.region_id = (SELECT region_id FROM events WHERE sequence = OLD.event) AND f.value = OLD.event",
+    f"AND events.region_id = {_ITS_REGION} AND f.value = OLD.event AND events.sequence > OLD.event "
+    "AND events.region_id = (SELECT region_id FROM events WHERE sequence = OLD.event)",
 }
 HEADS = {"corrections": 1, "events": 2}
 

@@ -109,10 +109,7 @@ def _link(previous: str, row: Mapping[str, Any]) -> str | None:
 def _read_people(connection: Connection, ledger: Ledger) -> None:
     """Keep the rows that say who, and note those that are changed, missing, put in or still there."""
     there = dict(each(connection, schema.event_people, "event"))
-    lists = (facts_of(e).get("forgets") for e in ledger.entries if e["what"] == "erase")
-    forgotten = {
-        number for numbers in lists if isinstance(numbers, list) for number in numbers if isinstance(number, int)
-    }
+    forgotten = _forgotten(connection, ledger)
     for entry in ledger.entries:
         number = entry["sequence"]
         if number not in there:
@@ -127,6 +124,27 @@ def _read_people(connection: Connection, ledger: Ledger) -> None:
         else:
             ledger.people[number] = row
     ledger.problems.extend(f"event_people names somebody for entry {number}, which is not there" for number in there)
+
+
+def _forgotten(connection: Connection, ledger: Ledger) -> set[int]:
+    """Entries whose people an erasure has emptied: of its own correction's region, and older than itself."""
+    corrections = schema.corrections.c
+    regions = dict(connection.execute(select(corrections.id, corrections.region_id)).all())
+    about = {entry["sequence"]: entry["region_id"] for entry in ledger.entries}
+    found: set[int] = set()
+    for entry in ledger.entries:
+        if entry["what"] != "erase":
+            continue
+        region, listed = entry["region_id"], facts_of(entry).get("forgets", [])
+        if region is None or regions.get(entry["correction_id"]) != region:
+            ledger.problems.append(f"{ledger.tells(entry)} erases no correction of its region")
+            continue
+        numbers = [n for n in listed if isinstance(n, int)] if isinstance(listed, list) else []
+        own = {n for n in numbers if n < entry["sequence"] and about.get(n) == region}
+        if set(numbers) - own:
+            ledger.problems.append(f"{ledger.tells(entry)} forgets entries that are not of its region")
+        found |= own
+    return found
 
 
 def _people(row: Mapping[str, Any]) -> str | None:

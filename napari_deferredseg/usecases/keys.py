@@ -100,6 +100,17 @@ def own_key(project_id: str) -> ProjectKey | None:
         return None
 
 
+def projects_of_key(key_id: str) -> set[str]:
+    """Ids of the projects for which this person keeps the key of a name."""
+    found = set()
+    for path in (own_folder() / "keys").glob("*.json"):
+        with contextlib.suppress(ValidationError, UnicodeDecodeError, OSError):
+            kept = _KeyFile.model_validate_json(path.read_text(encoding="utf-8"))
+            if ProjectKey(bytes.fromhex(kept.key)).id == key_id:
+                found.add(kept.project)
+    return found
+
+
 def use_own_key(project_id: str, store: Store) -> None:
     """Seal what is written with this person's key. A project that never had one gets one, where it can be kept.
 

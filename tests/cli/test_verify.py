@@ -114,6 +114,27 @@ def test_a_key_that_no_project_names(scene, type_in, mine, tmp_path, forge, kept
         assert project.store.key_id() is None
 
 
+@pytest.mark.parametrize("whose", ["the holder's", "a reader's without the key"])
+def test_another_id_does_not_switch_off_what_somebody_keeps(scene, type_in, monkeypatch, tmp_path, forge, whose):
+    if whose != "the holder's":
+        monkeypatch.setenv("DEFERREDSEG_CONFIG", str(tmp_path / "mine"))
+    submit(scene)
+    assert verify(type_in, scene.folder)[0] == 0
+    info = scene.folder / "project.json"
+    kept = json.loads(info.read_text("utf-8"))
+    info.write_text(json.dumps(kept | {"id": "1" * 32}), "utf-8")
+
+    def change(connection):
+        text = "UPDATE events SET facts = replace(facts, ?, ?) WHERE what = 'key'"
+        connection.exec_driver_sql(text, (kept["id"], "1" * 32))
+
+    forge.rewrite(scene.folder / "project.sqlite", change)
+    code, said = verify(type_in, scene.folder)
+    assert code == 1
+    assert f"names the key of another project of yours, {kept['id']}: its id was changed" in said
+    assert "it has been rewritten" in said
+
+
 def test_an_export_leaves_a_receipt_beside_its_files(scene, type_in, tmp_path):
     submit(scene)
     for form in ("nifti", "nnunet", "monai"):

@@ -184,6 +184,40 @@ class TestForgedMask:
         store.close()
 
 
+class TestForgedErasure:
+    """An erasure is no way to take out of the record who did what."""
+
+    @pytest.mark.parametrize("named", ["no correction", "one of another region", "its own"])
+    def test_that_forgets_everybody(self, keyed, forge, named):
+        path, sent, _ = keyed
+        with closing(sqlite3.connect(path)) as raw:
+            people = [n for (n,) in raw.execute("SELECT event FROM event_people ORDER BY event")]
+            ((own,),) = raw.execute("SELECT region_id FROM corrections WHERE id = ?", (sent[1],)).fetchall()
+            ((other,),) = raw.execute("SELECT region_id FROM corrections WHERE id = ?", (sent[0],)).fetchall()
+        region = {"no correction": None, "one of another region": other, "its own": own}[named]
+        correction = None if named == "no correction" else sent[1]
+        put_in = (
+            "INSERT INTO events (sequence, at, what, region_id, correction_id, facts, chain) "
+            "SELECT max(sequence) + 1, '2026-01-01 00:00:00.000000', 'erase', ?, ?, ?, 'x' FROM events"
+        )
+        values = (region, correction, json.dumps({"forgets": people}))
+        with closing(sqlite3.connect(path)) as raw:
+            raw.execute(put_in, values)
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                raw.execute("DELETE FROM event_people")
+            raw.rollback()
+
+        def change(connection):
+            connection.exec_driver_sql(put_in, values)
+            connection.exec_driver_sql("DELETE FROM event_people")
+
+        forge.rewrite(path, change)
+        lines = audit(path, KEY).problems
+        why = "forgets entries that are not of its region" if named == "its own" else "erases no correction"
+        assert any(why in line for line in lines)
+        assert sum("who did it is missing and nobody has erased it" in line for line in lines) > 5
+
+
 class TestCutTail:
     @pytest.mark.parametrize("key", [None, KEY])
     def test_found_by_a_receipt_alone(self, keyed, key, forge):
