@@ -125,6 +125,22 @@ def test_an_old_one_is_sealed_as_it_was_found(old, forge):
         assert raw.execute("SELECT count(*) FROM events").fetchone() == (5,)
 
 
+def test_an_older_program_that_had_it_open_writes_nothing_unchained(old):
+    path, files, _ = old
+    with closing(sqlite3.connect(path)) as earlier:
+        assert earlier.execute("SELECT count(*) FROM events").fetchone() == (5,)
+        store = taken_over(path, files)
+        for statement in (
+            "INSERT INTO events (sequence, at, what) VALUES (99, '2026-01-01 00:00:00.000000', 'claim')",
+            "INSERT INTO event_people (event, who, note) VALUES (99, 'anna', '')",
+        ):
+            with pytest.raises(sqlite3.IntegrityError, match="start the newest version of the program"):
+                earlier.execute(statement)
+            earlier.rollback()
+        assert store.audit().problems == ()
+        store.close()
+
+
 def test_it_goes_on_like_a_new_one(old, make):
     path, files, sent = old
     store = taken_over(path, files)
