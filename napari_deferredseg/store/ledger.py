@@ -30,7 +30,7 @@ class Ledger:
 
     entries: list[Mapping[str, Any]] = field(default_factory=list)
     people: dict[int, Mapping[str, Any]] = field(default_factory=dict)
-    regions: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -44,7 +44,19 @@ class Ledger:
 
     def region(self, region_id: object) -> str:
         """Name a region as people know it."""
-        return self.regions.get(str(region_id), f"region {region_id}")
+        return self.names.get(f"region {region_id}", "a region that is not there")
+
+    def correction(self, correction_id: object) -> str:
+        """Name a correction by its place and its region."""
+        return self.names.get(f"correction {correction_id}", "a correction that is not there")
+
+    def run(self, prediction_id: object) -> str:
+        """Name a run by its case and its time."""
+        return self.names.get(f"run {prediction_id}", "a run that is not there")
+
+    def reader(self, login: object) -> str:
+        """Name a reader."""
+        return self.names.get(f"reader {login}", f"reader {login}")
 
     def tells(self, entry: Mapping[str, Any]) -> str:
         """Name an entry."""
@@ -78,9 +90,7 @@ def facts_of(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_ledger(connection: Connection) -> Ledger:
     """Read the record and check its links."""
-    regions = schema.regions.c
-    numbers = connection.execute(select(regions.id, regions.number, regions.case_key)).all()
-    ledger = Ledger(regions={row.id: f"region {row.number} of {row.case_key}" for row in numbers})
+    ledger = Ledger(names=_names(connection))
     previous = chain.START
     for number, row in each(connection, schema.events, "sequence"):
         if row is None:
@@ -97,6 +107,24 @@ def read_ledger(connection: Connection) -> Ledger:
         previous = row["chain"]
     _read_people(connection, ledger)
     return ledger
+
+
+def _names(connection: Connection) -> dict[str, str]:
+    regions, corrections, readers = schema.regions.c, schema.corrections.c, schema.readers.c
+    names = {}
+    for identity, number, case in connection.execute(select(regions.id, regions.number, regions.case_key)):
+        names[f"region {identity}"] = f"region {number} of {case}"
+    for identity, number, region in connection.execute(
+        select(corrections.id, corrections.sequence, corrections.region_id)
+    ):
+        where = names.get(f"region {region}", "a region that is not there")
+        names[f"correction {identity}"] = f"correction {number}, of {where}"
+    for login, name in connection.execute(select(readers.login, readers.name)):
+        names[f"reader {login}"] = f"reader {name} (login {login})"
+    for identity, run in each(connection, schema.predictions, "id"):
+        said = "a run" if run is None else f"the run of {run['case_key']} at {run['created']:%Y-%m-%d %H:%M} UTC"
+        names[f"run {identity}"] = said
+    return names
 
 
 def _link(previous: str, row: Mapping[str, Any]) -> str | None:

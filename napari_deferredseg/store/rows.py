@@ -101,7 +101,8 @@ def to_region(row: RowMapping) -> Region:
     try:
         mask = decode(row["mask"])
     except DamagedError as error:
-        raise InputError(f"region {row['id']} is damaged in the database ({error}): restore a backup") from None
+        where = f"region {row['number']} of {row['case_key']}"
+        raise InputError(f"{where} is damaged in the database ({error}): restore a backup") from None
     x, y, z = row["center"]
     return Region(
         id=row["id"],

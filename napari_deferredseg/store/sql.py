@@ -11,8 +11,16 @@ from napari_deferredseg.store import sql_cases, sql_corrections, sql_events, sql
 from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.clock import StoreClock, computer_clock
 from napari_deferredseg.store.failures import as_input_error
-from napari_deferredseg.store.seal import KEY, MEMORY
-from napari_deferredseg.store.sqlite import READS_ONLY, WRITES, file_problems, fold_log, known_engine, new_engine
+from napari_deferredseg.store.seal import KEY, MEMORY, Audit
+from napari_deferredseg.store.sqlite import (
+    READS_ONLY,
+    WRITES,
+    copies_with,
+    file_problems,
+    fold_log,
+    known_engine,
+    new_engine,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +39,7 @@ if TYPE_CHECKING:
         WorkItem,
     )
     from napari_deferredseg.store.arrays import PredictionFiles
-    from napari_deferredseg.store.seal import Audit, Mark, Memory, ProjectKey
+    from napari_deferredseg.store.seal import Mark, Memory, ProjectKey
 
 
 def create_sqlite(path: Path, clock: Callable[[], datetime] | None = None) -> SqlStore:
@@ -255,11 +263,15 @@ class SqlStore:
             known = None if self._memory is None else self._memory.last()
             all_marks = [*marks, *([] if known is None else [known])]
             found = sql_verify.audit(connection, self._key, all_marks, project, file_problems(connection))
-            end = sql_events.mark(connection)
+            end, erased = sql_events.mark(connection), sql_verify.erased(connection)
         sealed = self._key is not None and self._key.has_sealed(end.head, end.seal)
         if self._memory is not None and sealed and not found.problems:
             self._memory.keep(end)
-        return found
+        copies = copies_with(self._engine, erased) if erased else []
+        left = [
+            f"{name}, a copy from before an update, still holds what was erased since: delete it" for name in copies
+        ]
+        return Audit(found.problems, (*found.remarks, *left))
 
     def close(self) -> None:
         """Let go of the connections."""

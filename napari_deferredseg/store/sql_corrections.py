@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 CORRECTIONS, AUTHORS, PAYLOADS = schema.corrections.c, schema.correction_authors.c, schema.correction_payloads.c
 EVENTS, PEOPLE = schema.events.c, schema.event_people.c
-ASSIGNMENTS = schema.assignments.c
+ASSIGNMENTS, REGIONS = schema.assignments.c, schema.regions.c
 
 
 ERASED = "the correction was erased"
@@ -38,7 +38,7 @@ ERASED = "the correction was erased"
 
 def _whole() -> Select[Any]:
     return (
-        select(schema.corrections, AUTHORS.reader, schema.regions.c.case_key, schema.correction_payloads)
+        select(schema.corrections, AUTHORS.reader, REGIONS.case_key, REGIONS.number, schema.correction_payloads)
         .join(schema.correction_authors, AUTHORS.correction_id == CORRECTIONS.id)
         .join(schema.correction_payloads, PAYLOADS.correction_id == CORRECTIONS.id)
         .join(schema.regions, schema.regions.c.id == CORRECTIONS.region_id)
@@ -237,7 +237,8 @@ def _read(row: RowMapping) -> Correction:
     try:
         return rows.to_correction(row)
     except (DamagedError, ValueError) as error:
-        raise InputError(f"correction {row['id']} is damaged in the database ({error}): restore a backup") from None
+        where = f"a correction of region {row['number']} of {row['case_key']}"
+        raise InputError(f"{where} is damaged in the database ({error}): restore a backup") from None
 
 
 def _entries_naming(connection: Connection, region_id: str, login: str) -> list[int]:

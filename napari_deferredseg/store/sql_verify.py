@@ -30,6 +30,12 @@ def key_id(connection: Connection) -> str | None:
     return found
 
 
+def erased(connection: Connection) -> set[str]:
+    """Ids of the corrections that the record says were erased."""
+    events = schema.events.c
+    return {x for x in connection.scalars(select(events.correction_id).where(events.what == "erase")) if x}
+
+
 def take_key(connection: Connection, key: ProjectKey, project: str, found: bool) -> str:
     """Give a key to a project that has none; as `Store.take_key`."""
     known = key_id(connection)
@@ -139,17 +145,18 @@ def _correction_problems(connection: Connection, ledger: Ledger) -> list[str]:
             problems.append(f"correction number {position} is damaged in the database")
             continue
         if (row["sequence"], row["previous"], row["chain"]) != (position, previous, link_of(row)):
-            problems.append(f"correction {row['id']}: its link in the chain does not fit the one before it")
+            problems.append(f"{ledger.correction(row['id'])}: its link in the chain does not fit the one before it")
         if row["id"] not in erased:
-            problems.extend(_content_problems(connection, row))
+            problems.extend(_content_problems(connection, row, ledger.correction(row["id"])))
         elif row["id"] in kept:
-            problems.append(f"correction {row['id']} is said to be erased, but its author or its content is there")
+            said = f"{ledger.correction(row['id'])} is said to be erased"
+            problems.append(f"{said}, but its author or its content is there")
         previous = row["chain"]
     return problems
 
 
-def _content_problems(connection: Connection, row: Any) -> list[str]:
-    changed = f"correction {row['id']} of region {row['region_id']} is not what was submitted"
+def _content_problems(connection: Connection, row: Any, name: str) -> list[str]:
+    changed = f"{name} is not what was submitted"
     try:
         whole = connection.execute(BY_ID, {"correction": row["id"]}).mappings().one_or_none()
         if whole is None:

@@ -60,4 +60,4 @@ def _run_problems(project: Project, run: PredictionRecord) -> Iterator[str]:
     try:
         project.predictions.load(run.id, (run.labels_hash, run.alternative_hash, run.defer_hash))
     except InputError as error:
-        yield str(error)
+        yield f"the run of {run.case_key} at {run.created:%Y-%m-%d %H:%M} UTC: {error}"

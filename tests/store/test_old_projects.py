@@ -147,8 +147,14 @@ def test_it_goes_on_like_a_new_one(old, make):
     region = store.region(sent[1].region_id)
     store.assign(region.id, reader="ben", group=None, by="anna")
     mark = store.submit(make.correction(region, "ben", 7))
+    (copy,) = path.parent.glob("project.sqlite.before-update-*")
+    assert copy.name not in " ".join(store.audit([mark]).remarks)
     store.erase(sent[0].id, "anna", "my wish")
-    assert store.audit([mark]).problems == ()
+    found = store.audit([mark])
+    assert found.problems == ()
+    assert f"{copy.name}, a copy from before an update, still holds what was erased since" in " ".join(found.remarks)
+    copy.unlink()
+    assert "copy from before an update" not in " ".join(store.audit([mark]).remarks)
     store.close()
 
 
@@ -174,12 +180,12 @@ def test_what_is_changed_after_that_is_found(old, forge, change):
 
 
 def test_what_was_forged_before_is_taken_as_found_but_still_told(old):
-    path, files, sent = old
+    path, files, _ = old
     with closing(sqlite3.connect(path)) as raw:
         raw.execute("UPDATE correction_payloads SET after = before")
         raw.commit()
     store = taken_over(path, files)
-    assert [sent[0].id in line for line in store.verify()] == [True]
+    assert [line.startswith("correction 1, of region ") for line in store.verify()] == [True]
     store.close()
 
 
