@@ -42,6 +42,8 @@ def _own_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def _no_receipts(_own_folder: Path) -> None:
     """Copies of one project have one id: what a test submitted is not remembered in the next."""
     shutil.rmtree(_own_folder / "receipts", ignore_errors=True)
+    for mark in _own_folder.glob("keys/*.mark"):
+        mark.unlink()
 
 
 @pytest.fixture(scope="session")

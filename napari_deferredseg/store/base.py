@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         Region,
         WorkItem,
     )
-    from napari_deferredseg.store.seal import Audit, Mark, ProjectKey
+    from napari_deferredseg.store.seal import Audit, Mark, Memory, ProjectKey
 
 LEASE = timedelta(minutes=30)
 
@@ -194,14 +194,18 @@ class Store(Protocol):
     def key_id(self) -> str | None:
         """Name of the key that seals the record. None: it has no key."""
 
-    def take_key(self, key: ProjectKey, project: str = "") -> str:
+    def take_key(self, key: ProjectKey, project: str = "", *, found: bool = False) -> str:
         """Give a project without a key this one, which seals what is there; the name of the key it has is returned.
 
-        `project` is its id, which the record keeps.
+        `project` is its id, which the record keeps. `found` says that the key was there before, and names nothing yet.
+        One from which somebody took the name out is given none.
         """
 
-    def use_key(self, key: ProjectKey) -> None:
-        """Seal what is written from now on. A key of another name seals nothing; `audit` says so."""
+    def use_key(self, key: ProjectKey, memory: Memory | None = None) -> None:
+        """Seal what is written from now on. A key of another name seals nothing; `audit` says so.
+
+        Nor is anything sealed where the record is not the one that the memory of the key holds.
+        """
 
     def seal(self) -> Mark:
         """Seal what others wrote without the key, where it holds together. Every write does so too."""

@@ -29,13 +29,20 @@ FIXED = {
     "cases": ("sequence", "key", "geometry", "voxel_hash", "modality", "created"),
     "assignments": ("region_id", "rowid"),
 }
-_ERASED = "SELECT 1 FROM events WHERE what = 'erase' AND correction_id = OLD.correction_id"
+_ITS_REGION = "(SELECT region_id FROM corrections WHERE id = events.correction_id)"
+_ERASED = (
+    f"SELECT 1 FROM events WHERE what = 'erase' AND correction_id = OLD.correction_id AND region_id = {_ITS_REGION}"
+)
 ERASABLE = {
     "correction_authors": _ERASED,
     "correction_payloads": _ERASED,
     "event_people": "SELECT 1 FROM events, json_each(events.facts, '$.forgets') AS f WHERE events.what = 'erase' "
-    "AND events.region_id = (SELECT region_id FROM events WHERE sequence = OLD.event) AND f.value = OLD.event",
+    f"AND events.region_id = {_ITS_REGION} AND f.value = OLD.event AND events.sequence > OLD.event "
+    "AND events.region_id = (SELECT region_id FROM events WHERE sequence = OLD.event)",
 }
+# A program from before the record, which had the database open while it was brought up to date, leaves these empty.
+CHAINED = {"events": "NEW.chain = ''", "event_people": "length(NEW.salt) = 0"}
+RESTART = "the project was brought up to date meanwhile: start the newest version of the program"
 HEADS = {"corrections": 1, "events": 2}
 
 
@@ -51,6 +58,11 @@ def expected() -> dict[str, str]:
         made[f"{table}_no_update"] = _refusal(table, "update", "UPDATE", changed)
         erased = f"NOT EXISTS ({ERASABLE[table]})" if table in ERASABLE else ""
         made[f"{table}_no_delete"] = _refusal(table, "delete", "DELETE", erased)
+    for table, empty in CHAINED.items():
+        made[f"{table}_chained"] = (
+            f"CREATE TRIGGER {table}_chained BEFORE INSERT ON {table} WHEN {empty} "
+            f"BEGIN SELECT RAISE(ABORT, '{RESTART}'); END"
+        )
     return made | {f"{table}_head": _follower(table, head) for table, head in HEADS.items()}
 
 

@@ -30,7 +30,7 @@ class Ledger:
 
     entries: list[Mapping[str, Any]] = field(default_factory=list)
     people: dict[int, Mapping[str, Any]] = field(default_factory=dict)
-    regions: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -44,7 +44,19 @@ class Ledger:
 
     def region(self, region_id: object) -> str:
         """Name a region as people know it."""
-        return self.regions.get(str(region_id), f"region {region_id}")
+        return self.names.get(f"region {region_id}", "a region that is not there")
+
+    def correction(self, correction_id: object) -> str:
+        """Name a correction by its place and its region."""
+        return self.names.get(f"correction {correction_id}", "a correction that is not there")
+
+    def run(self, prediction_id: object) -> str:
+        """Name a run by its case and its time."""
+        return self.names.get(f"run {prediction_id}", "a run that is not there")
+
+    def reader(self, login: object) -> str:
+        """Name a reader."""
+        return self.names.get(f"reader {login}", f"reader {login}")
 
     def tells(self, entry: Mapping[str, Any]) -> str:
         """Name an entry."""
@@ -78,9 +90,7 @@ def facts_of(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_ledger(connection: Connection) -> Ledger:
     """Read the record and check its links."""
-    regions = schema.regions.c
-    numbers = connection.execute(select(regions.id, regions.number, regions.case_key)).all()
-    ledger = Ledger(regions={row.id: f"region {row.number} of {row.case_key}" for row in numbers})
+    ledger = Ledger(names=_names(connection))
     previous = chain.START
     for number, row in each(connection, schema.events, "sequence"):
         if row is None:
@@ -99,6 +109,24 @@ def read_ledger(connection: Connection) -> Ledger:
     return ledger
 
 
+def _names(connection: Connection) -> dict[str, str]:
+    regions, corrections, readers = schema.regions.c, schema.corrections.c, schema.readers.c
+    names = {}
+    for identity, number, case in connection.execute(select(regions.id, regions.number, regions.case_key)):
+        names[f"region {identity}"] = f"region {number} of {case}"
+    for identity, number, region in connection.execute(
+        select(corrections.id, corrections.sequence, corrections.region_id)
+    ):
+        where = names.get(f"region {region}", "a region that is not there")
+        names[f"correction {identity}"] = f"correction {number}, of {where}"
+    for login, name in connection.execute(select(readers.login, readers.name)):
+        names[f"reader {login}"] = f"reader {name} (login {login})"
+    for identity, run in each(connection, schema.predictions, "id"):
+        said = "a run" if run is None else f"the run of {run['case_key']} at {run['created']:%Y-%m-%d %H:%M} UTC"
+        names[f"run {identity}"] = said
+    return names
+
+
 def _link(previous: str, row: Mapping[str, Any]) -> str | None:
     try:
         return chain.entry(previous, row)
@@ -109,10 +137,7 @@ def _link(previous: str, row: Mapping[str, Any]) -> str | None:
 def _read_people(connection: Connection, ledger: Ledger) -> None:
     """Keep the rows that say who, and note those that are changed, missing, put in or still there."""
     there = dict(each(connection, schema.event_people, "event"))
-    lists = (facts_of(e).get("forgets") for e in ledger.entries if e["what"] == "erase")
-    forgotten = {
-        number for numbers in lists if isinstance(numbers, list) for number in numbers if isinstance(number, int)
-    }
+    forgotten = _forgotten(connection, ledger)
     for entry in ledger.entries:
         number = entry["sequence"]
         if number not in there:
@@ -127,6 +152,27 @@ def _read_people(connection: Connection, ledger: Ledger) -> None:
         else:
             ledger.people[number] = row
     ledger.problems.extend(f"event_people names somebody for entry {number}, which is not there" for number in there)
+
+
+def _forgotten(connection: Connection, ledger: Ledger) -> set[int]:
+    """Entries whose people an erasure has emptied: of its own correction's region, and older than itself."""
+    corrections = schema.corrections.c
+    regions = dict(connection.execute(select(corrections.id, corrections.region_id)).all())
+    about = {entry["sequence"]: entry["region_id"] for entry in ledger.entries}
+    found: set[int] = set()
+    for entry in ledger.entries:
+        if entry["what"] != "erase":
+            continue
+        region, listed = entry["region_id"], facts_of(entry).get("forgets", [])
+        if region is None or regions.get(entry["correction_id"]) != region:
+            ledger.problems.append(f"{ledger.tells(entry)} erases no correction of its region")
+            continue
+        numbers = [n for n in listed if isinstance(n, int)] if isinstance(listed, list) else []
+        own = {n for n in numbers if n < entry["sequence"] and about.get(n) == region}
+        if set(numbers) - own:
+            ledger.problems.append(f"{ledger.tells(entry)} forgets entries that are not of its region")
+        found |= own
+    return found
 
 
 def _people(row: Mapping[str, Any]) -> str | None:

@@ -6,9 +6,12 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass, field
+from typing import Protocol
 
 KEY = "deferredseg_key"
 """Execution option of a connection whose entries are sealed with this key."""
+MEMORY = "deferredseg_memory"
+"""Execution option of such a connection: the `Memory` of the key."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,26 @@ class ProjectKey:
 
 @dataclass(frozen=True)
 class Mark:
-    """How long the record was, and how it ended. `source` says who remembers it; `seal` is missing without a key."""
+    """How long the record was, and how it ended. `source` says who remembers it; `seal` is missing without a key.
+
+    `place` is what whoever put an older copy back on purpose deletes, so that this is forgotten.
+    """
 
     length: int
     head: str
     seal: str | None = None
     source: str = ""
+    place: str = ""
+
+
+class Memory(Protocol):
+    """The longest record that a key has sealed or was seen to have sealed, kept where its holder keeps the key."""
+
+    def last(self) -> Mark | None:
+        """Where the record stood then. None: nothing is known."""
+
+    def keep(self, mark: Mark) -> None:
+        """Remember a mark that is not shorter than the one before. One that cannot be kept costs nothing else."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,16 @@ from napari_deferredseg.store import sql_cases, sql_corrections, sql_events, sql
 from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.clock import StoreClock, computer_clock
 from napari_deferredseg.store.failures import as_input_error
-from napari_deferredseg.store.seal import KEY
-from napari_deferredseg.store.sqlite import READS_ONLY, WRITES, file_problems, fold_log, known_engine, new_engine
+from napari_deferredseg.store.seal import KEY, MEMORY, Audit
+from napari_deferredseg.store.sqlite import (
+    READS_ONLY,
+    WRITES,
+    copies_with,
+    file_problems,
+    fold_log,
+    known_engine,
+    new_engine,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +39,7 @@ if TYPE_CHECKING:
         WorkItem,
     )
     from napari_deferredseg.store.arrays import PredictionFiles
-    from napari_deferredseg.store.seal import Audit, Mark, ProjectKey
+    from napari_deferredseg.store.seal import Mark, Memory, ProjectKey
 
 
 def create_sqlite(path: Path, clock: Callable[[], datetime] | None = None) -> SqlStore:
@@ -73,6 +81,7 @@ class SqlStore:
         self._clock = StoreClock(clock or computer_clock())
         self._writer = engine.execution_options(**{WRITES: True})
         self._key: ProjectKey | None = None
+        self._memory: Memory | None = None
         self._regions: dict[str, Region] = {}  # as read before: a region never changes, only who holds it
 
     @property
@@ -86,16 +95,16 @@ class SqlStore:
         with self._transaction(self._engine) as connection:
             return sql_verify.key_id(connection)
 
-    def take_key(self, key: ProjectKey, project: str = "") -> str:
+    def take_key(self, key: ProjectKey, project: str = "", *, found: bool = False) -> str:
         """Give the project this key, unless it has one."""
         with self._transaction(self._writer.execution_options(**{KEY: key})) as connection:
-            return sql_verify.take_key(connection, key, project)
+            return sql_verify.take_key(connection, key, project, found)
 
-    def use_key(self, key: ProjectKey) -> None:
+    def use_key(self, key: ProjectKey, memory: Memory | None = None) -> None:
         """Seal what is written from now on."""
-        self._key = key
+        self._key, self._memory = key, memory
         if self.key_id() == key.id:
-            self._writer = self._writer.execution_options(**{KEY: key})
+            self._writer = self._writer.execution_options(**{KEY: key, MEMORY: memory})
 
     def seal(self) -> Mark:
         """Seal what others wrote without the key."""
@@ -262,7 +271,18 @@ class SqlStore:
     def audit(self, marks: Sequence[Mark] = (), project: str = "") -> Audit:
         """Check the record."""
         with self._transaction(self._engine) as connection:
-            return sql_verify.audit(connection, self._key, marks, project, file_problems(connection))
+            known = None if self._memory is None else self._memory.last()
+            all_marks = [*marks, *([] if known is None else [known])]
+            found = sql_verify.audit(connection, self._key, all_marks, project, file_problems(connection))
+            end, erased = sql_events.mark(connection), sql_verify.erased(connection)
+        sealed = self._key is not None and self._key.has_sealed(end.head, end.seal)
+        if self._memory is not None and sealed and not found.problems:
+            self._memory.keep(end)
+        copies = copies_with(self._engine, erased) if erased else []
+        left = [
+            f"{name}, a copy from before an update, still holds what was erased since: delete it" for name in copies
+        ]
+        return Audit(found.problems, (*found.remarks, *left))
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -272,6 +292,10 @@ class SqlStore:
     def _transaction(self, engine: Engine) -> Iterator[Connection]:
         try:
             with engine.begin() as connection:
+                connection.info.pop(sql_events.SEALED, None)
                 yield connection
+                sealed = connection.info.pop(sql_events.SEALED, None)
+            if sealed is not None and self._memory is not None:
+                self._memory.keep(sealed)
         except (SQLAlchemyError, self._driver_error) as error:
             raise as_input_error(error, self._engine.url.database) from None

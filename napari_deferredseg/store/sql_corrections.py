@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 CORRECTIONS, AUTHORS, PAYLOADS = schema.corrections.c, schema.correction_authors.c, schema.correction_payloads.c
 EVENTS, PEOPLE = schema.events.c, schema.event_people.c
-ASSIGNMENTS = schema.assignments.c
+ASSIGNMENTS, REGIONS = schema.assignments.c, schema.regions.c
 
 
 ERASED = "the correction was erased"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 
 from napari_deferredseg.core.records import utc_now
 from napari_deferredseg.store import chain, schema
 from napari_deferredseg.store.prepared import Prepared
-from napari_deferredseg.store.seal import KEY, Mark, ProjectKey
+from napari_deferredseg.store.seal import KEY, MEMORY, Mark, Memory, ProjectKey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 EVENTS = schema.events.c
+SEALED = "deferredseg_sealed"
+"""Where a connection's `info` says what was sealed in its transaction."""
 # What everybody waits for is built once.
 _LAST = Prepared(select(EVENTS.sequence, EVENTS.chain, EVENTS.seal).order_by(EVENTS.sequence.desc()).limit(1))
+_AT = Prepared(select(EVENTS.chain).where(EVENTS.sequence == bindparam("number")))
 _BACKWARDS = select(schema.events).order_by(EVENTS.sequence.desc())
 _ADD, _ADD_PERSON = Prepared(insert(schema.events)), Prepared(insert(schema.event_people))
 
@@ -49,7 +52,7 @@ def append(connection: Connection, entries: Sequence[Entry]) -> Mark:
     """Add entries to the record and say where it stands then. They are sealed where this computer has the key."""
     last = _LAST.one(connection, {})
     length, head, seal = (0, chain.START, None) if last is None else last.values()
-    key: ProjectKey | None = connection.get_execution_options().get(KEY)
+    key = _usable_key(connection)
     added = list(entries)
     if key is not None and last is not None and not key.has_sealed(head, seal):
         first = _unsealed_from(connection, key)
@@ -69,7 +72,24 @@ def append(connection: Connection, entries: Sequence[Entry]) -> Mark:
         _ADD.run(connection, event)
     for person in people:
         _ADD_PERSON.run(connection, person)
-    return Mark(length + len(added), head, seal)
+    end = Mark(length + len(added), head, seal)
+    if key is not None:
+        connection.info[SEALED] = end
+    return end
+
+
+def is_there(connection: Connection, known: Mark) -> bool:
+    """Whether the record still holds what a mark remembers."""
+    return bool(known.length == 0 or _AT.scalar(connection, {"number": known.length}) == known.head)
+
+
+def _usable_key(connection: Connection) -> ProjectKey | None:
+    """Key to seal with; None where the record is not the one that this key has sealed before."""
+    options = connection.get_execution_options()
+    key: ProjectKey | None = options.get(KEY)
+    memory: Memory | None = options.get(MEMORY)
+    known = None if key is None or memory is None else memory.last()
+    return key if known is None or is_there(connection, known) else None
 
 
 def record_event(connection: Connection, what: str, **facts: Any) -> Mark:
@@ -105,6 +125,8 @@ def _unsealed_from(connection: Connection, key: ProjectKey) -> int | None:
             return None
         if row["seal"] is not None:
             return None if later is None or not key.has_sealed(row["chain"], row["seal"]) else int(later["sequence"])
+        if row["what"] in ("key", "seal"):
+            return None  # no holder leaves these unsealed: somebody took the seals away
         later = row
     fits = later is not None and later["sequence"] == 1 and chain.entry(chain.START, later) == later["chain"]
     return 1 if fits else None

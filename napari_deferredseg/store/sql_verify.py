@@ -30,13 +30,24 @@ def key_id(connection: Connection) -> str | None:
     return found
 
 
-def take_key(connection: Connection, key: ProjectKey, project: str) -> str:
+def erased(connection: Connection) -> set[str]:
+    """Ids of the corrections that the record says were erased."""
+    events = schema.events.c
+    return {x for x in connection.scalars(select(events.correction_id).where(events.what == "erase")) if x}
+
+
+def take_key(connection: Connection, key: ProjectKey, project: str, found: bool) -> str:
     """Give a key to a project that has none; as `Store.take_key`."""
     known = key_id(connection)
     if known is not None:
         return known
+    events = schema.events.c
+    sealed = select(events.sequence).where((events.seal.is_not(None)) | (events.what == "key")).limit(1)
+    if connection.execute(sealed).one_or_none() is not None:
+        return ""  # it had one: somebody took the name out
     connection.execute(update(schema.chain_head).where(HEAD.id == 2).values(key_id=key.id))
-    append(connection, [Entry("key", facts={"key": key.id, "project": project})])
+    facts = {"key": key.id, "project": project} | ({"found": True} if found else {})
+    append(connection, [Entry("key", facts=facts)])
     return key.id
 
 
@@ -72,14 +83,35 @@ def _seals(ledger: Ledger, key: ProjectKey | None, named: str | None) -> Audit:
         return Audit(lone, ("the project has no key: whoever rewrites the whole record is not found out",))
     if key is None:
         count = f"{len(sealed)} entries are sealed with the key {named}, which this computer does not have"
-        return Audit((), (f"{count}: they were checked as plain hashes", *_unsealed(ledger, sealed)))
+        gaps = tuple(_gaps(ledger))
+        return Audit(
+            gaps, (f"{count}: they were checked as plain hashes", *(() if gaps else _unsealed(ledger, sealed)))
+        )
     if key.id != named:
         return Audit((f"this computer's key of this project is {key.id}, but the project names {named}",))
     false = [e for e in sealed if not key.has_sealed(e["chain"], e["seal"])]
     if false:
         first = f"{len(false)} entries, from entry {false[0]['sequence']} on, do not bear the seal of the project's key"
         return Audit((f"{first}: they were written or changed by somebody without it",))
-    return Audit((), _unsealed(ledger, sealed))
+    gaps = tuple(_gaps(ledger))
+    return Audit(gaps, () if gaps else _unsealed(ledger, sealed))
+
+
+def _gaps(ledger: Ledger) -> list[str]:
+    """Entries without a seal that nothing accounts for; at the end are those whom no holder has sealed yet."""
+    problems, start = [], 0
+    for entry in ledger.entries:
+        number, facts = entry["sequence"], facts_of(entry)
+        if entry["seal"] is None:
+            start = start or number
+            if entry["what"] in ("key", "seal"):
+                problems.append(f"{ledger.tells(entry)} bears no seal: the seals were taken away")
+            continue
+        span = (facts.get("from"), facts.get("to")) if entry["what"] == "seal" else (0, 0)
+        if start and span != (start, number - 1):
+            problems.append(f"the entries {start} to {number - 1} have no seal, and no later entry accounts for them")
+        start = 0
+    return problems
 
 
 def _unsealed(ledger: Ledger, sealed: Sequence[Any]) -> tuple[str, ...]:
@@ -113,17 +145,18 @@ def _correction_problems(connection: Connection, ledger: Ledger) -> list[str]:
             problems.append(f"correction number {position} is damaged in the database")
             continue
         if (row["sequence"], row["previous"], row["chain"]) != (position, previous, link_of(row)):
-            problems.append(f"correction {row['id']}: its link in the chain does not fit the one before it")
+            problems.append(f"{ledger.correction(row['id'])}: its link in the chain does not fit the one before it")
         if row["id"] not in erased:
-            problems.extend(_content_problems(connection, row))
+            problems.extend(_content_problems(connection, row, ledger.correction(row["id"])))
         elif row["id"] in kept:
-            problems.append(f"correction {row['id']} is said to be erased, but its author or its content is there")
+            said = f"{ledger.correction(row['id'])} is said to be erased"
+            problems.append(f"{said}, but its author or its content is there")
         previous = row["chain"]
     return problems
 
 
-def _content_problems(connection: Connection, row: Any) -> list[str]:
-    changed = f"correction {row['id']} of region {row['region_id']} is not what was submitted"
+def _content_problems(connection: Connection, row: Any, name: str) -> list[str]:
+    changed = f"{name} is not what was submitted"
     try:
         whole = connection.execute(BY_ID, {"correction": row["id"]}).mappings().one_or_none()
         if whole is None:
@@ -157,13 +190,17 @@ def _mark_problems(ledger: Ledger, key: ProjectKey | None, marks: Sequence[Mark]
         if mark.length > len(ledger.entries):
             gone = mark.length - len(ledger.entries)
             said = f"{mark.source} counts {mark.length} entries, the project {len(ledger.entries)}: {gone} were cut off"
-            problems.setdefault(mark.source, f"{said}, or an older copy was put in its place")
+            problems.setdefault(mark.source, f"{said}, or an older copy was put in its place{_way_out(mark)}")
         elif ledger.head_at(mark.length) != mark.head:
             said = f"{mark.source}: up to entry {mark.length} the record is not the one that was there then"
-            problems.setdefault(mark.source, f"{said}; it has been rewritten")
+            problems.setdefault(mark.source, f"{said}; it has been rewritten{_way_out(mark)}")
         elif key is not None and mark.seal is not None and not key.has_sealed(mark.head, mark.seal):
             problems.setdefault(mark.source, f"{mark.source} does not bear the seal of the project's key")
     return list(problems.values())
+
+
+def _way_out(mark: Mark) -> str:
+    return f" (where you did that on purpose, delete {mark.place} to accept it)" if mark.place else ""
 
 
 def _name_problems(ledger: Ledger, project: str) -> list[str]:
@@ -179,6 +216,12 @@ def _other_remarks(connection: Connection, ledger: Ledger) -> list[str]:
         "worked on it with another tool"
         for e in ledger.entries
         if e["what"] == "guard"
+    ]
+    remarks += [
+        f"the project named no key and was given the one that this key's holder had made for it, on "
+        f"{e['at']:%Y-%m-%d %H:%M} UTC: what was there was sealed as it was found"
+        for e in ledger.entries
+        if e["what"] == "key" and facts_of(e).get("found")
     ]
     old = next((e for e in ledger.entries if e["what"] == "adopt"), None)
     if old is not None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -21,13 +23,14 @@ from napari_deferredseg.store.sql_events import record_event
 from napari_deferredseg.store.turns import begin_writing
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Collection
 
     from napari_deferredseg.store.arrays import PredictionFiles
 
 WRITES, READS_ONLY = "deferredseg_writes", "deferredseg_reads_only"
 ELSEWHERE = "copy the project's folder to a local disk where you may write"
 BUSY_SECONDS = 10
+COPY = ".before-update-"
 PRAGMAS = (
     "synchronous=FULL",
     "foreign_keys=ON",
@@ -101,6 +104,22 @@ def file_problems(connection: Connection) -> list[str]:
         *(f"the database has a trigger that is not of this program, {name!r}" for name in strange),
         *(f"the trigger {name} is missing from the database" for name in guards.missing(connection)),
     ]
+
+
+def copies_with(engine: Engine, corrections: Collection[str]) -> list[str]:
+    """Names of the copies from before an update that still hold the content of some corrections."""
+    path = Path(engine.url.database or "")
+    names = []
+    for copy in sorted(path.parent.glob(f"{glob.escape(path.name)}{COPY}*")):
+        place = f"{copy.resolve().as_uri()}?mode=ro&immutable=1"
+        try:
+            with contextlib.closing(sqlite3.connect(place, uri=True)) as raw:
+                kept = {row[0] for row in raw.execute("SELECT correction_id FROM correction_payloads")}
+        except sqlite3.Error:
+            continue  # no database
+        if kept & set(corrections):
+            names.append(copy.name)
+    return names
 
 
 def fold_log(engine: Engine) -> None:
@@ -208,7 +227,7 @@ def _guard(engine: Engine) -> None:
 
 
 def _back_up(path: Path) -> None:
-    copy = path.with_name(f"{path.name}.before-update-{utc_now():%Y%m%dT%H%M%S%f}")
+    copy = path.with_name(f"{path.name}{COPY}{utc_now():%Y%m%dT%H%M%S%f}")
     os.close(private_file(copy))
     with contextlib.closing(sqlite3.connect(path)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
         source.backup(target)

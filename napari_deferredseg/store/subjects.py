@@ -40,12 +40,12 @@ def subject_problems(connection: Connection, ledger: Ledger) -> list[str]:
 
     newest = {key: entries[-1:] for key, entries in places.items()}
     checks = (
-        (schema.readers, "login", by_reader, reader_hash, lambda key: f"reader {key}"),
+        (schema.readers, "login", by_reader, reader_hash, ledger.reader),
         (schema.cases, "key", by_case, case_hash, lambda key: f"case {key}"),
         (schema.cases, "key", newest, place_hash, lambda key: f"where the image of {key} lies"),
-        (schema.predictions, "id", runs, whole, lambda key: f"run {key}"),
+        (schema.predictions, "id", runs, whole, ledger.run),
         (schema.regions, "id", regions, whole, ledger.region),
-        (schema.corrections, "id", sent, lambda row, _: row["chain"], lambda key: f"correction {key}"),
+        (schema.corrections, "id", sent, lambda row, _: row["chain"], ledger.correction),
     )
     return [line for check in checks for line in _compare(connection, *check)]
 

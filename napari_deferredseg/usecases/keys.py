@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ from pydantic import Field, ValidationError
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Record
-from napari_deferredseg.store.seal import ProjectKey
+from napari_deferredseg.store.files import private_file
+from napari_deferredseg.store.seal import Mark, ProjectKey
 
 if TYPE_CHECKING:
     from napari_deferredseg.store.base import Store
@@ -32,6 +34,47 @@ class _KeyFile(Record):
 
     project: str
     key: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class _Sealed(Record):
+    """What a key's mark holds."""
+
+    length: int = Field(ge=0)
+    head: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class KeyMemory:
+    """`Memory` in a file beside the key."""
+
+    def __init__(self, project_id: str) -> None:
+        self.path = _path(project_id).with_suffix(".mark")
+
+    def last(self) -> Mark | None:
+        """Where the record stood when it was last seen sealed; None where nothing is known, or a power cut tore it."""
+        try:
+            found = _Sealed.model_validate_json(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (ValidationError, UnicodeDecodeError, OSError):
+            log.warning("what a key remembers of its project is damaged: it is written anew")
+            return None
+        return Mark(found.length, found.head, source=f"your key's mark {self.path}", place=str(self.path))
+
+    def keep(self, mark: Mark) -> None:
+        """Remember a longer record."""
+        known = self.last()
+        if known is not None and known.length >= mark.length:
+            return
+        unfinished = self.path.with_name(f".{self.path.name}.part-{os.getpid()}-{threading.get_ident()}")
+        try:
+            # Not synchronised: after a power cut it may be gone, and a reader waits for this.
+            with os.fdopen(private_file(unfinished), "w", encoding="utf-8") as stream:
+                stream.write(_Sealed(length=mark.length, head=mark.head).model_dump_json())
+            os.replace(unfinished, self.path)
+        except OSError as error:
+            log.warning("what a key has sealed could not be remembered (%s)", error.strerror)
+            with contextlib.suppress(OSError):
+                unfinished.unlink(missing_ok=True)
 
 
 def own_folder() -> Path:
@@ -57,16 +100,31 @@ def own_key(project_id: str) -> ProjectKey | None:
         return None
 
 
+def projects_of_key(key_id: str) -> set[str]:
+    """Ids of the projects for which this person keeps the key of a name."""
+    found = set()
+    for path in (own_folder() / "keys").glob("*.json"):
+        with contextlib.suppress(ValidationError, UnicodeDecodeError, OSError):
+            kept = _KeyFile.model_validate_json(path.read_text(encoding="utf-8"))
+            if ProjectKey(bytes.fromhex(kept.key)).id == key_id:
+                found.add(kept.project)
+    return found
+
+
 def use_own_key(project_id: str, store: Store) -> None:
     """Seal what is written with this person's key. A project that never had one gets one, where it can be kept.
 
-    A project that names no key though this person has one is left as it is: somebody took the name out.
+    A project that names no key though this person has one takes that one, if it has never sealed anything there.
+    Otherwise it is left as it is: somebody took the name out.
     """
-    key = own_key(project_id)
-    if key is None and not store.reads_only and store.key_id() is None:
-        key = _make(project_id, store)
+    key, memory = own_key(project_id), KeyMemory(project_id)
+    if not store.reads_only and store.key_id() is None:
+        if key is None:
+            key = _make(project_id, store)
+        elif memory.last() is None:
+            _take(key, project_id, store, found=True)
     if key is not None:
-        store.use_key(key)
+        store.use_key(key, memory)
 
 
 def export_key(project: Project, file: Path) -> ProjectKey:
@@ -103,7 +161,7 @@ def import_key(project: Project, file: Path) -> ProjectKey:
     if own_key(project.info.id) != key:
         own.unlink(missing_ok=True)
         _write_new(own, project.info.id, key)
-    project.store.use_key(key)
+    project.store.use_key(key, KeyMemory(project.info.id))
     if not project.store.reads_only:
         project.store.seal()
     return key
@@ -116,13 +174,19 @@ def _make(project_id: str, store: Store) -> ProjectKey | None:
         _write_new(path, project_id, key)
     except InputError:
         return own_key(project_id)
-    named = None
-    with contextlib.suppress(InputError):  # read-only or busy: the project stays as it is for now
-        named = store.take_key(key, project_id)
-    if named == key.id:
+    if _take(key, project_id, store, found=False):
         return key
     path.unlink(missing_ok=True)
     return None
+
+
+def _take(key: ProjectKey, project_id: str, store: Store, *, found: bool) -> bool:
+    """Give the project the key. False where it has another, is read-only or busy: it stays as it is for now."""
+    with contextlib.suppress(InputError):
+        if store.take_key(key, project_id, found=found) == key.id:
+            KeyMemory(project_id).keep(store.mark())
+            return True
+    return False
 
 
 def _path(project_id: str) -> Path:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -26,20 +28,21 @@ log = logging.getLogger(__name__)
 
 
 class Receipt(Record):
-    """Where a record stood. `seal` is the HMAC of `head` by the project's key, where that was at hand."""
+    """Where a record stood. `key` names the project's key, `seal` is its HMAC of `head`, where it was at hand."""
 
     project: str
     length: int = Field(ge=0)
     head: str = Field(pattern="^[0-9a-f]{64}$")
     seal: str | None = None
+    key: str | None = None
     at: datetime = Field(default_factory=utc_now)
 
 
 def remember(project: Project, mark: Mark) -> None:
     """Keep the receipt of a submission in this person's own folder. One that cannot be kept costs no submission."""
-    folder = _own(project)
-    text = _receipt(project, mark).model_dump_json()
+    folder = _own(project.info.id)
     try:
+        text = _receipt(project, mark).model_dump_json()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # In place: emptying or replacing a file makes some file systems wait for the disk, and a reader for them.
         descriptor = os.open(folder / FILE, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -50,6 +53,8 @@ def remember(project: Project, mark: Mark) -> None:
             stream.write(text + "\n")
     except OSError as error:
         log.warning("the receipt of a submission could not be kept (%s)", error.strerror)
+    except InputError:
+        log.warning("the receipt of a submission could not be kept: the project's key could not be read")
 
 
 def write_receipt(project: Project, mark: Mark, folder: Path) -> Path:
@@ -62,17 +67,29 @@ def write_receipt(project: Project, mark: Mark, folder: Path) -> Path:
     return path
 
 
-def own_marks(project: Project) -> list[Mark]:
+def projects_with_receipts(key_id: str) -> set[str]:
+    """Ids of the projects of which this person keeps receipts that name a key."""
+    found = set()
+    for path in (own_folder() / "receipts").glob(f"*/{FILE}"):
+        with contextlib.suppress(ValidationError, UnicodeDecodeError, OSError):
+            receipt = Receipt.model_validate_json(path.read_text(encoding="utf-8"))
+            if receipt.key == key_id:
+                found.add(receipt.project)
+    return found
+
+
+def own_marks(project_id: str) -> list[Mark]:
     """What this person's own receipts of a project remember; a line that a power cut tore is left out."""
     marks = []
-    for path in (_own(project) / EARLIER, _own(project) / FILE):
+    for path in (_own(project_id) / EARLIER, _own(project_id) / FILE):
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError):
             continue
         for line in lines:
             try:
-                marks.append(_mark(Receipt.model_validate_json(line), f"your receipt {path}"))
+                found = _mark(Receipt.model_validate_json(line), f"your receipt {path}")
+                marks.append(replace(found, place=str(path.parent)))
             except ValidationError:
                 log.warning("a line of %s is no receipt", path.name)
     return marks
@@ -97,12 +114,13 @@ def read_mark(project: Project, path: Path) -> Mark:
     return _mark(receipt, str(path))
 
 
-def _own(project: Project) -> Path:
-    return own_folder() / "receipts" / plain_name(project.info.id)
+def _own(project_id: str) -> Path:
+    return own_folder() / "receipts" / plain_name(project_id)
 
 
 def _receipt(project: Project, mark: Mark) -> Receipt:
-    return Receipt(project=project.info.id, length=mark.length, head=mark.head, seal=mark.seal)
+    key = project.store.key_id()
+    return Receipt(project=project.info.id, length=mark.length, head=mark.head, seal=mark.seal, key=key)
 
 
 def _mark(receipt: Receipt, source: str) -> Mark:

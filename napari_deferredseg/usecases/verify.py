@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.store.seal import Audit
-from napari_deferredseg.usecases.receipts import own_marks, read_mark
+from napari_deferredseg.usecases.keys import KeyMemory, projects_of_key
+from napari_deferredseg.usecases.receipts import own_marks, projects_with_receipts, read_mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,10 +26,24 @@ def verify_project(project: Project, receipts: Sequence[Path] = (), progress: Pr
     InputError
         A receipt cannot be read, or is one of another project.
     """
-    marks = [*(read_mark(project, path) for path in receipts), *own_marks(project)]
+    marks = [*(read_mark(project, path) for path in receipts), *own_marks(project.info.id)]
+    others = _other_names(project)
+    for other in others:
+        known = KeyMemory(other).last()
+        marks += own_marks(other) + ([] if known is None else [known])
     progress(0.0, "checking the record")
     found = project.store.audit(marks, project.info.id)
-    return Audit((*found.problems, *_array_problems(project, progress)), found.remarks)
+    renamed = [
+        f"the project names the key of another project of yours, {other}: its id was changed" for other in others
+    ]
+    return Audit((*found.problems, *renamed, *_array_problems(project, progress)), found.remarks)
+
+
+def _other_names(project: Project) -> list[str]:
+    """Other ids under which this person knows the key that the project names: each project has a key of its own."""
+    key = project.store.key_id()
+    known = set() if key is None else projects_of_key(key) | projects_with_receipts(key)
+    return sorted(known - {project.info.id})
 
 
 def _array_problems(project: Project, progress: Progress) -> Iterator[str]:
@@ -45,4 +60,4 @@ def _run_problems(project: Project, run: PredictionRecord) -> Iterator[str]:
     try:
         project.predictions.load(run.id, (run.labels_hash, run.alternative_hash, run.defer_hash))
     except InputError as error:
-        yield str(error)
+        yield f"the run of {run.case_key} at {run.created:%Y-%m-%d %H:%M} UTC: {error}"

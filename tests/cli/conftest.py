@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import pytest
@@ -84,3 +86,14 @@ def snapshot() -> Callable[[Path], dict[str, str]]:
         }
 
     return taken
+
+
+@pytest.fixture(scope="session")
+def forge() -> ModuleType:
+    """The module of forgeries beside the tests of the store."""
+    spec = importlib.util.spec_from_file_location("forge", Path(__file__).parents[1] / "store" / "forge.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

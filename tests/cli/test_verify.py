@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from napari_deferredseg.core.records import Reader, Verdict
+from napari_deferredseg.store.chain import START
+from napari_deferredseg.usecases.keys import own_folder
 from napari_deferredseg.usecases.open_case import load_case
-from napari_deferredseg.usecases.project import init_project
+from napari_deferredseg.usecases.project import init_project, open_project
 from napari_deferredseg.usecases.session import Session
 
 
@@ -63,6 +65,74 @@ def test_receipts_of_submissions_find_an_older_copy_put_in_place(scene, type_in,
     code, said = verify(type_in, before, "--against", moved)
     assert code == 1
     assert said.startswith(f"{moved} counts")
+
+
+def test_an_older_copy_without_a_key_is_the_holders_to_accept(scene, type_in, tmp_path):
+    before = copy_of(scene.folder, tmp_path / "before")
+    with scene.open() as project:
+        project.store.add_reader(Reader(login="zoe", name="Zoe"))
+    assert verify(type_in, scene.folder)[0] == 0
+    code, said = verify(type_in, before)
+    assert code == 1
+    assert "were cut off, or an older copy was put in its place" in said
+    with open_project(before) as project:
+        project.store.add_reader(Reader(login="kim", name="Kim"))
+        assert project.store.mark().seal is None
+    (mark,) = (path for path in own_folder().glob("keys/*.mark") if str(path) in said)
+    assert f"delete {mark} to accept it" in said
+    mark.unlink()
+    assert verify(type_in, before)[0] == 0
+    with open_project(before) as project:
+        project.store.add_reader(Reader(login="kai", name="Kai"))
+        assert project.store.mark().seal is not None
+    assert verify(type_in, before)[0] == 0
+
+
+@pytest.mark.parametrize("kept", ["never taken", "taken out"])
+def test_a_key_that_no_project_names(scene, type_in, mine, tmp_path, forge, kept):
+    folder = tmp_path / "project"
+    with init_project(folder) as project:
+        key = project.store.key_id()
+    database = folder / "project.sqlite"
+    (mark,) = mine.glob("keys/*.mark")
+    if kept == "never taken":  # killed between making the key and giving it
+        wiped = ("DELETE FROM events", f"UPDATE chain_head SET key_id = NULL, length = 0, chain = '{START}'")
+        forge.edit(database, *wiped)
+        mark.unlink()
+        code, said = verify(type_in, folder)
+        assert code == 0
+        assert "was given the one that this key's holder had made for it" in said
+        assert type_in("project", "key", "export", tmp_path / "key.json", "-p", folder).code == 0
+        assert type_in("project", "key", "import", tmp_path / "key.json", "-p", folder).code == 0
+        with open_project(folder) as project:
+            assert project.store.key_id() == key
+        return
+    forge.edit(database, "UPDATE chain_head SET key_id = NULL")
+    mark.unlink()
+    assert verify(type_in, folder)[0] == 1
+    with open_project(folder) as project:
+        assert project.store.key_id() is None
+
+
+@pytest.mark.parametrize("whose", ["the holder's", "a reader's without the key"])
+def test_another_id_does_not_switch_off_what_somebody_keeps(scene, type_in, monkeypatch, tmp_path, forge, whose):
+    if whose != "the holder's":
+        monkeypatch.setenv("DEFERREDSEG_CONFIG", str(tmp_path / "mine"))
+    submit(scene)
+    assert verify(type_in, scene.folder)[0] == 0
+    info = scene.folder / "project.json"
+    kept = json.loads(info.read_text("utf-8"))
+    info.write_text(json.dumps(kept | {"id": "1" * 32}), "utf-8")
+
+    def change(connection):
+        text = "UPDATE events SET facts = replace(facts, ?, ?) WHERE what = 'key'"
+        connection.exec_driver_sql(text, (kept["id"], "1" * 32))
+
+    forge.rewrite(scene.folder / "project.sqlite", change)
+    code, said = verify(type_in, scene.folder)
+    assert code == 1
+    assert f"names the key of another project of yours, {kept['id']}: its id was changed" in said
+    assert "it has been rewritten" in said
 
 
 def test_an_export_leaves_a_receipt_beside_its_files(scene, type_in, tmp_path):

@@ -125,14 +125,36 @@ def test_an_old_one_is_sealed_as_it_was_found(old, forge):
         assert raw.execute("SELECT count(*) FROM events").fetchone() == (5,)
 
 
+def test_an_older_program_that_had_it_open_writes_nothing_unchained(old):
+    path, files, _ = old
+    with closing(sqlite3.connect(path)) as earlier:
+        assert earlier.execute("SELECT count(*) FROM events").fetchone() == (5,)
+        store = taken_over(path, files)
+        for statement in (
+            "INSERT INTO events (sequence, at, what) VALUES (99, '2026-01-01 00:00:00.000000', 'claim')",
+            "INSERT INTO event_people (event, who, note) VALUES (99, 'anna', '')",
+        ):
+            with pytest.raises(sqlite3.IntegrityError, match="start the newest version of the program"):
+                earlier.execute(statement)
+            earlier.rollback()
+        assert store.audit().problems == ()
+        store.close()
+
+
 def test_it_goes_on_like_a_new_one(old, make):
     path, files, sent = old
     store = taken_over(path, files)
     region = store.region(sent[1].region_id)
     store.assign(region.id, reader="ben", group=None, by="anna")
     mark = store.submit(make.correction(region, "ben", 7))
+    (copy,) = path.parent.glob("project.sqlite.before-update-*")
+    assert copy.name not in " ".join(store.audit([mark]).remarks)
     store.erase(sent[0].id, "anna", "my wish")
-    assert store.audit([mark]).problems == ()
+    found = store.audit([mark])
+    assert found.problems == ()
+    assert f"{copy.name}, a copy from before an update, still holds what was erased since" in " ".join(found.remarks)
+    copy.unlink()
+    assert "copy from before an update" not in " ".join(store.audit([mark]).remarks)
     store.close()
 
 
@@ -158,12 +180,12 @@ def test_what_is_changed_after_that_is_found(old, forge, change):
 
 
 def test_what_was_forged_before_is_taken_as_found_but_still_told(old):
-    path, files, sent = old
+    path, files, _ = old
     with closing(sqlite3.connect(path)) as raw:
         raw.execute("UPDATE correction_payloads SET after = before")
         raw.commit()
     store = taken_over(path, files)
-    assert [sent[0].id in line for line in store.verify()] == [True]
+    assert [line.startswith("correction 1, of region ") for line in store.verify()] == [True]
     store.close()
 
 
