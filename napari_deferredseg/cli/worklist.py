@@ -70,6 +70,7 @@ def as_dict(item: WorkItem, table: LabelTable) -> dict[str, Any]:
     """Facts of a region for a script: plain values, mm in LPS, slices along the array's first axis, both ends in."""
     region = item.region
     return {
+        "id": region.id,
         "number": region.number,
         "case": item.case.key,
         "labels": [table.name(value) for value in region.labels],

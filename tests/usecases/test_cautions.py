@@ -45,10 +45,11 @@ def repaint_one(scene) -> None:
     session.set_project(scene.open())
     session.set_case(load_case(session.project, session.project.store.cases()[0].key))
     session.choose_reader("ben")
-    item = next(x for x in session.worklist() if (session.work[slices(x.region.box)] != 2).any())
+    item = session.worklist()[0]
     session.begin(item)
     region = item.region
     session.work[slices(region.box)] = 2
+    session.work[tuple(low for low, _ in region.box)] = 1
     session.note_change(region.box)
     session.submit(Verdict.EDITED)
     session.close()

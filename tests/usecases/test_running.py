@@ -221,10 +221,10 @@ def test_work_done_survives_another_run(scene):
     session.set_project(scene.open())
     session.set_case(load_case(session.project, session.project.store.cases()[0].key))
     session.choose_reader("ben")
-    item = next(x for x in session.worklist() if (session.work[slices(x.region.box)] != 2).any())
+    item = session.worklist()[0]
     session.begin(item)
     box = item.region.box
-    session.work[slices(box)] = 2
+    session.work[slices(box)] = 2 if (session.work[slices(box)] != 2).any() else 1
     session.note_change(box)
     session.submit(Verdict.EDITED)
     shown = session.work.copy()
