@@ -45,6 +45,34 @@ def adopt(connection: Connection, files: PredictionFiles | None) -> None:
     connection.execute(update(heads).where(heads.c.id == 2).values(length=end.length, chain=end.head))
 
 
+def origin(connection: Connection) -> str:
+    """Hash of what was taken over, the same each time the same database is. Empty: nothing was, or it is damaged."""
+    try:
+        return _origin(connection)
+    except (ValueError, TypeError, KeyError):
+        return ""
+
+
+def _origin(connection: Connection) -> str:
+    found = connection.execute(select(EVENTS.facts).where(EVENTS.what == "adopt")).scalars().first()
+    if found is None:
+        return ""
+    record = connection.execute(select(schema.events).order_by(EVENTS.sequence)).mappings()
+    people = select(PEOPLE.event, PEOPLE.who, PEOPLE.target, PEOPLE.note).order_by(PEOPLE.event)
+    readers = connection.execute(select(schema.readers).order_by(schema.readers.c.login)).mappings()
+    told = [_told(row, found["entries"]) for row in record if row["what"] not in ("seal", "key")]
+    said = [list(row) for row in connection.execute(people)]
+    return chain.content({"found": found, "told": told, "people": said, "readers": [dict(row) for row in readers]})
+
+
+def _told(row: Any, older: int) -> list[Any]:
+    """What an entry says apart from its salts, and from when it was taken over."""
+    plain = [row["sequence"], row["what"], row["region_id"], row["correction_id"]]
+    if row["sequence"] <= older:
+        return [*plain, chain.time_text(row["at"]), row["subject"]]
+    return [*plain, *((row["facts"], row["subject"]) if row["what"] in ("case", "run", "region") else ())]
+
+
 def _chain_events(connection: Connection) -> dict[str, Any]:
     """Chain what happened before, and say how long and how the chain of corrections was found."""
     links = dict(connection.execute(select(CORRECTIONS.id, CORRECTIONS.chain)).all())

@@ -194,6 +194,9 @@ class Store(Protocol):
     def key_id(self) -> str | None:
         """Name of the key that seals the record. None: it has no key."""
 
+    def origin(self) -> str:
+        """Hash of what was taken over from an older version and of all since, apart from salts. Empty: nothing was."""
+
     def take_key(self, key: ProjectKey, project: str = "", *, found: bool = False) -> str:
         """Give a project without a key this one, which seals what is there; the name of the key it has is returned.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from napari_deferredseg.store import sql_cases, sql_corrections, sql_events, sql_readers, sql_verify, sql_work
+from napari_deferredseg.store import adopt, sql_cases, sql_corrections, sql_events, sql_readers, sql_verify, sql_work
 from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.clock import StoreClock, computer_clock
 from napari_deferredseg.store.failures import as_input_error
@@ -94,6 +94,11 @@ class SqlStore:
         """Name of the key that seals the record."""
         with self._transaction(self._engine) as connection:
             return sql_verify.key_id(connection)
+
+    def origin(self) -> str:
+        """Hash of what an older version left."""
+        with self._transaction(self._engine) as connection:
+            return adopt.origin(connection)
 
     def take_key(self, key: ProjectKey, project: str = "", *, found: bool = False) -> str:
         """Give the project this key, unless it has one."""

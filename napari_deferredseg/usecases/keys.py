@@ -37,10 +37,12 @@ class _KeyFile(Record):
 
 
 class _Sealed(Record):
-    """What a key's mark holds."""
+    """What a key's mark holds. `taken` and `origin`: how long the record was when it got the key, and what it held."""
 
     length: int = Field(ge=0)
     head: str = Field(pattern="^[0-9a-f]{64}$")
+    taken: int = 0
+    origin: str = ""
 
 
 class KeyMemory:
@@ -51,25 +53,45 @@ class KeyMemory:
 
     def last(self) -> Mark | None:
         """Where the record stood when it was last seen sealed; None where nothing is known, or a power cut tore it."""
+        found = self._read()
+        return (
+            None
+            if found is None
+            else Mark(found.length, found.head, source=f"your key's mark {self.path}", place=str(self.path))
+        )
+
+    def keep(self, mark: Mark) -> None:
+        """Remember a longer record."""
+        known = self._read()
+        if known is None:
+            self._write(_Sealed(length=mark.length, head=mark.head))
+        elif known.length < mark.length:
+            self._write(known.model_copy(update={"length": mark.length, "head": mark.head}))
+
+    def begin(self, mark: Mark, origin: str) -> None:
+        """Remember a record that has just got the key, and nothing from before."""
+        self._write(_Sealed(length=mark.length, head=mark.head, taken=mark.length, origin=origin))
+
+    def knows_no_more(self, origin: str) -> bool:
+        """Whether this key has sealed nothing yet, or nothing but the same older project as it was taken over."""
+        known = self._read()
+        return known is None or bool(origin and known.origin == origin and known.length == known.taken)
+
+    def _read(self) -> _Sealed | None:
         try:
-            found = _Sealed.model_validate_json(self.path.read_text(encoding="utf-8"))
+            return _Sealed.model_validate_json(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except (ValidationError, UnicodeDecodeError, OSError):
             log.warning("what a key remembers of its project is damaged: it is written anew")
             return None
-        return Mark(found.length, found.head, source=f"your key's mark {self.path}", place=str(self.path))
 
-    def keep(self, mark: Mark) -> None:
-        """Remember a longer record."""
-        known = self.last()
-        if known is not None and known.length >= mark.length:
-            return
+    def _write(self, sealed: _Sealed) -> None:
         unfinished = self.path.with_name(f".{self.path.name}.part-{os.getpid()}-{threading.get_ident()}")
         try:
             # Not synchronised: after a power cut it may be gone, and a reader waits for this.
             with os.fdopen(private_file(unfinished), "w", encoding="utf-8") as stream:
-                stream.write(_Sealed(length=mark.length, head=mark.head).model_dump_json())
+                stream.write(sealed.model_dump_json())
             os.replace(unfinished, self.path)
         except OSError as error:
             log.warning("what a key has sealed could not be remembered (%s)", error.strerror)
@@ -121,7 +143,7 @@ def use_own_key(project_id: str, store: Store) -> None:
     if not store.reads_only and store.key_id() is None:
         if key is None:
             key = _make(project_id, store)
-        elif memory.last() is None:
+        elif memory.knows_no_more(store.origin()):
             _take(key, project_id, store, found=True)
     if key is not None:
         store.use_key(key, memory)
@@ -184,7 +206,7 @@ def _take(key: ProjectKey, project_id: str, store: Store, *, found: bool) -> boo
     """Give the project the key. False where it has another, is read-only or busy: it stays as it is for now."""
     with contextlib.suppress(InputError):
         if store.take_key(key, project_id, found=found) == key.id:
-            KeyMemory(project_id).keep(store.mark())
+            KeyMemory(project_id).begin(store.mark(), store.origin())
             return True
     return False
 

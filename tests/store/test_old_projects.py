@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from napari_deferredseg.store import chain, guards, rows, schema
 from napari_deferredseg.store.arrays import PredictionFiles
 from napari_deferredseg.store.seal import ProjectKey
 from napari_deferredseg.store.sql import open_sqlite
+from napari_deferredseg.usecases.keys import KeyMemory, use_own_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,6 +125,44 @@ def test_an_old_one_is_sealed_as_it_was_found(old, forge):
     assert there == guards.expected()
     with closing(sqlite3.connect(copy)) as raw:
         assert raw.execute("SELECT count(*) FROM events").fetchone() == (5,)
+
+
+@pytest.mark.parametrize("since", ["nothing", "a change", "another mask", "another name"])
+def test_its_backup_put_back_takes_the_key_again_where_nothing_is_lost(old, monkeypatch, tmp_path, since):
+    monkeypatch.setenv("DEFERREDSEG_CONFIG", str(tmp_path / "mine"))
+    path, files, _ = old
+
+    def opened():
+        store = open_sqlite(path, files)
+        use_own_key("one", store)
+        return store
+
+    store = opened()
+    if since == "a change":
+        store.add_reader(Reader(login="zoe", name="Zoe"))
+    key = store.key_id()
+    store.close()
+    (copy,) = path.parent.glob("project.sqlite.before-update-*")
+    shutil.copy(copy, path)
+    with closing(sqlite3.connect(path)) as raw:
+        if since == "another mask":
+            raw.execute("UPDATE regions SET mask = zeroblob(9)")
+        elif since == "another name":
+            raw.execute("UPDATE event_people SET who = 'ben' WHERE who = 'anna'")
+        raw.commit()
+    store = opened()
+    found = store.audit()
+    if since == "nothing":
+        assert store.key_id() == key
+        assert found.problems == ()
+        assert any("was given the one that this key's holder had made for it" in line for line in found.remarks)
+    else:
+        assert store.key_id() is None
+        (line,) = (line for line in found.problems if line.startswith("your key's mark"))
+        assert "to accept it" in line
+        KeyMemory("one").path.unlink()
+        assert opened().key_id() == key
+    store.close()
 
 
 def test_an_older_program_that_had_it_open_writes_nothing_unchained(old):
