@@ -111,12 +111,13 @@ def measure(
         typer.Option("--data", help="Cases file that the model learned from.", parser=given_path, metavar="PATH"),
     ],
     modality: Annotated[str, typer.Option(help="Such as CT, where the files do not say it.")] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="Write over a record that is there.")] = False,
 ) -> None:
     """Record what images a model learned from, for one that has no such record; its weights stay as they are."""
     from napari_deferredseg.usecases.domain import measure_domain
 
     with progress_bar() as progress:
-        domain = measure_domain(folder, data, modality, progress)
+        domain = measure_domain(folder, data, modality, progress, replace=replace)
     for line in domain.described():
         out.print(line)
 

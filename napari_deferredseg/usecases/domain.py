@@ -8,12 +8,13 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.deferral.domain import FILE, departures, domain_of, traits_of, write_domain
 from napari_deferredseg.io.datalist import read_datalist
-from napari_deferredseg.io.images import read_channels, read_volume
+from napari_deferredseg.io.images import read_channels, read_labels, read_volume
 from napari_deferredseg.usecases.models import describe_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_deferredseg.core.datalist import Datalist
     from napari_deferredseg.core.volume import Volume
     from napari_deferredseg.deferral.domain import Domain
     from napari_deferredseg.usecases.models import Known
@@ -55,21 +56,30 @@ def domain_lines(model: Known) -> tuple[str, ...]:
     return (UNKNOWN,) if domain is None else domain.described()
 
 
-def measure_domain(folder: Path, data: Path, modality: str = "", progress: Progress = silent) -> Domain:
-    """Write the record of a model folder that has none, or another, from the training cases of its cases file.
+def measure_domain(
+    folder: Path, data: Path, modality: str = "", progress: Progress = silent, *, replace: bool = False
+) -> Domain:
+    """Write the record of a model folder from the training cases of its cases file.
 
     Parameters
     ----------
     modality : str
         DICOM code such as CT, for images whose files do not say it and cases without a field `modality`.
+    replace : bool
+        Whether a record that is there may be written over.
 
     Raises
     ------
     InputError
-        It is no model folder, a case cannot be read or has another number of channels, or the folder is not writable.
+        It is no model folder, or has a record already; the list names other labels than the model; a case cannot be
+        read or has another number of channels; or the folder is not writable.
     """
     model = describe_model(folder)
-    cases = read_datalist(data).training
+    if (folder / FILE).exists() and not replace:
+        raise InputError(f"{folder / FILE}: is there already; give --replace to measure anew and write over it")
+    listed = read_datalist(data)
+    cases = listed.training
+    _check_labels(model, listed, data)
     if not cases:
         raise InputError(f"{data}: has no training cases; give the list that the model learned from")
     traits = []
@@ -88,3 +98,18 @@ def measure_domain(folder: Path, data: Path, modality: str = "", progress: Progr
     except OSError as error:
         raise InputError(f"{folder / FILE}: cannot be written ({error.strerror or error}); free it, or copy") from None
     return domain
+
+
+def _check_labels(model: Known, listed: Datalist, data: Path) -> None:
+    """InputError when a list is not about the labels of a model. One that names none is judged by its masks."""
+    if names := [label.name for label in listed.table.labels]:
+        fits = set(names) == set(model.labels)
+    else:
+        masks = [path for case in listed.training for path in ([case.label] if case.label else case.experts.values())]
+        names = sorted({label.name for path in masks for label in read_labels(path).table.labels})
+        fits = set(names) <= set(model.labels)
+    if not fits:
+        raise InputError(
+            f"{data}: is about {', '.join(names)}, the model {model.name} about {', '.join(model.labels)}; "
+            "give the list that it learned from"
+        )

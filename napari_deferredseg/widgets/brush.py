@@ -8,7 +8,8 @@ import numpy as np
 from psygnal import Signal
 
 from napari_deferredseg.core.boxes import slices
-from napari_deferredseg.widgets.polygons import paint_polygons_where_shown
+from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.widgets.polygons import check_no_polygon, drop_polygon, paint_polygons_where_shown
 from napari_deferredseg.widgets.reach import Area, ball, connected, cut
 from napari_deferredseg.widgets.resting import Resting
 
@@ -78,9 +79,22 @@ class Brush:
         self._data, self._table = data, table
 
     def begin(self, area: Callable[[], Area] | None) -> None:
-        """Work on another region, in the layer's order; its area is asked for when it is needed first."""
+        """Work on another region, in the layer's order; its area is asked for when it is needed first.
+
+        What is left of a polygon in the last one is gone.
+        """
+        drop_polygon(self._layer)
         self._told.clear()
         self._known, self._area = None, area
+
+    def check(self) -> None:
+        """InputError while a polygon is not closed; then it is in the hand, where Escape and a double click reach it."""
+        try:
+            check_no_polygon(self._layer)
+        except InputError:
+            self._viewer.layers.selection.active = self._layer
+            self.resting.take("polygon")
+            raise
 
     def close(self) -> None:
         """Listen to the viewer no more."""

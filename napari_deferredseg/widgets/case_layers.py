@@ -149,6 +149,7 @@ class CaseLayers:
     def check(self) -> None:
         """InputError when what is shown is not what would be kept; then it is put right, to be looked at again."""
         self.anchors.check()
+        self.brush.check()
 
     def center(self, item: WorkItem) -> tuple[int, int, int]:
         """Index of the layers' voxel in the middle of a region."""

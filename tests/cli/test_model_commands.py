@@ -73,6 +73,13 @@ def test_an_image_out_of_the_domain_needs_a_word_and_its_range_may_be_unknown(ru
     measured = type_in("model", "measure", bare, "--data", tiny_model.parent / "cases.json", "--modality", "CT")
     assert (measured.code, measured.err) == (0, "")
     assert "modality: CT" in type_in("model", "show", bare).out
+    again = ("model", "measure", bare, "--data", tiny_model.parent / "cases.json", "--modality", "MR")
+    refused = type_in(*again)
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "--replace" in refused.err
+    assert "modality: CT" in type_in("model", "show", bare).out
+    assert type_in(*again, "--replace").code == 0
+    assert "modality: MR" in type_in("model", "show", bare).out
     masks = ("--labels", readers.first, "--labels", readers.second, "--outside-domain")
     assert "--outside-domain are for a deferral model" in type_in("run", thick, "-p", readers.folder, *masks).err
 

@@ -9,7 +9,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_deferredseg.core.boxes import bounding_box, slices
+from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.widgets.orientation import Plane, show_plane
+from napari_deferredseg.widgets.polygons import check_no_polygon, drop_polygon
 from napari_deferredseg.widgets.tracked import TrackedArray, reset_undo
 from napari_deferredseg.widgets.volume_layers import add_volume, info_of, layer_options
 
@@ -106,6 +108,36 @@ def test_after_a_reset_nothing_comes_back_with_control_z(scene, mouse):
     mouse.stroke(viewer, layer, [voxel(viewer, layer, 12, 5)])
     QTest.keyClick(native, Qt.Key.Key_Z, CONTROL)
     np.testing.assert_array_equal(layer.data, one)
+
+
+def test_corners_of_a_polygon_are_found_and_forgotten(scene, mouse):
+    """They have no public way in napari, and outlive another mode of the layer."""
+    viewer, layer = scene
+    layer.mode = "polygon"
+    check_no_polygon(layer)
+    before = np.array(layer.data)
+
+    def corners():
+        for corner in ((8, 8), (8, 16), (16, 16)):
+            mouse.click(viewer, layer, voxel(viewer, layer, *corner))
+
+    for forget in (drop_polygon, lambda _: QTest.keyClick(mouse.native(viewer), Qt.Key.Key_Escape)):
+        mouse.click(viewer, layer, voxel(viewer, layer, 8, 8))
+        with pytest.raises(InputError, match="not closed"):
+            check_no_polygon(layer)
+        corners()
+        layer.mode = "paint"
+        with pytest.raises(InputError, match="not closed"):
+            check_no_polygon(layer)
+        forget(layer)
+        check_no_polygon(layer)
+        layer.mode = "polygon"
+        QTest.keyClick(mouse.native(viewer), Qt.Key.Key_Return)
+        np.testing.assert_array_equal(layer.data, before)
+    corners()
+    mouse.double_click(viewer, layer, voxel(viewer, layer, 16, 16))
+    check_no_polygon(layer)
+    assert (np.array(layer.data) != before).any()
 
 
 def test_a_brush_is_the_circle_around_the_cursor_in_every_plane(scene, mouse):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ import SimpleITK as sitk
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Reader
+from napari_deferredseg.core.volume import table_from_names
 from napari_deferredseg.engine import Engine
+from napari_deferredseg.io.images import read_labels
+from napari_deferredseg.io.writing import write_labels
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.domain import measure_domain
 from napari_deferredseg.usecases.models import EXTERNAL, add_model, find_model, list_models
@@ -114,7 +118,10 @@ def test_what_a_model_learned_from_is_measured_anew(tiny_model, tmp_path):
     listed = tiny_model.parent / "cases.json"
     measure_domain(bare, listed)
     assert (bare / "domain.json").read_text("utf-8") == trained
-    assert measure_domain(bare, listed, "MR").modalities == ("MR",)
+    with pytest.raises(InputError, match="is there already; give --replace"):
+        measure_domain(bare, listed, "MR")
+    assert (bare / "domain.json").read_text("utf-8") == trained
+    assert measure_domain(bare, listed, "MR", replace=True).modalities == ("MR",)
     two = json.loads(listed.read_text("utf-8"))
     for case in two["training"]:
         case["image"] = [str(tiny_model.parent / case["image"])] * 2
@@ -123,8 +130,34 @@ def test_what_a_model_learned_from_is_measured_anew(tiny_model, tmp_path):
     (tmp_path / "two.json").write_text(json.dumps({"training": two["training"]}), "utf-8")
     before = (bare / "domain.json").read_bytes()
     with pytest.raises(InputError, match="has 2 channels"):
-        measure_domain(bare, tmp_path / "two.json")
+        measure_domain(bare, tmp_path / "two.json", replace=True)
     assert (bare / "domain.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["the list says it", "the masks say it"])
+def test_a_list_of_other_labels_is_no_record_of_a_model(tiny_model, tmp_path, told):
+    bare = shutil.copytree(tiny_model, tmp_path / "bare")
+    (bare / "domain.json").unlink()
+    listed = json.loads((tiny_model.parent / "cases.json").read_text("utf-8"))
+    for case in listed["training"]:
+        case["image"] = str(tiny_model.parent / case["image"])
+        case["label"] = str(tiny_model.parent / case["label"])
+        case["experts"] = {}
+    cases = {"training": listed["training"]}
+    if told:
+        cases["labels"] = {"1": "kidney", "2": "spleen"}
+    else:
+        mask = read_labels(Path(listed["training"][0]["label"]))
+        kidney = table_from_names({1: "kidney", 2: "spleen"})
+        write_labels(tmp_path / "kidney.nii.gz", mask.array, mask.geometry, kidney)
+        cases["training"][0]["label"] = str(tmp_path / "kidney.nii.gz")
+    (tmp_path / "other.json").write_text(json.dumps(cases), "utf-8")
+    with pytest.raises(InputError, match=r"other\.json: is about kidney.* the model tiny about liver, spleen"):
+        measure_domain(bare, tmp_path / "other.json")
+    assert not (bare / "domain.json").exists()
+    cases = {"training": listed["training"][1:]}
+    (tmp_path / "same.json").write_text(json.dumps(cases), "utf-8")
+    assert measure_domain(bare, tmp_path / "same.json").cases == 3
 
 
 def test_a_threshold_of_the_validation_cases_gives_a_volume_what_it_needs(unread, tiny_model, tmp_path):

@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QDialogButtonBox, QLineEdit
 
 from napari_deferredseg.core.boxes import slices
-from napari_deferredseg.core.records import State
+from napari_deferredseg.core.records import State, Verdict
 from napari_deferredseg.masks.overlap import with_margin
 from napari_deferredseg.usecases.export import export_cases
 from napari_deferredseg.widgets.decline import DeclineDialog
@@ -368,6 +368,77 @@ def test_a_polygon_begun_in_another_slice_paints_nothing(reading):
     desk.key(Key.Key_Return)
     np.testing.assert_array_equal(desk.session.work, before)
     assert "begun in another slice" in desk.notice
+
+
+def begin_polygon(desk) -> None:
+    desk.key(Key.Key_3)
+    for corner in CORNERS[:3]:
+        desk.mouse.click(desk.viewer, desk.correction, desk.voxel(*corner))
+
+
+def begin_elsewhere(desk) -> None:
+    """Go on with the next region, its polygon in the slice where one was begun before."""
+    desk.key(Key.Key_N)
+    assert desk.number == 2
+
+
+def begin_for_another(desk) -> None:
+    desk.say_who("ben")
+    desk.settle()
+    desk.key(Key.Key_N)
+    assert desk.number is not None
+
+
+@pytest.mark.parametrize("leave", [begin_elsewhere, begin_for_another])
+def test_corners_of_one_region_are_not_painted_into_the_next(reading, leave):
+    desk = reading
+    begin_polygon(desk)
+    leave(desk)
+    desk.stage.pick_tool(other(desk), "polygon")
+    before = desk.session.work.copy()
+    desk.key(Key.Key_Return)
+    np.testing.assert_array_equal(desk.session.work, before)
+    assert "begun in another slice" not in desk.notice
+    center = desk.voxel()
+    draw_polygon(desk)
+    changed = np.argwhere(desk.stage.layers.frame.view(desk.session.work != before))
+    assert len(changed)
+    assert (np.abs(changed - center) <= 4).all()
+
+
+def test_nothing_is_submitted_while_a_polygon_is_not_closed(reading):
+    desk = reading
+    begin_polygon(desk)
+    buttons = desk.worklist.region.buttons
+    refusals = (
+        lambda: desk.key(Key.Key_K),
+        lambda: submit(desk),
+        lambda: desk.click(buttons.submit),
+        lambda: desk.stage.give_verdict(Verdict.POINTLESS),
+    )
+    for refused in refusals:
+        desk.stage.events.message.emit("")
+        desk.key(Key.Key_2)  # another tool hides the polygon
+        refused()
+        assert (desk.number, desk.store.corrections()) == (1, [])
+        assert "a polygon is not closed: double-click to close it, or press Escape" in desk.notice
+        assert str(desk.correction.mode) == "polygon"
+    desk.viewer.layers.selection.active = desk.stage.layers.regions
+    submit(desk)
+    assert desk.store.corrections() == []
+    desk.key(Key.Key_Escape)
+    desk.key(Key.Key_K)
+    assert [c.verdict for c in desk.store.corrections()] == [Verdict.ACCEPTED]
+
+
+def test_a_polygon_that_was_closed_is_submitted(reading):
+    desk = reading
+    desk.stage.pick_tool(other(desk), "polygon")
+    for corner in (*CORNERS, CORNERS[0]):
+        desk.mouse.click(desk.viewer, desk.correction, desk.voxel(*corner))
+    desk.mouse.double_click(desk.viewer, desk.correction, desk.voxel(*CORNERS[0]))
+    submit(desk)
+    assert len(desk.store.corrections()) == 1
 
 
 def test_an_empty_reason_keeps_the_decline_dialog_open(reading):
