@@ -474,6 +474,20 @@ def test_an_empty_reason_keeps_the_decline_dialog_open(reading):
     assert not desk.store.corrections()
 
 
+@pytest.mark.parametrize("painted", [True, False])
+def test_a_decline_says_what_becomes_of_the_paint(reading, painted):
+    desk = reading
+    if painted:
+        desk.paint(other(desk))
+    work, region = desk.session.work.copy(), desk.session.reading.item.region
+    desk.stage.decline("motion")
+    assert "Region 1 declined" in desk.notice
+    assert ("stays on this computer as a draft" in desk.notice) == painted
+    if painted:
+        (draft,) = [x for x in desk.drafts() if x.region_id == region.id]
+        np.testing.assert_array_equal(draft.after, work[slices(draft.box)])
+
+
 def test_declining_can_be_thought_better_of(reading):
     desk = reading
     QTimer.singleShot(200, lambda: desk.key(Key.Key_Escape, widget=QApplication.activeModalWidget()))
