@@ -535,9 +535,15 @@ def test_a_region_is_drawn_where_it_is_seen(reading):
     assert str(drawn.mode) == "paint"
     desk.mouse.click(desk.viewer, drawn, desk.voxel())
     assert np.asarray(drawn.data).any()
+    items = len(desk.store.items())
+    desk.key(Key.Key_3)
+    desk.mouse.click(desk.viewer, drawn, desk.voxel(3, 3))
+    defer.send.click()
+    assert "a polygon is not closed" in defer.notice.text()
+    assert len(desk.store.items()) == items
+    desk.key(Key.Key_Escape)
     with drawn.events.blocker_all():
         drawn.scale = (1, 1, 1)
-    items = len(desk.store.items())
     defer.send.click()
     assert "was moved" in defer.notice.text()
     assert len(desk.store.items()) == items
