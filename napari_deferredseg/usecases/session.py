@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ from psygnal import Signal, SignalGroup
 
 from napari_deferredseg.core.boxes import union
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.records import Reader, Verdict, WorkItem, utc_now
+from napari_deferredseg.core.records import Reader, State, Verdict, WorkItem, utc_now
 from napari_deferredseg.store.journal import AutoSave
 from napari_deferredseg.usecases import read
 from napari_deferredseg.usecases.claiming import Claim, Wish, ask, drop, why_not
@@ -206,12 +206,26 @@ class Session:
         self.look()
         reading = self._need_reading()
         shown = reading.after.copy()
-        correction = read.submit(reading, verdict, utc_now())
+        try:
+            correction = read.submit(reading, verdict, utc_now())
+        except InputError:
+            self._see_whether_done(reading)
+            raise
         if self._saver is not None:
             self._saver.discard(reading.reader.login, reading.item.region.id, correction.id)
         self.last = reading.item
         self._finish(reading, shown)
         return correction
+
+    def _see_whether_done(self, reading: read.Reading) -> None:
+        """Let this region be opened again where another window has submitted it: it is this reader's last one now."""
+        items: list[WorkItem] = []
+        with suppress(InputError):  # why it was refused is what has to be said
+            items = reading.project.store.items(case_key=reading.item.case.key)
+        now = next((x for x in items if x.region.id == reading.item.region.id), None)
+        if now and now.assignment.state is State.SUBMITTED and now.assignment.holder == reading.reader.login:
+            self.last = now
+            self.events.worklist.emit()
 
     def skip(self) -> None:
         """Put the region off."""
@@ -222,16 +236,25 @@ class Session:
         read.skip(reading)
         self._finish(reading, shown)
 
-    def decline(self, reason: str) -> None:
-        """Refuse the region. InputError without a reason."""
+    def decline(self, reason: str) -> bool:
+        """Refuse the region. True when a draft of what was painted stays on this computer.
+
+        Raises
+        ------
+        InputError
+            No reason is given; the region is submitted, or not this reader's any more.
+        """
         reading = self._need_reading()
         if not reason.strip():
             raise InputError("say in a few words why you decline this region")
         self.save()
         self._flush()
         shown = reading.after.copy()
+        kept = reading.project.journal.of_region(reading.reader.login, reading.item.region.id)
+        stays = reading.changed_voxels > 0 and any(draft.id == reading.correction_id for draft in kept)
         read.decline(reading, reason)
         self._finish(reading, shown)
+        return stays
 
     def amend_last(self) -> None:
         """Open the region submitted last again. InputError when there is none, or its case is not open."""

@@ -88,7 +88,7 @@ class Brush:
         self._known, self._area = None, area
 
     def check(self) -> None:
-        """InputError while a polygon is open; then it is in the hand, where Escape and a double click reach it."""
+        """InputError while a polygon is not closed; then it is in the hand, within reach of Escape and mouse."""
         try:
             check_no_polygon(self._layer)
         except InputError:

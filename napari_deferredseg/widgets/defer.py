@@ -16,7 +16,7 @@ from napari_deferredseg.widgets.anchors import Anchors
 from napari_deferredseg.widgets.case_layers import reader_colors
 from napari_deferredseg.widgets.panel import LINK, Choice, NoteField, Panel, listen, swatch
 from napari_deferredseg.widgets.plain import RichLabel, escaped
-from napari_deferredseg.widgets.polygons import paint_polygons_where_shown
+from napari_deferredseg.widgets.polygons import check_no_polygon, paint_polygons_where_shown
 from napari_deferredseg.widgets.resting import Resting
 from napari_deferredseg.widgets.volume_layers import DRAWING, layer_options
 from napari_deferredseg.widgets.who_bar import WhoBar
@@ -183,6 +183,7 @@ class DeferPanel(Panel):
         if self._drawn is None or self.stage.layers is None or not self._guards:
             raise InputError("nothing is drawn yet")
         self._guards[0].check()
+        check_no_polygon(self._drawn)
         return self.stage.layers.frame.file_order(np.asarray(self._drawn.data)) > 0
 
     def _toggle_drawing(self, is_on: bool) -> None:

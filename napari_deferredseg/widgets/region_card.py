@@ -71,6 +71,7 @@ class RegionCard(QWidget):
         self.note.textEdited.connect(self._note_edited)
         listen(self, stage.session.events.reading, self.refresh)
         listen(self, stage.session.events.reader, self._show_next_step)
+        listen(self, stage.events.lists, self.buttons.show_last)
         stage.saved.connect(self._on_saved)
         self.refresh()
 
@@ -166,6 +167,10 @@ class Buttons(QWidget):
             widget.setEnabled(is_open)
         self.accept.setDefault(not painted)
         self.submit.setDefault(painted)
+        self.show_last()
+
+    def show_last(self) -> None:
+        """Offer the region submitted last where there is one, in whichever window."""
         self.amend.setEnabled(self._stage.session.last is not None)
 
     def _verdicts(self) -> QMenu:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 
 REOPEN = "U opens it again."
+DECLINED = "declined: the lead will find somebody else."
+DRAFT_STAYS = " What you painted stays on this computer as a draft."
 LATER_MS = 150
 """The next region comes first; lists of regions are read again so much later."""
 
@@ -191,7 +193,7 @@ class Stage:
 
     def decline(self, reason: str) -> None:
         """Refuse the open region."""
-        self._finish_with(lambda: self.session.decline(reason), "declined: the lead will find somebody else.")
+        self._finish_with(lambda: DRAFT_STAYS if self.session.decline(reason) else "", DECLINED)
 
     def amend(self) -> None:
         """Open the region submitted last again, its case first where another one is open."""
@@ -334,7 +336,8 @@ class Stage:
         if self.session.reading is None:
             self._jump(item)
 
-    def _finish_with(self, action: Callable[[], Any], said: str) -> None:
+    def _finish_with(self, action: Callable[[], str | None], said: str) -> None:
+        """Do what closes the open region, say so and what more it returns, and open the next."""
         if self._claims.is_asking():
             return
         if (reading := self.session.reading) is None:
@@ -344,8 +347,9 @@ class Stage:
         before = self.session.waiting()
         place = next((i for i, item in enumerate(before) if item.region.id == here), len(before))
         with self.session.together():
-            if self.attempt(action):
-                self.events.message.emit(f"Region {number} {said}")
+            more: list[str | None] = []
+            if self.attempt(lambda: more.append(action())):
+                self.events.message.emit(f"Region {number} {said}{more[0] or ''}")
                 self._open_first(before[place + 1 :] + before[:place])
 
     def _open_first(self, items: list[WorkItem]) -> None:
@@ -370,8 +374,14 @@ class Stage:
         self.attempt(lambda: self._claims.open([self.session.last_item()], then=self._tell_amending))
 
     def _tell_amending(self) -> None:
-        if self.session.reading is not None and self.session.reading.supersedes:
-            self.events.message.emit("This is what you submitted, open again. It stands until you submit anew.")
+        reading = self.session.reading
+        if reading is None or not reading.supersedes:
+            return
+        if reading.recovered:
+            line = "Your earlier work on this region is back. What you submitted stands until you submit anew."
+        else:
+            line = "This is what you submitted, open again. It stands until you submit anew."
+        self.events.message.emit(line)
 
     def _forget_layers(self) -> CaseLayers | None:
         layers, self.layers = self.layers, None

@@ -474,6 +474,20 @@ def test_an_empty_reason_keeps_the_decline_dialog_open(reading):
     assert not desk.store.corrections()
 
 
+@pytest.mark.parametrize("painted", [True, False])
+def test_a_decline_says_what_becomes_of_the_paint(reading, painted):
+    desk = reading
+    if painted:
+        desk.paint(other(desk))
+    work, region = desk.session.work.copy(), desk.session.reading.item.region
+    desk.stage.decline("motion")
+    assert "Region 1 declined" in desk.notice
+    assert ("stays on this computer as a draft" in desk.notice) == painted
+    if painted:
+        (draft,) = [x for x in desk.drafts() if x.region_id == region.id]
+        np.testing.assert_array_equal(draft.after, work[slices(draft.box)])
+
+
 def test_declining_can_be_thought_better_of(reading):
     desk = reading
     QTimer.singleShot(200, lambda: desk.key(Key.Key_Escape, widget=QApplication.activeModalWidget()))
@@ -521,9 +535,15 @@ def test_a_region_is_drawn_where_it_is_seen(reading):
     assert str(drawn.mode) == "paint"
     desk.mouse.click(desk.viewer, drawn, desk.voxel())
     assert np.asarray(drawn.data).any()
+    items = len(desk.store.items())
+    desk.key(Key.Key_3)
+    desk.mouse.click(desk.viewer, drawn, desk.voxel(3, 3))
+    defer.send.click()
+    assert "a polygon is not closed" in defer.notice.text()
+    assert len(desk.store.items()) == items
+    desk.key(Key.Key_Escape)
     with drawn.events.blocker_all():
         drawn.scale = (1, 1, 1)
-    items = len(desk.store.items())
     defer.send.click()
     assert "was moved" in defer.notice.text()
     assert len(desk.store.items()) == items

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import SimpleITK as sitk
+from qtpy.QtCore import Qt
 
 
 def exported(desk, folder) -> np.ndarray:
@@ -15,7 +17,21 @@ def exported(desk, folder) -> np.ndarray:
     return sitk.GetArrayFromImage(sitk.ReadImage(str(mask)))
 
 
-def test_two_windows_on_one_region(desk, open_stage, mouse, qtbot, tmp_path):
+def by_row(desk) -> None:
+    desk.open_row(1)
+
+
+def by_key(desk) -> None:
+    desk.key(Qt.Key.Key_U)
+
+
+def by_button(desk) -> None:
+    desk.settle()
+    desk.click(desk.worklist.region.buttons.amend)
+
+
+@pytest.mark.parametrize("again", [by_row, by_key, by_button])
+def test_two_windows_on_one_region(desk, open_stage, mouse, qtbot, tmp_path, again):
     viewer, panels = open_stage(900, 720)
     other = type(desk)(viewer, panels, mouse, qtbot, desk.scene)
     for window in (desk, other):
@@ -40,8 +56,9 @@ def test_two_windows_on_one_region(desk, open_stage, mouse, qtbot, tmp_path):
     np.testing.assert_array_equal(other.session.work, works[1])
     np.testing.assert_array_equal(exported(desk, tmp_path / "still"), works[0])
 
-    other.stage.refresh_lists()
-    other.open_row(1)
+    again(other)
+    assert other.number == 1
+    assert other.session.reading.supersedes
     assert "Your earlier work on this region is back" in other.notice
     np.testing.assert_array_equal(other.session.work, works[1])
     other.click(other.worklist.region.buttons.submit)
