@@ -190,7 +190,11 @@ def main() -> int:
     plan += [("submit", given.seed + i) for i in range(given.submits)]
     with tempfile.TemporaryDirectory(prefix="deferredseg-kill-", ignore_cleanup_errors=True) as name:
         scratch = Path(name)
+        os.environ["DEFERREDSEG_CONFIG"] = str(scratch / "maker")
         make_project(scratch / "template", SHAPE, REGIONS, given.seed)
+        # Each moment is a copy of one project. The holder of its key would be told that copies are not the record that
+        # the key has sealed, so a reader without the key reads them.
+        os.environ["DEFERREDSEG_CONFIG"] = str(scratch / "reader")
         with ThreadPoolExecutor(given.jobs) as pool:
             moments = list(pool.map(lambda x: run_moment(scratch / "template", scratch, x[1], x[0]), plan))
     for moment in moments:
