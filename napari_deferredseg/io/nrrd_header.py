@@ -29,7 +29,6 @@ NAMES = {
 }
 BYTES = {name: width for width, names in NAMES.items() for name in names}
 RAW, GZIP, TEXT, HEX = ("raw",), ("gzip", "gz"), ("ascii", "text", "txt"), ("hex",)
-SPATIAL = ("domain", "space")
 CHANNELS = ("vector", "2-vector", "3-vector", "4-vector", "point", "scalar")
 COLOURS = ("rgb-color", "hsv-color", "xyz-color", "rgba-color", "3-color", "4-color")
 NO_IMAGE = ("matrix", "gradient", "normal", "quaternion", "covariant")
