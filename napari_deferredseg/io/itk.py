@@ -13,17 +13,17 @@ from pydantic import ValidationError
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import IDENTITY, Geometry, Matrix, Shape, Vector
 from napari_deferredseg.io.formats import META, NRRD, PNG, quiet_itk, suffix_of
-from napari_deferredseg.io.meta_header import check_meta
-from napari_deferredseg.io.nrrd_header import check_nrrd
+from napari_deferredseg.io.headers.meta import check_meta
+from napari_deferredseg.io.headers.nrrd import check_nrrd
+from napari_deferredseg.io.headers.png import check_png
 from napari_deferredseg.io.plain_names import plain_file
-from napari_deferredseg.io.png_header import check_png
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from napari_deferredseg.core.volume import Array
-    from napari_deferredseg.io.facts import Facts
+    from napari_deferredseg.io.headers.facts import Facts
 
 # DICOM and ITK know no other; "scanner-xyz" and the like do not say where the patient's head is.
 ANATOMICAL = {"left-posterior-superior", "right-anterior-superior", "left-anterior-superior"}

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.io.formats import NIFTI, PAIR, suffix_of
 from napari_deferredseg.io.itk import Loaded, load_with_itk
-from napari_deferredseg.io.nifti import load_nifti, nifti_header
+from napari_deferredseg.io.nifti.image import load_nifti, nifti_header
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_deferredseg.core.geometry import Geometry
-    from napari_deferredseg.io.nifti_forms import Forms
+    from napari_deferredseg.io.nifti.forms import Forms
 
 
 def load(path: Path) -> Loaded:

@@ -13,15 +13,15 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.volume import labels_present
 from napari_deferredseg.io.formats import NIFTI, NRRD, check_writable, quiet_itk, suffix_of
 from napari_deferredseg.io.itk import to_image
-from napari_deferredseg.io.label_tables import segment_keys, table_path, write_table
-from napari_deferredseg.io.nifti_writing import GZIP_LEVEL, write_nifti
+from napari_deferredseg.io.labels.tables import segment_keys, table_path, write_table
+from napari_deferredseg.io.nifti.writing import GZIP_LEVEL, write_nifti
 from napari_deferredseg.io.plain_names import plain_folder
 from napari_deferredseg.io.reading import geometry_of
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.core.volume import Array, LabelTable, Volume
-    from napari_deferredseg.io.nifti_forms import Forms
+    from napari_deferredseg.io.nifti.forms import Forms
 
 
 def write_labels(path: Path, array: Array, geometry: Geometry, table: LabelTable, forms: Forms | None = None) -> None:

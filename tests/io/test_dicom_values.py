@@ -22,7 +22,7 @@ from pydicom.uid import (
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.io.dicom import read_file, read_series
-from napari_deferredseg.io.limits import SETTING
+from napari_deferredseg.io.headers.limits import SETTING
 
 RNG = np.random.default_rng(3)
 

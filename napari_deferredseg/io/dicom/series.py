@@ -19,7 +19,7 @@ from napari_deferredseg.io.dicom.stack import check_alike, stack
 from napari_deferredseg.io.dicom.values import value_type
 from napari_deferredseg.io.dicom.whole import check_whole
 from napari_deferredseg.io.formats import is_dicom
-from napari_deferredseg.io.limits import require_fits
+from napari_deferredseg.io.headers.limits import require_fits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
