@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,7 +104,7 @@ def read_series(folder: Path, series: str | None) -> Volume:
     directories = [path for path, kind in contents.others if kind == KIND]
     listed = check_listed(directories, uid, slices)
     notes = check_whole(folder, ordered, grid.spacing[2], listed)
-    return _assemble(folder, ordered, grid, notes)
+    return replace(_assemble(folder, ordered, grid, notes), series=uid)
 
 
 def read_file(path: Path) -> Volume:
