@@ -15,8 +15,8 @@ from napari_deferredseg.core.frame import frame_of
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.records import Assignment, CaseRecord, Region, State, Verdict, WorkItem
 from napari_deferredseg.core.volume import table_from_names
-from napari_deferredseg.widgets.region_outlines import RegionOutlines
-from napari_deferredseg.widgets.region_table import RegionTable
+from napari_deferredseg.widgets.qt.region_table import RegionTable
+from napari_deferredseg.widgets.viewer.region_outlines import RegionOutlines
 
 GEOMETRY = Geometry(shape=(12, 20, 30), spacing=(1.0, 1.5, 2.0))
 CASE = CaseRecord(key="case-1", geometry=GEOMETRY, voxel_hash="h", source="ct.nii")
@@ -168,7 +168,7 @@ def test_from_a_submission_to_the_next_region_is_told_once(desk):
     first = desk.session.reading.item.region.id
     told = []
     desk.session.events.reading.connect(lambda: told.append(desk.session.reading))
-    desk.stage.accept()
+    desk.seat.accept()
     assert desk.session.reading.item.region.id != first
     assert told == [desk.session.reading]
     assert desk.session.project.store.history(first)[0].verdict is Verdict.ACCEPTED
