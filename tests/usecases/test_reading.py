@@ -20,7 +20,8 @@ from napari_deferredseg.usecases.project import DATABASE
 from napari_deferredseg.usecases.reading import read
 from napari_deferredseg.usecases.reading.defer import Target, defer_region
 from napari_deferredseg.usecases.reading.open_case import load_case
-from napari_deferredseg.usecases.reading.session import Session, case_after, next_after
+from napari_deferredseg.usecases.reading.order import case_after, next_after
+from napari_deferredseg.usecases.reading.session import Session
 from napari_deferredseg.usecases.running.run import run_external
 
 

@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.names import visible
 from napari_deferredseg.core.records import Role, State
-from napari_deferredseg.usecases.reading.defer import ROUTER, Target, defer_drawn, defer_region, release_region
+from napari_deferredseg.usecases.reading.defer import ROUTER, Target
+from napari_deferredseg.usecases.reading.views import names_of
 from napari_deferredseg.widgets.panels.panel import Panel
 from napari_deferredseg.widgets.panels.who_bar import WhoBar
 from napari_deferredseg.widgets.qt.colors import LINK, reader_colors, swatch
@@ -93,34 +94,23 @@ class DeferPanel(Panel):
 
     def defer(self) -> None:
         """Send the region to whom was chosen. InputError when there is none, somebody reads it, or nobody sends it."""
-        project = self.session.need_project()
-        if self.session.reader is None:
-            raise InputError("say who you are first: the region's reader sees who sent it")
-        target: Target = self.to.currentData()
-        by = self.session.reader.login
-        note = self.note.text().strip()
+        target, note = self.to.currentData(), self.note.text().strip()
         if self._drawn is not None:
-            region = defer_drawn(project, self._need_case(), self._drawn_mask(), target, by, note)
-            held = next(x.assignment for x in project.store.items(case_key=region.case_key) if x.region.id == region.id)
+            sent = self.session.send_drawn(self._drawn_mask(), target, note)
             self.draw.setChecked(False)
-            number = region.number
+        elif self.seat.picked is None:
+            raise InputError("click a region in the picture first, or draw one")
         else:
-            if self.seat.picked is None:
-                raise InputError("click a region in the picture first, or draw one")
-            held = defer_region(project, self.seat.picked.region.id, target, by, note)
-            number = self.seat.picked.region.number
+            sent = self.session.send(self.seat.picked, target, note)
         self.note.clear()
-        self.session.events.worklist.emit()
-        who = self._names.get(held.reader or "", held.reader or f"group {held.group}")
-        self.seat.events.message.emit(f"Region {number} now waits for {who}.")
+        self.seat.events.message.emit(f"Region {sent.number} now waits for {sent.to}.")
 
     def take_back(self) -> None:
         """Release the picked region for others. InputError when nobody reads it, or nobody who may do so asks."""
-        item, reader = self.seat.picked, self.session.reader
-        if item is None or reader is None:
+        item = self.seat.picked
+        if item is None:
             raise InputError("click a region in the picture first, and say who you are")
-        release_region(self.session.need_project(), item.case.key, item.region.number, reader.login)
-        self.session.events.worklist.emit()
+        self.session.release(item)
         self.seat.events.message.emit(f"Region {item.region.number} waits again.")
 
     def _may_release(self, item: WorkItem | None) -> bool:
@@ -166,10 +156,9 @@ class DeferPanel(Panel):
 
     def _list_targets(self) -> None:
         self.to.clear()
-        project = self.session.project
         self.to.addItem("whoever has room and knows it", ROUTER)
-        readers = project.store.readers() if project is not None else []
-        self._names = {reader.login: reader.name for reader in readers}
+        readers = self.session.readers()
+        self._names = names_of(readers)
         colors = reader_colors(readers)
         for reader in readers:
             self.to.addItem(swatch(colors[reader.login]), visible(reader.name), Target(reader=reader.login))

@@ -107,8 +107,7 @@ class ExportPanel(Panel):
                 field.visible = form == self.form.value
 
     def _list_cases(self) -> None:
-        project = self.session.project
-        self.case.choices = [EVERY, *(x.key for x in (project.store.cases() if project is not None else ()))]
+        self.case.choices = [EVERY, *(row.key for row in self.session.cases())]
 
 
 def _option_fields() -> dict[str, dict[str, Any]]:

@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_deferredseg.core.records import Verdict
-from napari_deferredseg.usecases.reading.painted import Painted, painted
 from napari_deferredseg.widgets.panels.paint_bar import PaintBar
 from napari_deferredseg.widgets.qt.decline import DeclineDialog
 from napari_deferredseg.widgets.qt.fields import NoteField
@@ -27,10 +26,9 @@ from napari_deferredseg.widgets.qt.steady import Steady
 from napari_deferredseg.widgets.seat.keys import SHORTCUTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from napari_deferredseg.core.records import WorkItem
-    from napari_deferredseg.usecases.reading.read import Reading
+    from napari_deferredseg.usecases.reading.views import Changes, Elsewhere, RegionFacts
     from napari_deferredseg.widgets.panels.notice import Notice
     from napari_deferredseg.widgets.seat.seat import Seat
 
@@ -84,7 +82,8 @@ class RegionCard(QWidget):
         for part in (self.note, self.legend, self.paint_bar):
             part.setVisible(reading is not None)
         self._show_next_step()
-        self.title.setText("" if reading is None else "<br>".join(_lines(reading)))
+        facts = self._seat.session.facts()
+        self.title.setText("" if facts is None else "<br>".join(_lines(facts)))
         if reading is not None:
             self.note.setText(reading.note)
             self.paint_bar.show_region(reading.item.region, reading.case.prediction.table)
@@ -95,10 +94,7 @@ class RegionCard(QWidget):
             self.title.setText("Click a region above, or press N, to start.")
 
     def _note_edited(self, text: str) -> None:
-        reading = self._seat.session.reading
-        if reading is not None:
-            reading.note = text
-            self._seat.session.save()
+        self._seat.session.write_note(text)
 
     def _on_saved(self) -> None:
         reading = self._seat.session.reading
@@ -107,16 +103,16 @@ class RegionCard(QWidget):
         if reading is not None and (reading.note or found.voxels):
             self.saved.setText(f"✓ Saved on this computer. {self.saved.text()}")
 
-    def _show_next_step(self) -> Painted:
+    def _show_next_step(self) -> Changes:
         """Say what to press now, and make it stand out; and what a submission would change that was not asked."""
         reading = self._seat.session.reading
-        found = Painted() if reading is None else painted(reading, self._seat.items)
+        found = self._seat.session.changes(self._seat.items)
         self.buttons.show_state(reading is not None, bool(found.voxels))
         if reading is None:
             self.saved.setText("")
         elif found.voxels:
             lines = [f"{found.voxels:,} voxels painted: {SHORTCUTS['submit'].key} submits them."]
-            self.saved.setText(" ".join([*lines, *_beyond(found, reading)]))
+            self.saved.setText(" ".join([*lines, *_beyond(found)]))
         else:
             self.saved.setText(f"The AI is right: {SHORTCUTS['accept'].key}. It is not: paint it right, then submit.")
         style = UNASKED if found.elsewhere or found.unnamed else ""
@@ -194,48 +190,31 @@ class Buttons(QWidget):
         dialog.deleteLater()
 
 
-def _beyond(found: Painted, reading: Reading) -> list[str]:
+def _beyond(found: Changes) -> list[str]:
     """What a submission would change beyond what was asked, in sentences."""
     lines = []
     if found.elsewhere:
-        lines.append(f"Beware: {_elsewhere(found, reading)}.")
+        lines.append(f"Beware: {_elsewhere(found.elsewhere)}.")
     if found.unnamed:
         lines.append(f"No name in this case has label {', '.join(str(value) for value in found.unnamed)}.")
     return lines
 
 
-def _elsewhere(found: Painted, reading: Reading) -> str:
-    """In which other regions voxels are changed: those of other people first, then by number of voxels."""
-    names = {reader.login: reader.name for reader in reading.project.store.readers()}
-    parts = sorted(
-        ((_holder(item, reading, names), count, item.region.number) for item, count in found.elsewhere),
-        key=lambda part: (part[0] == YOURS, -part[1]),
-    )
-    said = [f"{count:,} in region {number} ({holder})" for holder, count, number in parts[:MOST_REGIONS]]
+def _elsewhere(parts: Sequence[Elsewhere]) -> str:
+    """In which other regions voxels are changed."""
+    said = [f"{x.voxels:,} in region {x.number} ({x.holder or YOURS})" for x in parts[:MOST_REGIONS]]
     rest = parts[MOST_REGIONS:]
     if rest:
-        said.append(f"{sum(count for _, count, _ in rest):,} in {len(rest)} more of them")
+        said.append(f"{sum(x.voxels for x in rest):,} in {len(rest)} more of them")
     return ", ".join(said)
 
 
-def _holder(item: WorkItem, reading: Reading, names: dict[str, str]) -> str:
-    held = item.assignment
-    login = held.reader or held.holder
-    if login == reading.reader.login:
-        return YOURS
-    return names.get(login, login) if login else f"group {held.group}"
-
-
-def _lines(reading: Reading) -> list[str]:
-    region, table = reading.item.region, reading.case.prediction.table
-    names = ", ".join(table.name(value) for value in region.labels) or "no label"
-    again = ", your submission opened again" if reading.supersedes else ""
-    size = f"{region.volume / 1000:.1f} ml" if region.volume >= 100 else f"{region.volume:.0f} mm³"
-    lines = [f"<b>Region {region.number}</b>: {escaped(names)}, {size}{again}"]
-    lines.append(f"<b>{escaped(reading.question())}</b>")
-    item = reading.item
-    sent = f"{item.sent_with} ({item.assignment.assigned_by})" if item.sent_with else ""
-    return [*lines, *(f"<i>{escaped(note)}</i>" for note in (region.note, sent) if note)]
+def _lines(facts: RegionFacts) -> list[str]:
+    again = ", your submission opened again" if facts.is_amendment else ""
+    size = f"{facts.volume / 1000:.1f} ml" if facts.volume >= 100 else f"{facts.volume:.0f} mm³"
+    lines = [f"<b>Region {facts.number}</b>: {escaped(facts.about)}, {size}{again}"]
+    lines.append(f"<b>{escaped(facts.question)}</b>")
+    return [*lines, *(f"<i>{escaped(note)}</i>" for note in facts.notes)]
 
 
 def _button(text: str, name: str, action: Callable[[], Any]) -> QPushButton:

@@ -154,7 +154,7 @@ class RunPanel(Panel):
 
     def _start(self) -> None:
         project = self.session.need_project()
-        if not project.store.readers():
+        if not self.session.readers():
             raise InputError("this project has no readers yet: add one with deferredseg reader add NAME --project ...")
         work = self._work(project)
         self._stop = stop = Stop()
@@ -249,8 +249,7 @@ class RunPanel(Panel):
             self._browse()
             return
         self._model = self.form.chosen
-        project = self.session.project
-        readers = [x for x in project.store.readers() if x.role is not Role.ADMIN] if project is not None else []
+        readers = [x for x in self.session.readers() if x.role is not Role.ADMIN]
         self.experts.show_channels(self._model.experts if self._model is not None else (), readers)
         self.draw_button.setVisible(self._model is not None and self._model.prompted)
         leave_keys_to_viewer(self)
@@ -263,10 +262,9 @@ class RunPanel(Panel):
         self._list_models(chosen)
 
     def _list_cases(self) -> None:
-        project: Project | None = self.session.project
         self.cases.clear()
-        for case in project.store.cases() if project is not None else ():
-            self.cases.addItem(visible(f"{case.key}  ({Path(case.source).name})"), case.key)
+        for case in self.session.cases():
+            self.cases.addItem(visible(f"{case.key}  ({case.file})"), case.key)
         self.open_case.setEnabled(self.cases.count() > 0)
 
     def _show_case(self) -> None:

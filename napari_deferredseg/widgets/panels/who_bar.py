@@ -39,13 +39,12 @@ class WhoBar(QWidget):
     def _list_readers(self) -> None:
         self.choice.clear()
         self.choice.addItem(NOBODY, None)
-        project = self._session.project
-        readers = project.store.readers() if project is not None else []
+        readers = self._session.readers()
         colors = reader_colors(readers)
         for reader in readers:
             self.choice.addItem(swatch(colors[reader.login]), visible(reader.name), reader.login)
         known = self.choice.findData(last_reader())
-        if project is not None and self._session.reader is None and known > 0:
+        if self._session.reader is None and known > 0:
             self._seat.attempt(lambda: self._session.choose_reader(last_reader()))
             name = self.choice.itemText(known)
             self._seat.events.message.emit(f"Reading as {name}. Not you? Choose your name above.")

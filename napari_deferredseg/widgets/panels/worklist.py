@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_deferredseg.core.records import State
 from napari_deferredseg.widgets.panels.panel import Panel
 from napari_deferredseg.widgets.panels.region_card import RegionCard
 from napari_deferredseg.widgets.panels.view_bar import ViewBar
@@ -17,10 +16,7 @@ from napari_deferredseg.widgets.qt.region_table import RegionTable
 from napari_deferredseg.widgets.seat.settings import last_project
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from napari_deferredseg.core.records import WorkItem
-    from napari_deferredseg.usecases.reading.session import Session
+    from napari_deferredseg.usecases.reading.views import Progress, WorkRow
     from napari_deferredseg.widgets.seat.seat import Seat
 
 NO_READERS = 'This project has no readers yet: deferredseg reader add "NAME" --project FOLDER adds one.'
@@ -50,45 +46,30 @@ class WorklistPanel(Panel):
         listen(self, events.project, self.refresh)
         listen(self, seat.events.lists, self.refresh)
         listen(self, events.reading, self._mark)
-        self._items: list[WorkItem] = []
-        self._done: list[WorkItem] = []
+        self._rows: tuple[WorkRow, ...] = ()
         self.refresh()
 
     def refresh(self) -> None:
         """Read the worklist again."""
         session = self.session
-        self._items = session.worklist()
-        self._done = self._submitted_here()
-        self.table.show_items(self._rows, lambda items: _label_names(items, session))
-        self.summary.setText(self._summary())
-        if self._items:
+        self._rows = session.rows(self.seat.items)
+        self.table.show_rows(self._rows)
+        waits = session.progress()
+        self.summary.setText(self._summary(waits))
+        if waits.regions:
             self.region.invite()
         self._mark()
 
-    @property
-    def _rows(self) -> list[WorkItem]:
-        return [*self._items, *self._done]
-
-    def _submitted_here(self) -> list[WorkItem]:
-        """What this reader has submitted in the open case, in any window; the seat has just read it from the store."""
-        reader = self.session.reader
-        if reader is None:
-            return []
-        held = [item for item in self.seat.items if item.assignment.holder == reader.login]
-        return [item for item in held if item.assignment.state in (State.SUBMITTED, State.SETTLED)]
-
-    def _summary(self) -> str:
+    def _summary(self, waits: Progress) -> str:
         if self.session.project is None:
             return f"Press <b>Open ...</b> and choose your project's folder{_or_the_last()}."
         if self.session.reader is None:
             return "Choose your name: corrections are kept under it." if self.who.count() > 1 else NO_READERS
-        if not self._items:
+        if not waits.regions:
             return "Nothing waits for you."
-        minutes = sum(item.region.minutes for item in self._items)
-        cases = len({item.case.key for item in self._items})
-        where = "" if cases == 1 else f" in {cases} cases"
-        count = "<b>1</b> region" if len(self._items) == 1 else f"<b>{len(self._items)}</b> regions"
-        return f"{count}{where}, about <b>{max(1, round(minutes))}</b> min"
+        where = "" if waits.cases == 1 else f" in {waits.cases} cases"
+        count = "<b>1</b> region" if waits.regions == 1 else f"<b>{waits.regions}</b> regions"
+        return f"{count}{where}, about <b>{max(1, round(waits.minutes))}</b> min"
 
     def _open_last(self) -> None:
         folder = last_project()
@@ -96,7 +77,7 @@ class WorklistPanel(Panel):
             self.project_bar.open_folder(folder)
 
     def _open_row(self, row: int, column: int) -> None:
-        self.seat.open_item(self._rows[row])
+        self.seat.open_item(self._rows[row].item)
 
     def _mark(self) -> None:
         """Point at the open region."""
@@ -106,14 +87,3 @@ class WorklistPanel(Panel):
 def _or_the_last() -> str:
     folder = last_project()
     return "" if folder is None else f', or open <a href="last" style="{LINK}">{escaped(folder.name)}</a> again'
-
-
-def _label_names(items: Sequence[WorkItem], session: Session) -> dict[str, str]:
-    project = session.project
-    if project is None:
-        return {}
-    tables = {key: project.store.prediction(key).table for key in {item.case.key for item in items}}
-    return {
-        item.region.id: ", ".join(tables[item.case.key].name(v) for v in item.region.labels[:2]) or "new"
-        for item in items
-    }

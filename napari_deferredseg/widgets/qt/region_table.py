@@ -12,11 +12,10 @@ from napari_deferredseg.core.records import State
 from napari_deferredseg.widgets.qt.plain import as_tip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from napari_deferredseg.core.records import WorkItem
-
-    Names = Callable[[Sequence[WorkItem]], Mapping[str, str]]
+    from napari_deferredseg.usecases.reading.views import WorkRow
 
 COLUMNS = ("", "Region", "About", "min", "")
 WIDEST = ("▶", "9999", "", "99.9", "✓ done")
@@ -32,7 +31,6 @@ class RegionTable(QTableWidget):
         super().__init__(0, len(COLUMNS))
         self._ids: list[str] = []
         self._states: dict[str, State] = {}
-        self._about: dict[str, str] = {}
         self._here: str | None = None
         self.setHorizontalHeaderLabels(COLUMNS)
         self.verticalHeader().setVisible(False)
@@ -53,19 +51,18 @@ class RegionTable(QTableWidget):
         """No higher than it must be; it takes what room is left."""
         return self.minimumSize().expandedTo(self.minimumSizeHint())
 
-    def show_items(self, items: Sequence[WorkItem], names: Names) -> None:
-        """List these, in this order; `names` says what regions are about that are not listed yet."""
-        wanted = {item.region.id for item in items}
+    def show_rows(self, rows: Sequence[WorkRow]) -> None:
+        """List these, in this order."""
+        wanted = {row.item.region.id for row in rows}
         for row in reversed(range(len(self._ids))):
             if self._ids[row] not in wanted:
                 self._take_out(row)
-        new = dict(names([item for item in items if item.region.id not in self._about]))
-        self._about = {identity: text for identity, text in (self._about | new).items() if identity in wanted}
-        for row, item in enumerate(items):
+        for row, shown in enumerate(rows):
+            item = shown.item
             if self._ids[row + 1 : row + 2] == [item.region.id]:  # what stands before it comes later now
                 self._take_out(row)
             if self._ids[row : row + 1] != [item.region.id]:
-                self._put_in(row, item)
+                self._put_in(row, shown)
             elif self._states[item.region.id] is not item.assignment.state:
                 self._write_state(row, item)
 
@@ -84,14 +81,14 @@ class RegionTable(QTableWidget):
         self.removeRow(row)
         return self._ids.pop(row)
 
-    def _put_in(self, row: int, item: WorkItem) -> None:
-        identity, about = item.region.id, self._about.get(item.region.id, "")
+    def _put_in(self, row: int, shown: WorkRow) -> None:
+        item, identity = shown.item, shown.item.region.id
         if identity in self._ids:
             self._take_out(self._ids.index(identity))
         self._ids.insert(row, identity)
         self.insertRow(row)
         here = HERE if identity == self._here else ""
-        for column, text in enumerate((here, str(item.region.number), about, f"{item.region.minutes:.1f}", "")):
+        for column, text in enumerate((here, str(item.region.number), shown.about, f"{item.region.minutes:.1f}", "")):
             self.setItem(row, column, QTableWidgetItem(visible(text)))
         self._write_state(row, item)
 

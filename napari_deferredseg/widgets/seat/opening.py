@@ -8,7 +8,7 @@ import psutil
 from qtpy.QtCore import QTimer
 
 from napari_deferredseg.usecases.reading.open_case import CaseImages, OpenCase, load_case, load_images
-from napari_deferredseg.usecases.reading.session import case_after
+from napari_deferredseg.usecases.reading.order import case_after
 from napari_deferredseg.widgets.qt.background import in_background
 
 if TYPE_CHECKING:

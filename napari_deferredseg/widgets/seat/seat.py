@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Verdict, WorkItem
 from napari_deferredseg.usecases.project import open_project
-from napari_deferredseg.usecases.reading.session import next_after
+from napari_deferredseg.usecases.reading.order import next_after
 from napari_deferredseg.widgets.qt.background import Relay, one_line
 from napari_deferredseg.widgets.qt.colors import reader_colors
 from napari_deferredseg.widgets.seat.claims import Claims
@@ -242,7 +242,7 @@ class Seat:
         if session.project is None or session.case is None or self.layers is None:
             self.items = []
         else:
-            self.items = session.project.store.items(case_key=session.case.record.key)
+            self.items = session.regions()
             self._recolor()
             self.layers.outlines.describe(self.items)
         self.events.lists.emit()
@@ -265,8 +265,8 @@ class Seat:
             if shown is not None:
                 shown.leave(self.viewer)
             return
-        self.items = items = session.project.store.items(case_key=session.case.record.key)
-        colors = reader_colors(session.project.store.readers())
+        self.items = items = session.regions()
+        colors = reader_colors(session.readers())
         self.layers = layers_for(self.viewer, shown, session.case, session.work, items, colors, brush_size())
         if self.layers is not shown:
             self._hear(self.layers)
