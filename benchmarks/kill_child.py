@@ -101,7 +101,7 @@ class Worker:
     def _paint(self, what: str) -> None:
         layers, pick = self._seat.layers, self._random
         assert layers is not None
-        self._seat.pick_tool(pick.randint(1, 6), "paint" if what == "stroke" else what)
+        self._seat.tools.pick(pick.randint(1, 6), "paint" if what == "stroke" else what)
         layers.correction.brush_size = pick.choice((1, 4, 9))
         moves = 1 if what == "fill" else pick.randint(2, 14)
         self._hand.release(self._hand.begin(layers.correction, [self._voxel() for _ in range(moves)]))
@@ -125,7 +125,7 @@ def main() -> None:
     dock_panels(viewer, seat)
     seat.open_project(Path(folder))
     session.choose_reader("ada")
-    seat.step(1)
+    seat.navigation.step(1)
     while session.reading is None:
         QTest.qWait(5)
     worker = Worker(seat, session, int(seed))

@@ -93,7 +93,7 @@ class Ours(Screen):
         """Open the project and the first region."""
         self.seat.open_project(folder)
         self.session.choose_reader(READER.login)
-        self.seat.step(1)
+        self.seat.navigation.step(1)
         while self.session.reading is None:
             QTest.qWait(5)
         self.layers.regions.visible = self._regions_shown
@@ -156,15 +156,17 @@ class Comparison:
         """One region: strokes, undo, reset to the AI, to the next region and back, submit."""
         ours, bare = self._ours, self._bare
         self._stroke("stroke ends")
-        self._timed("undo", bare.correction.undo, ours.seat.undo)
+        self._timed("undo", bare.correction.undo, ours.seat.tools.undo)
         self._stroke(None)
         index, values = ours.session.reset_to_ai()
         index = tuple(index[axis] for axis in ours.layers.frame.axes)
-        self._timed("crop written back", lambda: bare.correction.data_setitem(index, values), ours.seat.reset_to_ai)
+        self._timed(
+            "crop written back", lambda: bare.correction.data_setitem(index, values), ours.seat.tools.reset_to_ai
+        )
         for steps in (1, -1):
-            self._go("jump", self._following(steps), lambda steps=steps: ours.seat.step(steps))
+            self._go("jump", self._following(steps), lambda steps=steps: ours.seat.navigation.step(steps))
         self._stroke(None)
-        if self._go("durable submit", self._following(1), ours.seat.submit):
+        if self._go("durable submit", self._following(1), ours.seat.answers.submit):
             self.times[LISTS][1].append(ours.time(ours.seat.refresh_lists))
             self.times[LISTS][0].append(0.0)
 

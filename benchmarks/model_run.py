@@ -81,7 +81,7 @@ def main() -> None:
         panel = RunPanel(seat)
         viewer.window.add_dock_widget(panel, name="Run deferral model", area="right")
         seat.open_project(Path(folder))
-        seat.open_case(seat.session.need_project().store.cases()[0].key)
+        seat.navigation.open_case(seat.session.need_project().store.cases()[0].key)
         frames = Frames(viewer)
         for _ in range(50):
             frames.scroll()

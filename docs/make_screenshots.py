@@ -123,11 +123,11 @@ def first_loop(folder: Path, images: Path) -> None:
     show_plane(viewer, Plane.AXIAL)
     shoot("run", "run")
 
-    seat.look_at(seat.items[0])
+    seat.picture.look_at(seat.items[0])
     shoot("defer", "defer")
 
     seat.session.choose_reader("ben")
-    seat.step(1)
+    seat.navigation.step(1)
     wait_for(lambda: seat.session.reading is not None)
     shoot("demo", "worklist")
     reading, layers = seat.session.reading, seat.layers
@@ -137,7 +137,7 @@ def first_loop(folder: Path, images: Path) -> None:
     shoot("worklist", "worklist")
     show_plane(viewer, Plane.CORONAL)
     shoot("coronal", "worklist")
-    seat.submit()
+    seat.answers.submit()
     settle()
     panels["export"].folder.value = folder / "corrected"
     panels["export"].export()

@@ -297,7 +297,7 @@ class Desk:
 
     def paint(self, label: int = 7, down: int = 0, right: int = 0) -> None:
         """Click with the brush, beside the middle of the open region."""
-        self.seat.pick_tool(label)
+        self.seat.tools.pick(label)
         self.mouse.click(self.viewer, self.correction, self.voxel(down, right))
 
     def drafts(self, login: str = "ada") -> list:

@@ -40,9 +40,9 @@ def folder(any_volume, tmp_path):
 def stroke(viewer, mouse, seat, plane) -> np.ndarray:
     """Paint in a plane through the middle of the region; the voxels that changed, in file order."""
     show_plane(viewer, plane)
-    seat._jump(seat.session.reading.item)
+    seat.picture.jump_to(seat.session.reading.item)
     correction, before = seat.layers.correction, seat.session.work.copy()
-    seat.pick_tool(9)
+    seat.tools.pick(9)
     correction.brush_size = 1
     middle = np.round(correction.world_to_data(viewer.dims.point)).astype(int)
     steps = np.zeros(3, int)
@@ -60,7 +60,7 @@ def test_paint_in_three_planes_submit_export(open_seat, mouse, qtbot, folder):
     seat = panels["worklist"].seat
     seat.session.set_project(open_project(folder / "project"))
     seat.session.choose_reader("ada")
-    seat.step(1)
+    seat.navigation.step(1)
     qtbot.waitUntil(lambda: seat.session.reading is not None, timeout=WAIT)
     painted = np.concatenate([stroke(viewer, mouse, seat, plane) for plane in Plane])
     seat.session.submit(Verdict.EDITED)

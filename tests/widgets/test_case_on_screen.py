@@ -22,7 +22,7 @@ def test_the_deferral_map_is_hidden_while_a_region_is_read(desk):
     layers.defer.visible = True
     desk.open_row(1)
     assert not layers.defer.visible
-    desk.seat.step(1)
+    desk.seat.navigation.step(1)
     assert not layers.defer.visible
     desk.session.leave()
     assert layers.defer.visible
@@ -94,7 +94,7 @@ def test_why_no_next_region_opens_stays_on_the_screen(desk, monkeypatch):
         raise InputError("the draft is locked")
 
     monkeypatch.setattr(desk.session.project.journal, "of_region", locked)
-    desk.seat.accept()
+    desk.seat.answers.accept()
     desk.settle()
     assert "the draft is locked" in desk.notice
     assert desk.session.reading is None
@@ -104,8 +104,8 @@ def test_drawing_picks_no_region(desk):
     desk.sit_down()
     defer = desk.panels["defer"]
     item = next(x for x in desk.seat.items if x.region.number == 1)
-    desk.seat.look_at(item)
-    desk.seat.pick(None)
+    desk.seat.picture.look_at(item)
+    desk.seat.picture.pick(None)
     defer.draw.click()
     layer = desk.viewer.layers["New region"]
     layer.mode = "paint"
@@ -122,7 +122,7 @@ def test_a_declined_region_needs_a_reason_and_says_so(desk):
     desk.open_row(1)
     desk.paint(7)
     desk.wait(lambda: "Saved" in desk.worklist.region.saved.text())
-    desk.seat.decline("  ")
+    desk.seat.answers.decline("  ")
     desk.qtbot.wait(300)
     assert "say in a few words why" in desk.notice
     assert desk.number == 1

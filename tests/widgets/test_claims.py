@@ -80,7 +80,7 @@ def test_a_lead_releases_what_somebody_does_not_read_any_more(desk):
     desk.seat.refresh_lists()
     defer = desk.panels["defer"]
     assert defer.release.isHidden()
-    desk.seat.pick(next(x for x in desk.seat.items if x.region.number == 1))
+    desk.seat.picture.pick(next(x for x in desk.seat.items if x.region.number == 1))
     assert not defer.release.isHidden()
     desk.click(defer.release)
     assert "Region 1 waits again" in defer.notice.text()

@@ -96,7 +96,7 @@ def test_three_readers_correct_a_ct(open_seat, mouse, qtbot, project, data, tmp_
         open_first(worklist, qtbot)
         assert all(x.assignment.reader == reader.login for x in worklist._items)
         region = session.reading.item.region
-        seat.pick_tool(40 + number)
+        seat.tools.pick(40 + number)
         before = session.work.copy()
         start, end = in_slice(seat, (0, 0)), in_slice(seat, (3, 4))
         mouse.stroke(viewer, seat.layers.correction, [start, end])
@@ -135,7 +135,7 @@ def test_undo_never_reaches_into_an_earlier_region(open_seat, mouse, qtbot, proj
     say_who(worklist, "Chen")
     open_first(worklist, qtbot)
     first = session.reading.item.region
-    seat.pick_tool(77)
+    seat.tools.pick(77)
     mouse.stroke(viewer, seat.layers.correction, [in_slice(seat, (0, 0)), in_slice(seat, (2, 2))])
     assert session.reading.changed_voxels
     qtbot.mouseClick(worklist.region.buttons.next, Qt.MouseButton.LeftButton)
@@ -145,7 +145,7 @@ def test_undo_never_reaches_into_an_earlier_region(open_seat, mouse, qtbot, proj
         qtbot.keyClick(mouse.native(viewer), Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     np.testing.assert_array_equal(session.work, second)
 
-    seat.pick_tool(66)
+    seat.tools.pick(66)
     mouse.stroke(viewer, seat.layers.correction, [in_slice(seat, (0, 0)), in_slice(seat, (1, 1))])
     assert session.reading.changed_voxels
     for _ in range(4):
@@ -164,7 +164,7 @@ def test_a_lead_sends_a_region_to_somebody_else(open_seat, mouse, qtbot, project
     defer = panels["defer"]
     seat, store = defer.seat, defer.session.project.store
     item = next(x for x in seat.items if x.assignment.reader == "ben")
-    seat._jump(item)
+    seat.picture.jump_to(item)
     inside = np.argwhere(item.region.mask)[len(np.argwhere(item.region.mask)) // 2] + [lo for lo, _ in item.region.box]
     view = seat.layers.frame.to_view(inside)
     viewer.dims.set_point(0, float(seat.layers.regions.data_to_world(view)[0]))
@@ -182,7 +182,7 @@ def test_a_lead_sends_a_region_to_somebody_else(open_seat, mouse, qtbot, project
     worklist = panels["worklist"]
     assert worklist.who.currentText() == "Chen"
     say_who(worklist, "Ada")
-    seat.open_item(next(x for x in worklist.session.worklist() if x.region.id == item.region.id))
+    seat.navigation.open_item(next(x for x in worklist.session.worklist() if x.region.id == item.region.id))
     assert "the border to the stomach (chen)" in worklist.region.title.text()
     row = seat.layers.regions.features.set_index("region").loc[item.region.number]
     assert row["note"] == "the border to the stomach"
@@ -232,7 +232,7 @@ def test_a_polygon_is_saved_at_once_and_submitted_whole(open_seat, mouse, qtbot,
     open_first(worklist, qtbot)
     region = session.reading.item.region
     before = session.work.copy()
-    seat.pick_tool(55, "polygon")
+    seat.tools.pick(55, "polygon")
     corners = [in_slice(seat, offset) for offset in ((-9, -9), (-9, 9), (9, 9))]
     for corner in corners:
         mouse.click(viewer, seat.layers.correction, corner)

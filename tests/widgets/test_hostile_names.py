@@ -118,7 +118,7 @@ def test_every_widget_shows_names_letter_by_letter(desk, hostile):
     desk.wait(lambda: desk.session.case is not None)
     desk.open_row(1)
     desk.settle()
-    seat.look_at(seat.items[1])
+    seat.picture.look_at(seat.items[1])
     for panel in panels.values():
         texts += seen(panel)
     about = [text for text in texts if text.startswith("Region 1")]
@@ -132,9 +132,9 @@ def test_every_widget_shows_names_letter_by_letter(desk, hostile):
         assert f"{TAG} li\\u202erev" in seen(desk.worklist)
     what_napari_shows(desk)
     a_drawn_region_and_an_export(desk, hostile)
-    seat.decline(TAG)
+    seat.answers.decline(TAG)
     desk.settle()
-    seat.pick(next(x for x in seat.items if x.assignment.state is State.DECLINED))
+    seat.picture.pick(next(x for x in seat.items if x.assignment.state is State.DECLINED))
     assert any(f"Declined by {TAG} ({TAG})" in text for text in seen(panels["defer"]))
 
 
@@ -145,7 +145,7 @@ def a_drawn_region_and_an_export(desk, hostile) -> None:
     made = defer_drawn(desk.session.project, desk.session.case, drawn, Target(reader="ada"), "lea", f"{TAG} drawn")
     desk.session.events.worklist.emit()
     desk.settle()
-    desk.seat.open_item(next(x for x in desk.session.worklist() if x.region.id == made.id))
+    desk.seat.navigation.open_item(next(x for x in desk.session.worklist() if x.region.id == made.id))
     desk.wait(lambda: desk.number == made.number)
     assert any(f"{TAG} drawn" in text for text in seen(desk.worklist))
     export = desk.panels["export"]

@@ -233,7 +233,7 @@ def test_enter_finishes_a_polygon_and_ctrl_enter_submits_and_h_comes_back(desk):
     desk.open_row(1)
     layer, native = desk.correction, desk.mouse.native(desk.viewer)
     for finish in (Key.Key_Return, Key.Key_Escape):
-        desk.seat.pick_tool(9, "polygon")
+        desk.seat.tools.pick(9, "polygon")
         for corner in ((-3, -3), (-3, 3), (3, 3)):
             desk.mouse.click(desk.viewer, layer, desk.voxel(*corner))
         desk.qtbot.keyClick(native, finish)
@@ -245,7 +245,7 @@ def test_enter_finishes_a_polygon_and_ctrl_enter_submits_and_h_comes_back(desk):
     assert desk.session.reading.changed_voxels == 0
     desk.key(*KEYS["redo"])
     np.testing.assert_array_equal(desk.session.work, drawn)
-    desk.seat.pick_tool(9, "polygon")
+    desk.seat.tools.pick(9, "polygon")
     desk.key(Key.Key_Return, Mod.ControlModifier)
     assert (len(desk.store.corrections()), desk.number) == (1, 2)
     desk.paint(7)

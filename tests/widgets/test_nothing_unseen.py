@@ -86,7 +86,7 @@ def test_the_transform_key_is_off_and_paint_lands_where_it_is_seen(reading, tmp_
     desk.viewer.layers.selection.active = desk.correction
     desk.correction.brush_size = 1
     for place in (desk.voxel(), desk.voxel(1, 2)):
-        desk.seat.pick_tool(other(desk, place))
+        desk.seat.tools.pick(other(desk, place))
         desk.key(Key.Key_7)
         desk.mouse.click(desk.viewer, desk.correction, place)
         expected[tuple(desk.seat.layers.frame.to_file(place))] = desk.correction.selected_label
@@ -196,7 +196,7 @@ def test_a_region_opened_in_3d_has_its_brush_back_in_a_plane(reading):
 def test_a_hidden_layer_is_not_painted_on(reading):
     desk = reading
     before = desk.session.work.copy()
-    desk.seat.pick_tool(other(desk))
+    desk.seat.tools.pick(other(desk))
     native = desk.mouse.native(desk.viewer)
     desk.qtbot.keyPress(native, Key.Key_H)
     desk.mouse.click(desk.viewer, desk.correction, desk.voxel())
@@ -394,7 +394,7 @@ def test_corners_of_one_region_are_not_painted_into_the_next(reading, leave):
     desk = reading
     begin_polygon(desk)
     leave(desk)
-    desk.seat.pick_tool(other(desk), "polygon")
+    desk.seat.tools.pick(other(desk), "polygon")
     before = desk.session.work.copy()
     desk.key(Key.Key_Return)
     np.testing.assert_array_equal(desk.session.work, before)
@@ -414,7 +414,7 @@ def test_nothing_is_submitted_while_a_polygon_is_not_closed(reading):
         lambda: desk.key(Key.Key_K),
         lambda: submit(desk),
         lambda: desk.click(buttons.submit),
-        lambda: desk.seat.give_verdict(Verdict.POINTLESS),
+        lambda: desk.seat.answers.give_verdict(Verdict.POINTLESS),
     )
     for refused in refusals:
         desk.seat.events.message.emit("")
@@ -433,7 +433,7 @@ def test_nothing_is_submitted_while_a_polygon_is_not_closed(reading):
 
 def test_a_polygon_that_was_closed_is_submitted(reading):
     desk = reading
-    desk.seat.pick_tool(other(desk), "polygon")
+    desk.seat.tools.pick(other(desk), "polygon")
     for corner in (*CORNERS, CORNERS[0]):
         desk.mouse.click(desk.viewer, desk.correction, desk.voxel(*corner))
     desk.mouse.double_click(desk.viewer, desk.correction, desk.voxel(*CORNERS[0]))
@@ -480,7 +480,7 @@ def test_a_decline_says_what_becomes_of_the_paint(reading, painted):
     if painted:
         desk.paint(other(desk))
     work, region = desk.session.work.copy(), desk.session.reading.item.region
-    desk.seat.decline("motion")
+    desk.seat.answers.decline("motion")
     assert "Region 1 declined" in desk.notice
     assert ("stays on this computer as a draft" in desk.notice) == painted
     if painted:

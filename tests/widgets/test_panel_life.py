@@ -109,7 +109,7 @@ def test_a_window_closed_in_the_middle_leaves_the_draft_and_nothing_else(desk):
     desk.paint(7)
     desk.panels["export"].folder.value = desk.scene.root / "out"
     desk.click(desk.panels["export"].export_button)
-    desk.seat.open_case(desk.session.case.record.key)
+    desk.seat.navigation.open_case(desk.session.case.record.key)
     desk.viewer.close()
     desk.qtbot.wait(300)
     assert desk.session.project is None
@@ -210,11 +210,11 @@ def test_the_next_case_is_read_while_the_last_regions_are(desk, monkeypatch):
     desk.open_row(1)
     desk.settle()
     assert read == []
-    desk.seat.step(1)
+    desk.seat.navigation.step(1)
     desk.wait(lambda: read == [later])
     (desk.scene.root / "later.nii.gz").unlink()
     for _ in range(3):
-        desk.seat.step(1)
+        desk.seat.navigation.step(1)
     desk.wait(lambda: desk.session.reading is not None and desk.session.case.record.key == later)
     assert np.asarray(desk.viewer.layers[0].data).max() == 999
     assert read == [later]

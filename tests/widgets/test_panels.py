@@ -213,9 +213,9 @@ def resets_as_one_step(desk):
     painted = desk.session.work.copy()
     desk.click(reset)
     np.testing.assert_array_equal(desk.session.work, found)
-    desk.seat.undo()
+    desk.seat.tools.undo()
     np.testing.assert_array_equal(desk.session.work, painted)
-    desk.seat.redo()
+    desk.seat.tools.redo()
     np.testing.assert_array_equal(desk.session.work, found)
 
 
@@ -231,10 +231,10 @@ def test_taking_back_reaches_into_the_case_before(desk):
     desk.sit_down()
     first = desk.session.case.record.key
     (last,) = [x for x in desk.session.worklist() if x.case.key == first][-1:]
-    desk.seat.open_item(last)
+    desk.seat.navigation.open_item(last)
     other = next(x for x in desk.session.worklist() if x.case.key != first)
     desk.click(desk.worklist.region.buttons.accept)
-    desk.seat.open_item(other)
+    desk.seat.navigation.open_item(other)
     desk.wait(lambda: desk.session.case.record.key == other.case.key and desk.session.reading is not None)
     assert {x.case.key for x in desk.session.worklist()} == {first, other.case.key}
     desk.click(desk.worklist.region.buttons.amend)

@@ -169,7 +169,7 @@ def test_from_a_submission_to_the_next_region_is_told_once(desk):
     first = desk.session.reading.item.region.id
     told = []
     desk.session.events.reading.connect(lambda: told.append(desk.session.reading))
-    desk.seat.accept()
+    desk.seat.answers.accept()
     assert desk.session.reading.item.region.id != first
     assert told == [desk.session.reading]
     assert desk.session.project.store.history(first)[0].verdict is Verdict.ACCEPTED

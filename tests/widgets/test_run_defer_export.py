@@ -73,7 +73,7 @@ def test_deferring_while_drawing_or_reading(desk):
     assert "click a region in the picture first" in defer.notice.text()
     desk.open_row(1)
     assert "Regions by reader" in defer.what.text()
-    desk.seat.pick(next(x for x in desk.seat.items if x.region.number == 1))
+    desk.seat.picture.pick(next(x for x in desk.seat.items if x.region.number == 1))
     desk.click(defer.send)
     assert "Ada Moreau is reading region 1" in defer.notice.text()
     assert desk.number == 1
@@ -101,7 +101,7 @@ def test_what_was_declined_is_found_and_sent_to_somebody_else(desk):
     defer = desk.panels["defer"]
     assert not defer.declined.isVisible()
     desk.open_row(2)
-    desk.seat.decline("no contrast phase")
+    desk.seat.answers.decline("no contrast phase")
     desk.settle()
     assert "region 2" in defer.declined.text()
     item = next(x for x in desk.seat.items if x.region.number == 2)

@@ -239,7 +239,7 @@ def test_a_run_on_the_case_on_the_screen_keeps_its_layers(hand, mouse, qtbot):
     item = seat.items[0]
     panel.session.choose_reader(item.assignment.reader)
     panel.session.begin(item)
-    seat.pick_tool(1)
+    seat.tools.pick(1)
     center = shown.center(item)
     panel.session.work[slices(item.region.box)] = 0
     mouse.click(hand.viewer, shown.correction, center)

@@ -143,7 +143,7 @@ class DeferPanel(Panel):
         picked = self.seat.picked
         now = None if picked is None else next((x for x in self.seat.items if x.region.id == picked.region.id), None)
         if now is not None and now != picked:
-            self.seat.pick(now)
+            self.seat.picture.pick(now)
         waiting = [x for x in self.seat.items if x.assignment.state is State.DECLINED]
         links = [f'<a href="{html.escape(x.region.id)}" style="{LINK}">region {x.region.number}</a>' for x in waiting]
         self.declined.setText(f"Declined, so with nobody: {', '.join(links)}." if links else "")
@@ -152,7 +152,7 @@ class DeferPanel(Panel):
     def _look_at(self, region_id: str) -> None:
         item = next((x for x in self.seat.items if x.region.id == region_id), None)
         if item is not None:
-            self.seat.look_at(item)
+            self.seat.picture.look_at(item)
 
     def _list_targets(self) -> None:
         self.to.clear()

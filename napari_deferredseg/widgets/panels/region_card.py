@@ -127,13 +127,13 @@ class Buttons(QWidget):
     def __init__(self, seat: Seat) -> None:
         super().__init__()
         self._seat = seat
-        self.accept = _button("Accept", "accept", seat.accept)
-        self.submit = _button("Submit", "submit", seat.submit)
+        self.accept = _button("Accept", "accept", seat.answers.accept)
+        self.submit = _button("Submit", "submit", seat.answers.submit)
         for button in (self.accept, self.submit):  # styled once: it takes long
             button.setStyleSheet(NEXT_STEP)
-        self.previous = _button("Previous", "previous", lambda: seat.step(-1))
-        self.next = _button("Next", "next", lambda: seat.step(1))
-        self.skip = _button("Skip", "skip", seat.skip)
+        self.previous = _button("Previous", "previous", lambda: seat.navigation.step(-1))
+        self.next = _button("Next", "next", lambda: seat.navigation.step(1))
+        self.skip = _button("Skip", "skip", seat.answers.skip)
         self.decline = QPushButton("Decline ...")
         self.decline.setToolTip("Refuse the region, with a reason; the lead finds somebody else")
         self.decline.clicked.connect(self._ask_decline)
@@ -141,8 +141,8 @@ class Buttons(QWidget):
         self.reset.setToolTip(
             f"Show the AI's mask again in this region; {SHORTCUTS['undo'].key} brings your paint back"
         )
-        self.reset.clicked.connect(seat.reset_to_ai)
-        self.amend = _button("Reopen", "amend", seat.amend)
+        self.reset.clicked.connect(lambda: seat.attempt(seat.tools.reset_to_ai))
+        self.amend = _button("Reopen", "amend", seat.answers.amend)
         self.more = QPushButton("Cannot tell")
         self.more.setToolTip("The image does not decide it, or there is nothing to decide")
         self.more.setMenu(self._verdicts())
@@ -177,7 +177,7 @@ class Buttons(QWidget):
             (Verdict.INDETERMINATE, "Cannot be decided on this image"),
             (Verdict.POINTLESS, "Pointless: nothing here to decide"),
         ):
-            menu.addAction(text, partial(self._seat.give_verdict, verdict))
+            menu.addAction(text, partial(self._seat.answers.give_verdict, verdict))
         return menu
 
     def _ask_decline(self) -> None:
@@ -186,7 +186,7 @@ class Buttons(QWidget):
             return
         dialog = DeclineDialog(reading.item.region.number, self)
         if dialog.exec() == DeclineDialog.DialogCode.Accepted:
-            self._seat.decline(dialog.textValue())
+            self._seat.answers.decline(dialog.textValue())
         dialog.deleteLater()
 
 

@@ -222,7 +222,7 @@ class RunPanel(Panel):
         self.result.setText(_told(report))
         if self.session.project is project:
             self._list_cases()
-            self.seat.open_case(report.case.key)
+            self.seat.navigation.open_case(report.case.key)
 
     def _busy(self, is_busy: bool) -> None:
         self._is_busy = is_busy
@@ -268,7 +268,7 @@ class RunPanel(Panel):
         self.open_case.setEnabled(self.cases.count() > 0)
 
     def _show_case(self) -> None:
-        self.seat.attempt(lambda: self.seat.open_case(self.cases.currentData()))
+        self.seat.attempt(lambda: self.seat.navigation.open_case(self.cases.currentData()))
 
 
 def _told(report: RunReport) -> str:

@@ -56,7 +56,7 @@ class WhoBar(QWidget):
             remember_reader(login)
             waiting = self._session.waiting()
             if self._session.case is None and waiting:
-                self._seat.open_case(waiting[0].case.key)
+                self._seat.navigation.open_case(waiting[0].case.key)
         self._show_reader()
 
     def _show_reader(self) -> None:

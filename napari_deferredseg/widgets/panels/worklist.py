@@ -77,7 +77,7 @@ class WorklistPanel(Panel):
             self.project_bar.open_folder(folder)
 
     def _open_row(self, row: int, column: int) -> None:
-        self.seat.open_item(self._rows[row].item)
+        self.seat.navigation.open_item(self._rows[row].item)
 
     def _mark(self) -> None:
         """Point at the open region."""

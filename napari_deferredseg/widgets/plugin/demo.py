@@ -38,7 +38,7 @@ def show_demo(folder: Path, seed: int = 0, screenshot: Path | None = None) -> No
     def start(_: object = None) -> None:
         seat.open_project(folder)
         seat.session.choose_reader("ben")
-        seat.step(1)
+        seat.navigation.step(1)
 
     if (folder / "project.json").is_file():
         start()

@@ -60,14 +60,14 @@ class Keys:
         self._seat = seat
         self._labels: Labels | None = None
         self._actions: dict[str, Callable[[], Any]] = {
-            "next": lambda: seat.step(1),
-            "previous": lambda: seat.step(-1),
-            "accept": seat.accept,
-            "submit": seat.submit,
-            "skip": seat.skip,
-            "amend": seat.amend,
-            "undo": seat.undo,
-            "redo": seat.redo,
+            "next": lambda: seat.navigation.step(1),
+            "previous": lambda: seat.navigation.step(-1),
+            "accept": seat.answers.accept,
+            "submit": seat.answers.submit,
+            "skip": seat.answers.skip,
+            "amend": seat.answers.amend,
+            "undo": seat.tools.undo,
+            "redo": seat.tools.redo,
             "plane": self._next_plane,
         }
         pressed: dict[str, Any] = {name: self._pressed(name) for name in self._actions}
@@ -119,9 +119,9 @@ class Keys:
 
     def _hold_to_hide(self, viewer: Any) -> Iterator[None]:
         if not self._is_typed("hide") and self._able("hide"):
-            self._seat.hide_overlays()
+            self._seat.picture.hide_overlays()
         yield
-        self._seat.show_overlays()
+        self._seat.picture.show_overlays()
 
     def _next_plane(self) -> None:
         planes = list(Plane)
@@ -147,7 +147,7 @@ class Keys:
         ours = self._pressed(name)
 
         def pressed(layer: Labels) -> None:
-            if not layer.editable or self._seat.shows(layer):
+            if not layer.editable or self._seat.picture.shows(layer):
                 ours(layer)
                 return
             getattr(layer, name)()
