@@ -94,7 +94,7 @@ def test_three_readers_correct_a_ct(open_seat, mouse, qtbot, project, data, tmp_
     for number, reader in enumerate(READERS):
         say_who(worklist, reader.name)
         open_first(worklist, qtbot)
-        assert all(x.assignment.reader == reader.login for x in worklist._items)
+        assert all(x.assignment.reader == reader.login for x in session.worklist())
         region = session.reading.item.region
         seat.tools.pick(40 + number)
         before = session.work.copy()
