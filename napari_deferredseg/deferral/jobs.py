@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_deferredseg.core.prediction import OverThreshold, Prediction
-from napari_deferredseg.deferral.devices import pick
-from napari_deferredseg.deferral.grids import model_geometry, resampled
-from napari_deferredseg.deferral.inference import maps_of
-from napari_deferredseg.deferral.model import fingerprint, load_model
-from napari_deferredseg.deferral.prepared import prepared_image
+from napari_deferredseg.deferral.data.devices import pick
+from napari_deferredseg.deferral.data.grids import model_geometry, resampled
+from napari_deferredseg.deferral.data.prepared import prepared_image
+from napari_deferredseg.deferral.model.inference import maps_of
+from napari_deferredseg.deferral.model.model import fingerprint, load_model
 from napari_deferredseg.masks.smoothing import smooth
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress, Warm
     from napari_deferredseg.core.scan import Scan
     from napari_deferredseg.core.volume import Array, Volume
-    from napari_deferredseg.deferral.maps import Maps
-    from napari_deferredseg.deferral.model import DeferralModel, ModelSpec
-    from napari_deferredseg.deferral.segmentors.settings import View
+    from napari_deferredseg.deferral.data.segmentor_settings import View
+    from napari_deferredseg.deferral.model.maps import Maps
+    from napari_deferredseg.deferral.model.model import DeferralModel, ModelSpec
 
 
 def predict(warm: Warm, progress: Progress, folder: Path, scan: Scan, device: str = "auto") -> Prediction:

@@ -14,15 +14,15 @@ from pydantic import ValidationError
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.volume import table_from_names
-from napari_deferredseg.deferral.domain import read_domain, scale_of
-from napari_deferredseg.deferral.segmentors.settings import KINDS, ModuleConfig, View
-from napari_deferredseg.deferral.trust import call_of, distrust, trust, trusted
+from napari_deferredseg.deferral.data.domain import read_domain, scale_of
+from napari_deferredseg.deferral.data.segmentor_settings import KINDS, ModuleConfig, View
+from napari_deferredseg.deferral.model.trust import call_of, distrust, trust, trusted
 from napari_deferredseg.store.files import remedy
 from napari_deferredseg.usecases.project import require_writable
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.volume import LabelTable
-    from napari_deferredseg.deferral.domain import Domain, Scale
+    from napari_deferredseg.deferral.data.domain import Domain, Scale
     from napari_deferredseg.usecases.project import Project
 
 EXTERNAL = "external"

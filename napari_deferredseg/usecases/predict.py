@@ -11,7 +11,6 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.scan import Scan, SliceBox
 from napari_deferredseg.core.volume import LabelMap, labels_present
-from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities, merged_table
 from napari_deferredseg.io.images import (
     as_channels,
     on_grid_of,
@@ -19,6 +18,7 @@ from napari_deferredseg.io.images import (
     read_probabilities,
     read_volume,
 )
+from napari_deferredseg.masks.external import from_labels, from_probabilities, merged_table
 from napari_deferredseg.masks.prompts import boxes_of, in_terms_of
 from napari_deferredseg.usecases.domain import domain_notes
 from napari_deferredseg.usecases.extras import require_model

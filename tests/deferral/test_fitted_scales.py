@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
-from napari_deferredseg.deferral.calibration import (
+from napari_deferredseg.deferral.model.scaling import (
     VOXELS,
     Scaling,
     Temperature,

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from napari_deferredseg.deferral.losses import (
+from napari_deferredseg.deferral.training.losses import (
     ROUTER_LOSSES,
     DeferredSegLoss,
     aggregated_deferral,

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.core.scan import Scan
-from napari_deferredseg.deferral.inference import maps_of
 from napari_deferredseg.deferral.jobs import Loaded, predict
-from napari_deferredseg.deferral.model import load_model, read_spec
+from napari_deferredseg.deferral.model.inference import maps_of
+from napari_deferredseg.deferral.model.model import load_model, read_spec
 from napari_deferredseg.io.images import read_volume
 
 

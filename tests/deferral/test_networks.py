@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.deferral.config import DataConfig
-from napari_deferredseg.deferral.networks import Routing, build_network, entropy, router_features, try_network
-from napari_deferredseg.deferral.router import Router
-from napari_deferredseg.deferral.segmentors.settings import NetworkConfig
-from napari_deferredseg.deferral.sliding import over_volume
+from napari_deferredseg.deferral.data.segmentor_settings import NetworkConfig
+from napari_deferredseg.deferral.data.train_settings import DataConfig
+from napari_deferredseg.deferral.networks.builders import Routing, build_network, entropy, router_features, try_network
+from napari_deferredseg.deferral.networks.sliding import over_volume
+from napari_deferredseg.deferral.routers.network import Router
 
 CPU = torch.device("cpu")
 SMALL = {"channels": [4, 8], "strides": [2], "num_res_units": 0, "norm": "batch"}

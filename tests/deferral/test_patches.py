@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_deferredseg.core.geometry import Geometry
-from napari_deferredseg.deferral.config import DataConfig
-from napari_deferredseg.deferral.patches import Cases, PatchData, Patches
-from napari_deferredseg.deferral.prepared import PreparedCase
+from napari_deferredseg.deferral.data.patches import Cases, PatchData, Patches
+from napari_deferredseg.deferral.data.prepared import PreparedCase
+from napari_deferredseg.deferral.data.train_settings import DataConfig
 
 SHAPE = (5, 20, 26)
 NAMES = ("image", "reference", "known", "valid")

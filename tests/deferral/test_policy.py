@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from napari_deferredseg.deferral.maps import Maps
-from napari_deferredseg.deferral.policy import BudgetPolicy, Policy, Trial
+from napari_deferredseg.deferral.model.maps import Maps
+from napari_deferredseg.deferral.model.policy import BudgetPolicy, Policy, Trial
 
 GRID = (2, 5, 6)
 

@@ -11,9 +11,9 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.core.volume import LabelTable, Volume
-from napari_deferredseg.deferral.config import DataConfig
-from napari_deferredseg.deferral.intensity import normalised
-from napari_deferredseg.deferral.prepared import prepare
+from napari_deferredseg.deferral.data.intensity import normalised
+from napari_deferredseg.deferral.data.prepared import prepare
+from napari_deferredseg.deferral.data.train_settings import DataConfig
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.images import read_labels, write_labels, write_volume
 

@@ -20,18 +20,23 @@ from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.core.scan import Scan, SliceBox
 from napari_deferredseg.core.volume import Volume, table_from_names
-from napari_deferredseg.deferral.config import TrainConfig, read_config
-from napari_deferredseg.deferral.evaluation import evaluate
+from napari_deferredseg.deferral.data.prepared import PreparedCase
+from napari_deferredseg.deferral.data.segmentor_settings import SamConfig
+from napari_deferredseg.deferral.data.train_settings import TrainConfig, read_config
+from napari_deferredseg.deferral.evaluation.evaluate import evaluate
 from napari_deferredseg.deferral.jobs import Loaded, predict
-from napari_deferredseg.deferral.model import load_model
-from napari_deferredseg.deferral.prepared import PreparedCase
-from napari_deferredseg.deferral.segmentors import sam_slices
-from napari_deferredseg.deferral.segmentors.embeddings import FOLDER, LIMIT, EmbeddingCache
-from napari_deferredseg.deferral.segmentors.sam import SamSegmentor, load_weights, make_network, segmentor_over
-from napari_deferredseg.deferral.segmentors.sam_decoder import decode_fast, decode_plain
-from napari_deferredseg.deferral.segmentors.sam_encoder import FastEncoder, PlainEncoder
-from napari_deferredseg.deferral.segmentors.settings import SamConfig
-from napari_deferredseg.deferral.token_router import TokenRouter
+from napari_deferredseg.deferral.model.model import load_model
+from napari_deferredseg.deferral.routers.tokens import TokenRouter
+from napari_deferredseg.deferral.segmentors.sam import slices as sam_slices
+from napari_deferredseg.deferral.segmentors.sam.decoder import decode_fast, decode_plain
+from napari_deferredseg.deferral.segmentors.sam.embeddings import FOLDER, LIMIT, EmbeddingCache
+from napari_deferredseg.deferral.segmentors.sam.encoder import FastEncoder, PlainEncoder
+from napari_deferredseg.deferral.segmentors.sam.segmentor import (
+    SamSegmentor,
+    load_weights,
+    make_network,
+    segmentor_over,
+)
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.images import read_labels, read_volume
 from napari_deferredseg.io.writing import write_labels
@@ -140,7 +145,7 @@ def seeded_encoder(attended=0.0, hidden=0.0):
 
 def as_if_best_in(half, monkeypatch, rows=None):
     """Let the processor be good at half precision or not, and compute so many rows at once."""
-    at = "napari_deferredseg.deferral.segmentors.sam_encoder."
+    at = "napari_deferredseg.deferral.segmentors.sam.encoder."
     monkeypatch.setattr(at + "autocast_dtype", lambda device: half)
     monkeypatch.setattr(at + "ROWS", {} if rows is None else {"cpu": rows})
 

@@ -12,9 +12,9 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.scan import Scan
 from napari_deferredseg.core.volume import Volume
-from napari_deferredseg.deferral.inference import maps_of
 from napari_deferredseg.deferral.jobs import Loaded, predict
-from napari_deferredseg.deferral.model import load_model
+from napari_deferredseg.deferral.model.inference import maps_of
+from napari_deferredseg.deferral.model.model import load_model
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.images import read_channels, read_volume
 from napari_deferredseg.usecases.domain import domain_notes

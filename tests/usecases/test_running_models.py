@@ -38,7 +38,7 @@ class NoEngine(Engine):
 @pytest.fixture
 def two_channels(tiny_model, tmp_path):
     """A model that wants two images; what it says is worth nothing."""
-    from napari_deferredseg.deferral.model import DeferralModel, new_networks, read_spec, save_model
+    from napari_deferredseg.deferral.model.model import DeferralModel, new_networks, read_spec, save_model
     from napari_deferredseg.deferral.segmentors.monai import MonaiSegmentor
 
     spec = read_spec(tiny_model).model_copy(update={"name": "two", "channels": 2})

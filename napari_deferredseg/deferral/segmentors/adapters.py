@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from napari_deferredseg.deferral.segmentors import bundle, module, nnunet, sam
+from napari_deferredseg.deferral.segmentors import module
+from napari_deferredseg.deferral.segmentors.bundle import segmentor as bundle
+from napari_deferredseg.deferral.segmentors.nnunet import segmentor as nnunet
+from napari_deferredseg.deferral.segmentors.sam import segmentor as sam
 
 if TYPE_CHECKING:
     from torch import nn

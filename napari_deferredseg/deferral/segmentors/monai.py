@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.progress import silent
-from napari_deferredseg.deferral.networks import try_network
-from napari_deferredseg.deferral.prepared import prepared_image
+from napari_deferredseg.deferral.data.prepared import prepared_image
+from napari_deferredseg.deferral.networks.builders import try_network
+from napari_deferredseg.deferral.networks.sliding import over_volume
 from napari_deferredseg.deferral.segmentors.base import require_channels
-from napari_deferredseg.deferral.sliding import over_volume
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.scan import Scan
-    from napari_deferredseg.deferral.config import DataConfig
+    from napari_deferredseg.deferral.data.train_settings import DataConfig
 
 
 @dataclass(frozen=True)

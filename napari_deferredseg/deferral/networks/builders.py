@@ -1,0 +1,144 @@
+"""Networks: any of MONAI's by name, and the router on top of a segmentor's logits."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from monai.networks import nets
+from torch import Tensor, nn
+
+from napari_deferredseg.core.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_deferredseg.deferral.data.segmentor_settings import NetworkConfig
+
+LOGIT_LIMIT = 8.0
+
+
+def build_network(config: NetworkConfig, spatial_dims: int, in_channels: int, out_channels: int) -> nn.Module:
+    """Build a network of `monai.networks.nets`.
+
+    Returns
+    -------
+    nn.Module
+        (B, in_channels, *spatial) to (B, out_channels, *spatial).
+
+    Raises
+    ------
+    InputError
+        MONAI has no such network, or it does not take these arguments.
+    """
+    given = {"spatial_dims": spatial_dims, "in_channels": in_channels, "out_channels": out_channels}
+    known = inspect.signature(_kind_of(config.name)).parameters
+    if missing := [name for name in given if name not in known]:
+        raise InputError(f"network.name = {config.name!r}: takes no {missing[0]}, so it is no segmentation network")
+    if twice := sorted(given.keys() & config.arguments.keys()):
+        raise InputError(f"network.arguments of {config.name}: {twice[0]} follows from the data; leave it out")
+    return named_network(config.name, given | config.arguments)
+
+
+def named_network(name: str, arguments: dict[str, Any]) -> nn.Module:
+    """Build a network of `monai.networks.nets` with all its arguments. InputError as `build_network`."""
+    kind = _kind_of(name)
+    known = inspect.signature(kind).parameters
+    if "spatial_dims" not in known:
+        raise InputError(f"network.name = {name!r}: takes no spatial_dims, so it is no segmentation network")
+    if any(value for key, value in arguments.items() if key.startswith(("pretrained", "weights"))):
+        # would be fetched from the network, by a name that came with a file
+        raise InputError(f"network.arguments of {name}: pretrained weights are not fetched; leave it out")
+    plain = {"pretrained": False} if "pretrained" in known else {}
+    try:
+        network: nn.Module = kind(**(plain | arguments))
+    except Exception as error:
+        raise InputError(f"network.arguments of {name}: {first_line(error)}") from None
+    return network
+
+
+def _kind_of(name: str) -> type[nn.Module]:
+    kind = getattr(nets, name, None)
+    if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
+        raise InputError(f"network.name = {name!r}: is no network of MONAI; write for example UNet or SegResNet")
+    return kind
+
+
+def try_network(network: nn.Module, in_channels: int, out_channels: int, patch: tuple[int, ...]) -> None:
+    """Run an untrained network on an empty patch, before hours are spent on it.
+
+    Raises
+    ------
+    InputError
+        It cannot take such a patch, or what it returns is no map of the patch.
+    """
+    name = type(network).__name__
+    try:
+        with torch.inference_mode():
+            found = network.eval()(torch.zeros(1, in_channels, *patch))
+    except Exception as error:
+        raise InputError(f"network {name} cannot take a patch of {list(patch)} voxels: {first_line(error)}") from None
+    finally:
+        network.train()
+    shape = getattr(found, "shape", None)
+    if shape != (1, out_channels, *patch):
+        got = f"shape {list(shape)}" if shape is not None else f"a {type(found).__name__}"
+        raise InputError(
+            f"network {name} makes {got} of a patch of {list(patch)} voxels, not a map of the patch; give sizes that "
+            "its strides divide, or a segmentation network such as UNet or SegResNet"
+        )
+
+
+def first_line(error: Exception) -> str:
+    """First line of what an error says, or its kind."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """Entropy over dim 1 of (B, C, *spatial), divided by that of C equal classes: 0 to 1, (B, 1, *spatial)."""
+    plain = torch.special.entr(probabilities).sum(dim=1, keepdim=True)
+    share: Tensor = plain / math.log(probabilities.shape[1])
+    return share
+
+
+def router_features(image: Tensor, logits: Tensor) -> Tensor:
+    """Put together what the router sees: image, calibrated probabilities, margin of the best class, entropy.
+
+    Parameters
+    ----------
+    image : (B, c, *spatial)
+    logits : (B, C, *spatial)
+        Temperature-scaled logits of the segmentor.
+
+    Returns
+    -------
+    (B, c + C + 2, *spatial)
+    """
+    probabilities = logits.softmax(dim=1)
+    top = logits.topk(2, dim=1).values
+    margin = (top[:, :1] - top[:, 1:]).clamp(max=LOGIT_LIMIT) / LOGIT_LIMIT
+    return torch.cat([image, probabilities, margin, entropy(probabilities)], dim=1)
+
+
+class Routing(NamedTuple):
+    """What a router says of K experts and the AI (agent 0): A = K + 1.
+
+    Attributes
+    ----------
+    scores : (B, A, *spatial)
+        Logits of who should answer: the K + 1 routing channels.
+    competence : (B, A, *spatial)
+        One-versus-all logits: sigmoid is P(agent right), once calibrated.
+    defer : (B, 1, *spatial)
+        Logit of the aggregated deferral predictor.
+    """
+
+    scores: Tensor
+    competence: Tensor
+    defer: Tensor
+
+    @classmethod
+    def of(cls, channels: Tensor) -> Routing:
+        """Take apart (B, 2 A + 1, *spatial)."""
+        agents = channels.shape[1] // 2
+        return cls(channels[:, :agents], channels[:, agents : 2 * agents], channels[:, 2 * agents :])
