@@ -20,11 +20,12 @@ from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.core.scan import Scan, SliceBox
 from napari_deferredseg.core.volume import Volume, table_from_names
+from napari_deferredseg.deferral.data.images import ViewedScan
 from napari_deferredseg.deferral.data.prepared import PreparedCase
 from napari_deferredseg.deferral.data.segmentor_settings import SamConfig
 from napari_deferredseg.deferral.data.train_settings import TrainConfig, read_config
 from napari_deferredseg.deferral.evaluation.evaluate import evaluate
-from napari_deferredseg.deferral.jobs import Loaded, predict
+from napari_deferredseg.deferral.jobs import predict
 from napari_deferredseg.deferral.model.model import load_model
 from napari_deferredseg.deferral.routers.tokens import TokenRouter
 from napari_deferredseg.deferral.segmentors.sam import slices as sam_slices
@@ -231,7 +232,7 @@ def _loss_of(model, cases):
         scan = Scan(read_volume(case.image[0]), boxes_of(read_volume(case.prompt).array.astype(np.uint8)))
         logits = model.segmentor.segment(scan, CPU)
         data = model.spec.config.data
-        routing = model.router.route(Loaded(scan, data), logits, data, CPU)
+        routing = model.router.route(ViewedScan(scan, data), logits, data, CPU)
         right = [logits.argmax(axis=0) == truth]
         right += [(read_volume(case.experts[n]).array > 0) == truth for n in model.spec.experts]
         target = torch.from_numpy(np.stack(right)).float()[None]

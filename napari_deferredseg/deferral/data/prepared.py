@@ -17,8 +17,8 @@ from napari_deferredseg.core.progress import unsaid
 from napari_deferredseg.core.scan import Scan
 from napari_deferredseg.core.volume import LabelTable, labels_present
 from napari_deferredseg.deferral.data.grids import model_geometry, resampled
-from napari_deferredseg.deferral.data.intensity import normalised
-from napari_deferredseg.io.images import on_grid_of, read_channels, read_labels, read_volume
+from napari_deferredseg.deferral.data.images import prepared_image, read_image
+from napari_deferredseg.io.images import on_grid_of, read_labels
 from napari_deferredseg.masks.consensus import leave_one_out, majority, staple
 from napari_deferredseg.masks.prompts import boxes_of, in_terms_of
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.core.progress import Progress, Tell
     from napari_deferredseg.core.volume import Array, LabelMap, Volume
-    from napari_deferredseg.deferral.data.segmentor_settings import View
     from napari_deferredseg.deferral.data.train_settings import DataConfig
 
 
@@ -57,7 +56,7 @@ class PreparedCase:
 
     def scan(self) -> Scan:
         """Read the image as it is stored, on its own grid, and the boxes of its prompt."""
-        volume = _read_image(self.files)
+        volume = read_image(self.files)
         return Scan(volume, boxes_of(np.array(self.load("prompt"))) if self.has("prompt") else None)
 
     def load(self, name: str) -> Array:
@@ -138,7 +137,7 @@ def prepare(
     digest = hashlib.blake2b(digest_size=16)
     for done, (split, number, case) in enumerate(listed):
         progress(done / len(listed), f"reading case {done + 1} of {len(listed)}")
-        volume = _read_image(case.image)
+        volume = read_image(case.image)
         count = volume.array.shape[0] if volume.array.ndim == 4 else 1
         if channels not in (0, count):
             raise InputError(f"{case.image[0]}: has {count} channels, {channels} were expected; give all images alike")
@@ -155,15 +154,8 @@ def prepare(
         found.append(prepared)
     for split in (s for s in SPLITS if s not in splits):
         for case in datalist.split(split):
-            seen.add(_read_image(case.image), split, case)
+            seen.add(read_image(case.image), split, case)
     return Prepared(tuple(found), experts, table, channels, digest.hexdigest())
-
-
-def prepared_image(volume: Volume, config: View) -> Array:
-    """Image (c, z, y, x) float32 as networks get it: scaled, with the voxels that they learned on."""
-    channels = volume.array if volume.array.ndim == 4 else volume.array[np.newaxis]
-    shape = model_geometry(volume.geometry, config.spacing_mm).shape
-    return resampled(normalised(channels, config.intensity, config.window), shape)
 
 
 class _Seen:
@@ -196,10 +188,6 @@ def _table(datalist: Datalist, cases: Sequence[DataCase]) -> LabelTable:
     if not table.labels:
         raise InputError("no mask holds a label: there is nothing to learn")
     return table.completed(())
-
-
-def _read_image(files: Sequence[Path]) -> Volume:
-    return read_volume(files[0]) if len(files) == 1 else read_channels(files)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.deferral.data.grids import model_geometry, resampled
-from napari_deferredseg.deferral.data.prepared import prepared_image
+from napari_deferredseg.deferral.data.images import prepared_image
 from napari_deferredseg.deferral.networks.builders import first_line
 from napari_deferredseg.deferral.networks.outputs import class_logits, try_window
 from napari_deferredseg.deferral.networks.sliding import over_volume

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.progress import silent
-from napari_deferredseg.deferral.data.prepared import prepared_image
+from napari_deferredseg.deferral.data.images import prepared_image
 from napari_deferredseg.deferral.networks.builders import try_network
 from napari_deferredseg.deferral.networks.sliding import over_volume
 from napari_deferredseg.deferral.segmentors.base import require_channels
