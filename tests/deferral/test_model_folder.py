@@ -16,7 +16,8 @@ from napari_deferredseg.core.scan import Scan
 from napari_deferredseg.deferral.data.images import ViewedScan
 from napari_deferredseg.deferral.jobs import predict
 from napari_deferredseg.deferral.model.inference import maps_of
-from napari_deferredseg.deferral.model.model import load_model, read_spec
+from napari_deferredseg.deferral.model.model import load_model
+from napari_deferredseg.deferral.model.spec import read_spec
 from napari_deferredseg.io.images import read_volume
 
 

@@ -53,11 +53,12 @@ class View(Section):
 class SegmentorSection(Section):
     """Settings of a segmentor. `FILES` names those that are paths: a model folder does without them.
 
-    One that is `PROMPTED` must be told by boxes where to look.
+    One that is `PROMPTED` must be told by boxes where to look; one that is not `TRAINED_HERE` stays as it is.
     """
 
     FILES: ClassVar[tuple[str, ...]] = ()
     PROMPTED: ClassVar[bool] = False
+    TRAINED_HERE: ClassVar[bool] = False
 
     @property
     def described(self) -> str:
@@ -76,6 +77,8 @@ class SegmentorSection(Section):
 
 class TrainedSegmentor(SegmentorSection):
     """A network of MONAI that is trained here: `network` and `fit` say how."""
+
+    TRAINED_HERE: ClassVar = True
 
     kind: Literal["monai"] = "monai"
 

@@ -110,7 +110,7 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _modes_fit(self) -> Self:
-        if self.mode == "joint" and self.segmentor.kind != "monai":
+        if self.mode == "joint" and not self.segmentor.TRAINED_HERE:
             raise ValueError(f"mode joint trains a network of its own; a segmentor of kind {self.segmentor.kind} stays")
         if self.router.kind == "tokens" and self.segmentor.kind != "sam":
             raise ValueError(f"router.kind tokens goes with a segmentor of kind sam, not {self.segmentor.kind}")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.datalist import Datalist
     from napari_deferredseg.deferral.data.prepared import Prepared
-    from napari_deferredseg.deferral.model.model import ModelSpec
+    from napari_deferredseg.deferral.model.spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def _head(spec: ModelSpec) -> list[str]:
     kind = "one network for both (joint)" if spec.config.mode == "joint" else "segmentor, then router (two-stage)"
     segmentor = spec.config.segmentor
     network = f"network {spec.config.network.name} of MONAI"
-    if segmentor.kind != "monai":
+    if not segmentor.TRAINED_HERE:
         network = (
             f"segmentor {segmentor.described}, trained elsewhere: cases that it learned from make it look too good"
         )

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.volume import Array
-    from napari_deferredseg.deferral.model.model import DeferralModel, ModelSpec
-    from napari_deferredseg.deferral.routers.network import Router, Seen
-    from napari_deferredseg.deferral.routers.tokens import TokenRouter
+    from napari_deferredseg.deferral.model.model import DeferralModel
+    from napari_deferredseg.deferral.model.spec import ModelSpec
+    from napari_deferredseg.deferral.routers.base import Router, Seen
 
 
 def maps_of(model: DeferralModel, seen: Seen, logits: Array, device: torch.device, progress: Progress = silent) -> Maps:
@@ -29,7 +29,7 @@ def maps_of(model: DeferralModel, seen: Seen, logits: Array, device: torch.devic
 
 
 def routed_maps(
-    router: Router | TokenRouter,
+    router: Router,
     spec: ModelSpec,
     seen: Seen,
     logits: Array,

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.scan import Scan
     from napari_deferredseg.core.volume import Array, Volume
     from napari_deferredseg.deferral.model.maps import Maps
-    from napari_deferredseg.deferral.model.model import DeferralModel, ModelSpec
+    from napari_deferredseg.deferral.model.model import DeferralModel
+    from napari_deferredseg.deferral.model.spec import ModelSpec
 
 
 def predicted(warm: Warm, progress: Progress, folder: Path, scan: Scan, device: str) -> Prediction:

@@ -1,21 +1,18 @@
-"""Networks: any of MONAI's by name, and the router on top of a segmentor's logits."""
+"""Networks of MONAI by their names."""
 
 from __future__ import annotations
 
 import inspect
-import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from monai.networks import nets
-from torch import Tensor, nn
+from torch import nn
 
 from napari_deferredseg.core.errors import InputError
 
 if TYPE_CHECKING:
     from napari_deferredseg.deferral.data.segmentor_settings import NetworkConfig
-
-LOGIT_LIMIT = 8.0
 
 
 def build_network(config: NetworkConfig, spatial_dims: int, in_channels: int, out_channels: int) -> nn.Module:
@@ -92,53 +89,3 @@ def try_network(network: nn.Module, in_channels: int, out_channels: int, patch: 
 def first_line(error: Exception) -> str:
     """First line of what an error says, or its kind."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def entropy(probabilities: Tensor) -> Tensor:
-    """Entropy over dim 1 of (B, C, *spatial), divided by that of C equal classes: 0 to 1, (B, 1, *spatial)."""
-    plain = torch.special.entr(probabilities).sum(dim=1, keepdim=True)
-    share: Tensor = plain / math.log(probabilities.shape[1])
-    return share
-
-
-def router_features(image: Tensor, logits: Tensor) -> Tensor:
-    """Put together what the router sees: image, calibrated probabilities, margin of the best class, entropy.
-
-    Parameters
-    ----------
-    image : (B, c, *spatial)
-    logits : (B, C, *spatial)
-        Temperature-scaled logits of the segmentor.
-
-    Returns
-    -------
-    (B, c + C + 2, *spatial)
-    """
-    probabilities = logits.softmax(dim=1)
-    top = logits.topk(2, dim=1).values
-    margin = (top[:, :1] - top[:, 1:]).clamp(max=LOGIT_LIMIT) / LOGIT_LIMIT
-    return torch.cat([image, probabilities, margin, entropy(probabilities)], dim=1)
-
-
-class Routing(NamedTuple):
-    """What a router says of K experts and the AI (agent 0): A = K + 1.
-
-    Attributes
-    ----------
-    scores : (B, A, *spatial)
-        Logits of who should answer: the K + 1 routing channels.
-    competence : (B, A, *spatial)
-        One-versus-all logits: sigmoid is P(agent right), once calibrated.
-    defer : (B, 1, *spatial)
-        Logit of the aggregated deferral predictor.
-    """
-
-    scores: Tensor
-    competence: Tensor
-    defer: Tensor
-
-    @classmethod
-    def of(cls, channels: Tensor) -> Routing:
-        """Take apart (B, 2 A + 1, *spatial)."""
-        agents = channels.shape[1] // 2
-        return cls(channels[:, :agents], channels[:, agents : 2 * agents], channels[:, 2 * agents :])

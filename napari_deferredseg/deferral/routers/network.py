@@ -1,39 +1,31 @@
-"""The router: who should answer, at every voxel of a case."""
+"""A router that is a network of MONAI over the image and the segmentor's logits."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from napari_deferredseg.core.progress import silent
-from napari_deferredseg.deferral.networks.builders import Routing, build_network, router_features, try_network
+from napari_deferredseg.deferral.networks.builders import build_network, try_network
 from napari_deferredseg.deferral.networks.sliding import over_volume
+from napari_deferredseg.deferral.routers.base import Routing
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress
-    from napari_deferredseg.core.scan import Scan
     from napari_deferredseg.core.volume import Array
     from napari_deferredseg.deferral.data.prepared import PreparedCase
     from napari_deferredseg.deferral.data.segmentor_settings import NetworkConfig, View
+    from napari_deferredseg.deferral.routers.base import Seen
     from napari_deferredseg.deferral.segmentors.base import Segmentor
 
-
-class Seen(Protocol):
-    """What a router may look at beside the segmentor's logits."""
-
-    def image(self) -> Array:
-        """Image (c, z, y, x) as networks get it, on the model's grid."""
-        ...
-
-    def scan(self) -> Scan:
-        """Volume as it is stored, and boxes."""
-        ...
+LOGIT_LIMIT = 8.0
 
 
-class Router(nn.Module):
+class NetworkRouter(nn.Module):
     """Who should answer, at every voxel, from the image and the segmentor's calibrated logits."""
 
     def __init__(
@@ -48,7 +40,12 @@ class Router(nn.Module):
         channels: Tensor = self.network(router_features(image, logits))
         return channels
 
-    def over(self, segmentor: Segmentor) -> Router:
+    @property
+    def module(self) -> nn.Module:
+        """Itself."""
+        return self
+
+    def over(self, segmentor: Segmentor) -> NetworkRouter:
         """Route over this segmentor: its logits are all that is asked of it."""
         return self
 
@@ -68,3 +65,29 @@ class Router(nn.Module):
         split = len(image)
         channels = over_volume(lambda x: self(x[:, :split], x[:, split:]), both, view, device, progress)
         return Routing.of(torch.from_numpy(channels).unsqueeze(0))
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """Entropy over dim 1 of (B, C, *spatial), divided by that of C equal classes: 0 to 1, (B, 1, *spatial)."""
+    plain = torch.special.entr(probabilities).sum(dim=1, keepdim=True)
+    share: Tensor = plain / math.log(probabilities.shape[1])
+    return share
+
+
+def router_features(image: Tensor, logits: Tensor) -> Tensor:
+    """Put together what the router sees: image, calibrated probabilities, margin of the best class, entropy.
+
+    Parameters
+    ----------
+    image : (B, c, *spatial)
+    logits : (B, C, *spatial)
+        Temperature-scaled logits of the segmentor.
+
+    Returns
+    -------
+    (B, c + C + 2, *spatial)
+    """
+    probabilities = logits.softmax(dim=1)
+    top = logits.topk(2, dim=1).values
+    margin = (top[:, :1] - top[:, 1:]).clamp(max=LOGIT_LIMIT) / LOGIT_LIMIT
+    return torch.cat([image, probabilities, margin, entropy(probabilities)], dim=1)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_deferredseg.core.progress import silent
-from napari_deferredseg.deferral.networks.builders import Routing
+from napari_deferredseg.deferral.routers.base import Routing
 from napari_deferredseg.deferral.segmentors.sam.segmentor import SamSegmentor
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.volume import Array
     from napari_deferredseg.deferral.data.prepared import PreparedCase
     from napari_deferredseg.deferral.data.segmentor_settings import View
-    from napari_deferredseg.deferral.routers.network import Seen
+    from napari_deferredseg.deferral.routers.base import Seen
     from napari_deferredseg.deferral.segmentors.base import Segmentor
     from napari_deferredseg.deferral.segmentors.sam.segmentor import SamSlice
 
@@ -54,6 +54,11 @@ class TokenRouter(nn.Module):
         self.tokens = nn.Embedding(self.agents + 1, width)
         self.heads = nn.ModuleList(MLP(width, width, width // 8, 3) for _ in range(2 * self.agents + 1))
         self._base: tuple[SamSegmentor, ...] = ()  # a tuple: its weights are not this network's
+
+    @property
+    def module(self) -> nn.Module:
+        """Itself."""
+        return self
 
     def over(self, segmentor: Segmentor) -> TokenRouter:
         """Route over this segmentor, through whose decoder the tokens go, from now on; returns itself."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_deferredseg.deferral.data.patches import PatchData
-from napari_deferredseg.deferral.networks.builders import Routing
+from napari_deferredseg.deferral.routers.base import Routing
 from napari_deferredseg.deferral.training import losses
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.deferral.data.patches import Batch, Cases
     from napari_deferredseg.deferral.data.train_settings import DataConfig, FitConfig, JointLoss, RouterConfig
-    from napari_deferredseg.deferral.routers.network import Router
+    from napari_deferredseg.deferral.routers.network import NetworkRouter
 
 VALIDATION_LOSS = "validation_loss"
 
@@ -80,7 +80,7 @@ class RouterStage(Stage):
 
     ARRAYS: ClassVar[tuple[str, ...]] = ("image", "scaled", "right", "valid", "reference", "known")
 
-    def __init__(self, router: Router, config: RouterConfig) -> None:
+    def __init__(self, router: NetworkRouter, config: RouterConfig) -> None:
         super().__init__(router, config.fit)
         self.config = config
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.scan import SliceBox
-from napari_deferredseg.deferral.networks.builders import Routing
+from napari_deferredseg.deferral.routers.base import Routing
 from napari_deferredseg.deferral.routers.tokens import ASKED, DRAWN, EMBEDDING
 from napari_deferredseg.deferral.segmentors.sam.segmentor import SamSlice
 from napari_deferredseg.deferral.segmentors.sam.slices import frame_of

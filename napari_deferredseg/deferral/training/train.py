@@ -17,6 +17,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, Tell, silent, unsaid
 from napari_deferredseg.deferral.data.domain import FILE as DOMAIN
 from napari_deferredseg.deferral.data.domain import training_domain, write_domain
+from napari_deferredseg.deferral.data.model_shape import ModelShape
 from napari_deferredseg.deferral.data.patches import Cases
 from napari_deferredseg.deferral.data.prepared import prepare
 from napari_deferredseg.deferral.evaluation.judging import keep_logits
@@ -24,32 +25,18 @@ from napari_deferredseg.deferral.evaluation.selection import choose_policy
 from napari_deferredseg.deferral.evaluation.track_record import track_records
 from napari_deferredseg.deferral.model.card import write_card
 from napari_deferredseg.deferral.model.maps import entropy_of
-from napari_deferredseg.deferral.model.model import (
-    CARD,
-    CONFIG,
-    WEIGHTS,
-    DeferralModel,
-    ModelSpec,
-    new_networks,
-    save_model,
-    segmentor_of,
-    weights_of,
-)
+from napari_deferredseg.deferral.model.model import DeferralModel, new_networks, save_model, segmentor_of, weights_of
 from napari_deferredseg.deferral.model.policy import Policy
-from napari_deferredseg.deferral.model.scaling import (
-    Scaling,
-    fit_scaling,
-    fit_temperature,
-    margin_of,
-    sample_voxels,
-    voxels_of_each,
-)
+from napari_deferredseg.deferral.model.scaling import Scaling, margin_of
+from napari_deferredseg.deferral.model.spec import CARD, CONFIG, WEIGHTS, ModelSpec
 from napari_deferredseg.deferral.networks.sliding import over_volume
+from napari_deferredseg.deferral.routers.network import NetworkRouter
 from napari_deferredseg.deferral.routers.tokens import ASKED, TokenRouter
 from napari_deferredseg.deferral.segmentors.adapters import adapter_of
 from napari_deferredseg.deferral.training import ranks
 from napari_deferredseg.deferral.training.fitting import Bench
 from napari_deferredseg.deferral.training.objectives import JointStage, RouterStage, SegmentorStage
+from napari_deferredseg.deferral.training.scales import fit_scaling, fit_temperature, sample_voxels, voxels_of_each
 from napari_deferredseg.deferral.training.token_objective import TokenStage
 
 if TYPE_CHECKING:
@@ -64,7 +51,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.deferral.data.prepared import Prepared, PreparedCase
     from napari_deferredseg.deferral.data.train_settings import RouterConfig, TrainConfig
     from napari_deferredseg.deferral.model.scaling import Temperature
-    from napari_deferredseg.deferral.routers.network import Router
+    from napari_deferredseg.deferral.routers.base import Router
     from napari_deferredseg.deferral.segmentors.base import Segmentor
     from napari_deferredseg.deferral.training.objectives import Stage
 
@@ -99,9 +86,8 @@ def train(
     """
     device = ranks.own_device(device)
     told = progress if ranks.is_first() else silent
-    if config.segmentor.kind != "monai":
-        foreign = adapter_of(config.segmentor.kind).completed(config.segmentor)
-        config = config.model_copy(update={"segmentor": foreign})
+    segmentor = adapter_of(config.segmentor.kind).completed(config.segmentor)
+    config = config.model_copy(update={"segmentor": segmentor})
     if config.segmentor.PROMPTED:
         _require_prompts(datalist)
     with ranks.together(device):
@@ -222,7 +208,7 @@ class _Run:
         """Fit the segmentor, then the router on predictions for images that the segmentor has not seen."""
         segmentor, router = self._networks()
         assert router is not None
-        if self.config.segmentor.kind != "monai":
+        if not self.config.segmentor.TRAINED_HERE:
             return self._on_frozen(segmentor, router, progress)
         share = 0.6 / (self.config.folds + 1)
         unseen = self._cross_fitted(_part(progress, 0.1, 0.7 - share))
@@ -237,7 +223,7 @@ class _Run:
         self._scale(self._validation, temperature)
         return self._routed(self._over(segmentor), router, temperature, progress)
 
-    def _on_frozen(self, network: nn.Module, router: Router | TokenRouter, progress: Progress) -> DeferralModel:
+    def _on_frozen(self, network: nn.Module, router: Router, progress: Progress) -> DeferralModel:
         """Fit a router on what a segmentor that was trained elsewhere says."""
         segmentor = self._over(network.to(self.bench.device))
         router.over(segmentor)
@@ -265,7 +251,7 @@ class _Run:
         _same_run(self.bench.folder / "segmentor.json", said_by, "weights of the segmentor", forget)
 
     def _routed(
-        self, segmentor: Segmentor, router: Router | TokenRouter, temperature: Temperature, progress: Progress
+        self, segmentor: Segmentor, router: Router, temperature: Temperature, progress: Progress
     ) -> DeferralModel:
         """Fit the router on the scaled logits that are kept."""
         stage = _stage_of(router, self.config.router)
@@ -273,8 +259,13 @@ class _Run:
         return DeferralModel(self._spec(temperature, self._competence(router)), segmentor, router)
 
     @property
+    def _shape(self) -> ModelShape:
+        made = self.prepared
+        return ModelShape(self.config, made.table, made.channels, len(made.experts))
+
+    @property
     def _classes(self) -> int:
-        return len(self.prepared.table.labels) + 1
+        return self._shape.classes
 
     @property
     def _training(self) -> list[PreparedCase]:
@@ -284,17 +275,14 @@ class _Run:
     def _validation(self) -> list[PreparedCase]:
         return self.prepared.split("validation")
 
-    def _networks(self) -> tuple[nn.Module, Router | TokenRouter | None]:
+    def _networks(self) -> tuple[nn.Module, Router | None]:
         seed_everything(self.seed, verbose=False)
-        config, channels = self.config, self.prepared.channels
-        network, router = new_networks(config, channels, self._classes, len(self.prepared.experts))
-        if config.segmentor.kind != "monai":
-            adapter_of(config.segmentor.kind).load_weights(network, config.segmentor)
+        network, router = new_networks(self._shape)
+        adapter_of(self.config.segmentor.kind).load_weights(network, self.config.segmentor)
         return network, router
 
     def _over(self, network: nn.Module) -> Segmentor:
-        made = self.prepared
-        return segmentor_of(self.config, network, made.table, made.channels, len(made.experts))
+        return segmentor_of(self._shape, network)
 
     def _fit(self, name: str, stage: Stage, progress: Progress) -> None:
         self.bench.fit(name, stage, Cases(self._training, self._validation), progress)
@@ -334,7 +322,7 @@ class _Run:
             case.save("scaled", temperature(case.load("logits")).clip(*HALF).astype(np.float16))
         ranks.wait()
 
-    def _competence(self, router: Router | TokenRouter) -> tuple[Scaling, ...]:
+    def _competence(self, router: Router) -> tuple[Scaling, ...]:
         """Scaling of each agent's one-versus-all logits on validation cases, half of the voxels where the AI doubts."""
         agents, count = len(self.prepared.experts) + 1, voxels_of_each(len(self._validation))
         seen: list[list[tuple[Array, Array, Array]]] = [[] for _ in range(agents)]
@@ -380,8 +368,11 @@ def _agents(case: PreparedCase) -> Iterator[tuple[Array, Array]]:
     yield from zip(case.load("right"), case.load("valid"), strict=True)
 
 
-def _stage_of(router: Router | TokenRouter, config: RouterConfig) -> Stage:
-    return TokenStage(router, config) if isinstance(router, TokenRouter) else RouterStage(router, config)
+def _stage_of(router: Router, config: RouterConfig) -> Stage:
+    if isinstance(router, TokenRouter):
+        return TokenStage(router, config)
+    assert isinstance(router, NetworkRouter)
+    return RouterStage(router, config)
 
 
 def _folds(cases: Sequence[PreparedCase], count: int, seed: int) -> list[list[PreparedCase]]:
