@@ -20,13 +20,14 @@ from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.core.scan import Scan, SliceBox
 from napari_deferredseg.core.volume import Volume, table_from_names
+from napari_deferredseg.deferral.data.cases import PreparedCase
 from napari_deferredseg.deferral.data.images import ViewedScan
-from napari_deferredseg.deferral.data.prepared import PreparedCase
 from napari_deferredseg.deferral.data.segmentor_settings import SamConfig
 from napari_deferredseg.deferral.data.train_settings import TrainConfig, read_config
 from napari_deferredseg.deferral.evaluation.evaluate import evaluate
 from napari_deferredseg.deferral.jobs import predict
 from napari_deferredseg.deferral.model.model import load_model
+from napari_deferredseg.deferral.routers.kept_slices import KeptSlices
 from napari_deferredseg.deferral.routers.tokens import TokenRouter
 from napari_deferredseg.deferral.segmentors.sam import slices as sam_slices
 from napari_deferredseg.deferral.segmentors.sam.decoder import decode_fast, decode_plain
@@ -335,7 +336,7 @@ def test_boxes_that_come_in_while_a_structure_is_followed_are_kept_once(place):
     sitk.WriteImage(image, str(place / "image.nrrd"))
     files = (place / "image.nrrd",)
     case = PreparedCase(place, "case", "patient", "training", read_volume(files[0]).geometry, {}, files)
-    case.save("prompt", mask)
+    case.arrays.prompt.save(mask)
     table = table_from_names({1: "organ 1", 2: "organ 2"})
     config = SamConfig(kind="sam", checkpoint=place / "sam.pth", path="plain", window=(-200, 200), propagate=1)
     network = make_network(config)
@@ -344,7 +345,7 @@ def test_boxes_that_come_in_while_a_structure_is_followed_are_kept_once(place):
     router.keep(case, CPU)
     last = {asked.z: asked.boxes for asked in router.segmentor.slices(case.scan(), CPU)}
     assert {len(boxes) for boxes in last.values()} == {1, 2}
-    kept = case.load("asked")
+    kept = KeptSlices(case.folder).asked.load()
     expected = [(z, b.label, *b.rows, *b.columns) for z, boxes in last.items() for b in boxes]
     assert sorted(map(tuple, kept.tolist())) == sorted(expected)
 

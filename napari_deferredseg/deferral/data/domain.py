@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_deferredseg.core.volume import Array, Volume
-    from napari_deferredseg.deferral.data.prepared import Prepared
+    from napari_deferredseg.deferral.data.cases import Prepared
     from napari_deferredseg.deferral.data.segmentor_settings import View
 
 FILE = "domain.json"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import lightning.pytorch as pl
 import numpy as np
@@ -14,45 +16,61 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_deferredseg.core.volume import Array
-    from napari_deferredseg.deferral.data.prepared import PreparedCase
+    from napari_deferredseg.deferral.data.cases import PreparedCase
     from napari_deferredseg.deferral.data.train_settings import DataConfig
 
-Batch = dict[str, Tensor]
+B = TypeVar("B")
+Sample = Callable[["PreparedCase", "Cut"], B]
+"""Takes what is needed of a case, cut at one place."""
 TRIES = 8
 
 
-class Patches(Dataset[Batch]):
-    """Item i is a patch of a random case: every array named, cut at the same place.
+@dataclass(frozen=True)
+class Cut:
+    """A place in a case: every array is cut there, mirrored along some axes, and loses its first axis where `flat`."""
+
+    centre: tuple[int, ...]
+    patch: tuple[int, ...]
+    flips: tuple[int, ...]
+    flat: bool
+
+    def __call__(self, array: Array) -> Tensor:
+        """Patch of an array (..., z, y, x)."""
+        part = _cut(array, self.centre, self.patch)
+        part = np.flip(part, tuple(axis - 3 for axis in self.flips)) if self.flips else part
+        return torch.from_numpy(np.ascontiguousarray(part[..., 0, :, :] if self.flat else part))
+
+    def spacing(self, case: PreparedCase) -> Tensor:
+        """Lengths of a voxel along the patch's axes, mm."""
+        return torch.tensor(case.geometry.spacing_zyx[1 if self.flat else 0 :], dtype=torch.float32)
+
+
+class Patches(Dataset[B]):
+    """Item i is a patch of a random case: all that `sample` takes of it, cut at the same place.
 
     Arrays are (*spatial) or (channels, *spatial); 2-D patches are cut from slices. What lies beyond a case's border is
     zero, and `known` and `valid` are False there.
     """
 
     def __init__(
-        self, cases: Sequence[PreparedCase], names: Sequence[str], config: DataConfig, seed: int, length: int
+        self, cases: Sequence[PreparedCase], sample: Sample[B], config: DataConfig, seed: int, length: int
     ) -> None:
-        self.cases, self.names, self.config, self.seed, self.length = cases, names, config, seed, length
+        self.cases, self.sample, self.config, self.seed, self.length = cases, sample, config, seed, length
 
     def __len__(self) -> int:
         """Patches in an epoch."""
         return self.length
 
-    def __getitem__(self, number: int) -> Batch:
+    def __getitem__(self, number: int) -> B:
         """Cut patch `number`."""
         rng = np.random.default_rng([self.seed, number])
         case = self.cases[int(rng.integers(len(self.cases)))]
-        reference = case.load("reference")
+        reference = case.arrays.reference.load()
         flat = self.config.spatial_dims == 2
         patch = (1, *self.config.patch) if flat else self.config.patch
         centre = self._centre(reference, rng)
         flips = [axis for axis in self.config.flip_axes if rng.random() < 0.5]
-        cut = {}
-        for name in self.names:
-            part = _cut(case.load(name), centre, patch)
-            part = np.flip(part, tuple(axis - 3 for axis in flips)) if flips else part
-            part = part[..., 0, :, :] if flat else part
-            cut[name] = torch.from_numpy(np.ascontiguousarray(part))
-        return cut
+        return self.sample(case, Cut(tuple(centre), tuple(patch), tuple(flips), flat))
 
     def _centre(self, reference: Array, rng: np.random.Generator) -> list[int]:
         """Return a voxel: a labelled one for a share of the patches, where one is soon found."""
@@ -90,13 +108,13 @@ class Cases(NamedTuple):
     validation: Sequence[PreparedCase]
 
 
-class PatchData(pl.LightningDataModule):
+class PatchData(pl.LightningDataModule, Generic[B]):
     """Training patches, new ones every epoch, and a fixed set of validation patches."""
 
     def __init__(
         self,
         cases: Cases,
-        names: Sequence[str],
+        sample: Sample[B],
         config: DataConfig,
         *,
         batch: int,
@@ -104,20 +122,20 @@ class PatchData(pl.LightningDataModule):
         seed: int,
     ) -> None:
         super().__init__()
-        self.training, self.validation, self.names = cases.training, cases.validation, names
+        self.training, self.validation, self.sample = cases.training, cases.validation, sample
         self.config, self.batch, self.batches, self.seed = config, batch, batches, seed
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader[B]:
         """Return the patches of the present epoch."""
         epoch = self.trainer.current_epoch if self.trainer else 0
         length = self.batch * self.batches * (self.trainer.world_size if self.trainer else 1)
-        return self._loader(Patches(self.training, self.names, self.config, self.seed * 10_000 + epoch, length))
+        return self._loader(Patches(self.training, self.sample, self.config, self.seed * 10_000 + epoch, length))
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> DataLoader[B]:
         """Return the validation patches, the same at any time."""
         length = min(max(2 * len(self.validation), 2 * self.batch), 16 * self.batch)
         still = self.config.model_copy(update={"flip_axes": ()})
-        return self._loader(Patches(self.validation, self.names, still, 0, length))
+        return self._loader(Patches(self.validation, self.sample, still, 0, length))
 
-    def _loader(self, patches: Patches) -> DataLoader[Batch]:
+    def _loader(self, patches: Patches[B]) -> DataLoader[B]:
         return DataLoader(patches, batch_size=self.batch, num_workers=self.config.workers)

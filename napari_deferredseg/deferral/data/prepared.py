@@ -1,10 +1,9 @@
-"""Cases made ready to learn from, on disk: what is in memory does not grow with their number."""
+"""Read cases, check them, and write what is learned from."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,13 +13,13 @@ import numpy as np
 from napari_deferredseg.core.datalist import SPLITS
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import unsaid
-from napari_deferredseg.core.scan import Scan
 from napari_deferredseg.core.volume import LabelTable, labels_present
+from napari_deferredseg.deferral.data.cases import Prepared, PreparedCase
 from napari_deferredseg.deferral.data.grids import model_geometry, resampled
 from napari_deferredseg.deferral.data.images import prepared_image, read_image
 from napari_deferredseg.io.images import on_grid_of, read_labels
 from napari_deferredseg.masks.consensus import leave_one_out, majority, staple
-from napari_deferredseg.masks.prompts import boxes_of, in_terms_of
+from napari_deferredseg.masks.prompts import in_terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,76 +28,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_deferredseg.core.datalist import DataCase, Datalist, Split
-    from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.core.progress import Progress, Tell
-    from napari_deferredseg.core.volume import Array, LabelMap, Volume
+    from napari_deferredseg.core.volume import LabelMap, Volume
     from napari_deferredseg.deferral.data.train_settings import DataConfig
 
 
 MOST_LABELS = 255
-
-
-@dataclass(frozen=True)
-class PreparedCase:
-    """One case as .npy files in a folder. Classes are counted 0 (background), 1, 2 ... in the order of the table."""
-
-    folder: Path
-    key: str
-    patient: str
-    split: Split
-    geometry: Geometry
-    groups: dict[str, str]
-    files: tuple[Path, ...]
-
-    def image(self) -> Array:
-        """Return the image (c, z, y, x) as networks get it, mapped from disk."""
-        return self.load("image")
-
-    def scan(self) -> Scan:
-        """Read the image as it is stored, on its own grid, and the boxes of its prompt."""
-        volume = read_image(self.files)
-        return Scan(volume, boxes_of(np.array(self.load("prompt"))) if self.has("prompt") else None)
-
-    def load(self, name: str) -> Array:
-        """Return an array, mapped from disk.
-
-        `image` (C, z, y, x) float32, normalised; `reference` (z, y, x) uint8 classes; `known` (z, y, x) bool, where
-        there is a reference; `experts` (K, z, y, x) uint8 classes; `valid` (K, z, y, x) bool, where expert j answers;
-        `right` (K, z, y, x) bool; `prompt` (z, y, x), label values on the image's own grid, where there is one; later
-        `logits` (classes, z, y, x), what the segmentor says.
-        """
-        array: Array = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        return array
-
-    def has(self, name: str) -> bool:
-        """Whether an array is kept."""
-        return (self.folder / f"{name}.npy").exists()
-
-    def save(self, name: str, array: Array) -> None:
-        """Keep an array, whole or not at all."""
-        unfinished = self.folder / f"{name}.{os.getpid()}.part.npy"
-        np.save(unfinished, array, allow_pickle=False)
-        unfinished.replace(self.folder / f"{name}.npy")
-
-    def forget(self, name: str) -> None:
-        """Keep an array no longer."""
-        (self.folder / f"{name}.npy").unlink(missing_ok=True)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """All cases, who drew on them, and what the classes are called."""
-
-    cases: tuple[PreparedCase, ...]
-    experts: tuple[str, ...]
-    table: LabelTable
-    channels: int
-    digest: str
-    """Of all voxels that were read: names the data in a model card."""
-
-    def split(self, name: Split) -> list[PreparedCase]:
-        """Cases of one part."""
-        return [case for case in self.cases if case.split == name]
 
 
 def prepare(
@@ -237,18 +172,15 @@ def _write(
         if prepared.folder.exists():
             shutil.rmtree(prepared.folder)  # with what was said of another case
         prepared.folder.mkdir(parents=True)
-        arrays: dict[str, Array] = {
-            "reference": reference,
-            "known": known,
-            "experts": masks,
-            "valid": valid & known & _compared(case, valid, config),
-            "right": right,
-        }
-        prepared.save("image", prepared_image(volume, config))
-        for name, array in arrays.items():
-            prepared.save(name, resampled(array, prepared.geometry.shape))
+        arrays, shape = prepared.arrays, prepared.geometry.shape
+        arrays.image.save(prepared_image(volume, config))
+        arrays.reference.save(resampled(reference, shape))
+        arrays.known.save(resampled(known, shape))
+        arrays.experts.save(resampled(masks, shape))
+        arrays.valid.save(resampled(valid & known & _compared(case, valid, config), shape))
+        arrays.right.save(resampled(right, shape))
         if prompt is not None:
-            prepared.save("prompt", prompt)
+            arrays.prompt.save(prompt)
         (prepared.folder / "stamp.json").write_text(stamp, encoding="utf-8")
     return digest.digest()
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.datalist import Datalist, Split
     from napari_deferredseg.core.progress import Progress, Tell
-    from napari_deferredseg.deferral.data.prepared import PreparedCase
+    from napari_deferredseg.deferral.data.cases import PreparedCase
     from napari_deferredseg.deferral.data.train_settings import BudgetUnit
     from napari_deferredseg.deferral.model.model import DeferralModel
     from napari_deferredseg.deferral.model.policy import Policy
@@ -100,4 +100,4 @@ def _example(case: PreparedCase, policy: Policy, judgement: Judgement) -> Exampl
     maps = settled.rules.maps(judged)
     index = settled.deferred(maps, "router", budget)
     deferral = maps.deferral("gain", index, settled.choices["router", budget])
-    return example(case.key, judged, deferral, np.asarray(case.load("image")[0]))
+    return example(case.key, judged, deferral, np.asarray(case.arrays.image.load()[0]))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_deferredseg.core.progress import Progress
-    from napari_deferredseg.deferral.data.prepared import PreparedCase
+    from napari_deferredseg.deferral.data.cases import PreparedCase
     from napari_deferredseg.deferral.data.train_settings import PolicyConfig
     from napari_deferredseg.deferral.model.model import DeferralModel
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import bootstrap
 
+from napari_deferredseg.deferral.evaluation.judging import KeptMaps
 from napari_deferredseg.deferral.model.card import Record
 from napari_deferredseg.scoring.metrics import confusion, dice_of
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_deferredseg.core.volume import Array
-    from napari_deferredseg.deferral.data.prepared import Prepared, PreparedCase
+    from napari_deferredseg.deferral.data.cases import Prepared, PreparedCase
 
 RESAMPLES = 1000
 
@@ -35,15 +36,15 @@ def track_records(prepared: Prepared, cases: Sequence[PreparedCase], seed: int) 
 
 
 def _dices(case: PreparedCase, experts: Sequence[str], classes: int) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    known = case.load("known")
-    yield "AI", _dice(case, np.asarray(case.load("raw_probability")).argmax(axis=0), known, classes)
-    for name, mask, valid in zip(experts, case.load("experts"), case.load("valid"), strict=True):
+    known = case.arrays.known.load()
+    yield "AI", _dice(case, np.asarray(KeptMaps.of(case).raw_probability.load()).argmax(axis=0), known, classes)
+    for name, mask, valid in zip(experts, case.arrays.experts.load(), case.arrays.valid.load(), strict=True):
         if valid.any():
             yield name, _dice(case, mask, valid, classes)
 
 
 def _dice(case: PreparedCase, mask: Array, where: NDArray[np.bool_], classes: int) -> NDArray[np.float64]:
-    return dice_of(confusion(case.load("reference")[where], mask[where], classes))
+    return dice_of(confusion(case.arrays.reference.load()[where], mask[where], classes))
 
 
 def _record(of: str, where: str, values: NDArray[np.float64], seed: int) -> Record:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_deferredseg.core.datalist import Datalist
-    from napari_deferredseg.deferral.data.prepared import Prepared
+    from napari_deferredseg.deferral.data.cases import Prepared
     from napari_deferredseg.deferral.model.spec import ModelSpec
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from napari_deferredseg.core.progress import silent
-from napari_deferredseg.deferral.model.maps import Maps, entropy_of
+from napari_deferredseg.deferral.model.maps import ModelMaps, entropy_of
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from napari_deferredseg.deferral.routers.base import Router, Seen
 
 
-def maps_of(model: DeferralModel, seen: Seen, logits: Array, device: torch.device, progress: Progress = silent) -> Maps:
+def maps_of(
+    model: DeferralModel, seen: Seen, logits: Array, device: torch.device, progress: Progress = silent
+) -> ModelMaps:
     """Say of a case what its segmentor's logits (C, z, y, x) and what its router sees come to."""
     if model.router is None:
         return joint_maps(model.spec, logits)
@@ -35,14 +37,14 @@ def routed_maps(
     logits: Array,
     device: torch.device,
     progress: Progress = silent,
-) -> Maps:
+) -> ModelMaps:
     """Apply a router to a case and the segmentor's logits."""
     scaled = spec.temperature(logits)
     scores, competence, defer = router.route(seen, scaled, spec.config.data, device, progress)
     agents = len(spec.experts) + 1
     probability = softmax(scaled, axis=0)
     doubt = entropy_of(probability)
-    return Maps(
+    return ModelMaps(
         probability=probability,
         competence=np.stack([spec.competence[a](competence[0, a].numpy(), doubt) for a in range(agents)]),
         shares=softmax(scores[0].numpy(), axis=0),
@@ -50,7 +52,7 @@ def routed_maps(
     )
 
 
-def joint_maps(spec: ModelSpec, channels: Array) -> Maps:
+def joint_maps(spec: ModelSpec, channels: Array) -> ModelMaps:
     """Maps of a joint network's channels (C + K + 1, z, y, x): agents are compared in the terms of their loss."""
     channels = channels.astype(np.float32)
     logits, scores = channels[: spec.classes], channels[spec.classes :]
@@ -61,7 +63,7 @@ def joint_maps(spec: ModelSpec, channels: Array) -> Maps:
     else:
         strength = _with_best_class(expit(np.concatenate([logits, scores[1:]])), spec.classes)
     probability = np.asarray(softmax(spec.temperature(logits), axis=0), np.float32)
-    return Maps(probability, strength, strength, np.asarray(1 - strength[0], np.float32))
+    return ModelMaps(probability, strength, strength, np.asarray(1 - strength[0], np.float32))
 
 
 def _with_best_class(channels: Array, classes: int) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Maps:
+class ModelMaps:
     """What a model says of a case, float32; A = K + 1 agents, the AI first.
 
     Attributes

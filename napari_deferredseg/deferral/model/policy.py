@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_deferredseg.deferral.model.maps import Maps
+    from napari_deferredseg.deferral.model.maps import ModelMaps
 
 Where = Literal["aggregated", "gain"]
 Who = Literal["competence", "shares"]
@@ -79,7 +79,7 @@ class Policy(BaseModel):
         """Whether validation left nothing of the learned maps."""
         return self.where_weight == 0 and self.who_weight == 0
 
-    def gain(self, maps: Maps) -> NDArray[np.float32]:
+    def gain(self, maps: ModelMaps) -> NDArray[np.float32]:
         """Advantage of each expert over the AI (K, z, y, x), -1 to 1: their record, moved towards the learned map."""
         record = np.asarray(self.record, np.float32).reshape(-1, 1, 1, 1)
         baseline = record - maps.competence[:1]
@@ -89,7 +89,7 @@ class Policy(BaseModel):
         weight = np.float32(self.who_weight)
         return np.asarray((1 - weight) * baseline + weight * (learned[1:] - learned[:1]), np.float32)
 
-    def defer(self, maps: Maps, gain: NDArray[np.float32]) -> NDArray[np.float32]:
+    def defer(self, maps: ModelMaps, gain: NDArray[np.float32]) -> NDArray[np.float32]:
         """P(defer) (z, y, x), 0 to 1: entropy, moved towards the learned map. Raw: neither smoothed nor cut."""
         entropy = maps.entropy
         if self.where_weight == 0:

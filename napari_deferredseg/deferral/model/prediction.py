@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress, Warm
     from napari_deferredseg.core.scan import Scan
     from napari_deferredseg.core.volume import Array, Volume
-    from napari_deferredseg.deferral.model.maps import Maps
+    from napari_deferredseg.deferral.model.maps import ModelMaps
     from napari_deferredseg.deferral.model.model import DeferralModel
     from napari_deferredseg.deferral.model.spec import ModelSpec
 
@@ -57,7 +57,7 @@ def _warm_model(warm: Warm, folder: Path, mark: str, device: torch.device) -> De
     return found
 
 
-def _prediction(maps: Maps, volume: Volume, spec: ModelSpec, mark: str) -> Prediction:
+def _prediction(maps: ModelMaps, volume: Volume, spec: ModelSpec, mark: str) -> Prediction:
     shape = volume.geometry.shape
     values = np.array([0, *(x.value for x in spec.table.labels)])
     first, second = _two_best(maps.probability, shape)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.scan import Scan
     from napari_deferredseg.core.volume import Array
-    from napari_deferredseg.deferral.data.prepared import PreparedCase
+    from napari_deferredseg.deferral.data.cases import PreparedCase
     from napari_deferredseg.deferral.data.segmentor_settings import View
     from napari_deferredseg.deferral.segmentors.base import Segmentor
 

@@ -17,7 +17,7 @@ from napari_deferredseg.deferral.routers.base import Routing
 if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.volume import Array
-    from napari_deferredseg.deferral.data.prepared import PreparedCase
+    from napari_deferredseg.deferral.data.cases import PreparedCase
     from napari_deferredseg.deferral.data.segmentor_settings import NetworkConfig, View
     from napari_deferredseg.deferral.routers.base import Seen
     from napari_deferredseg.deferral.segmentors.base import Segmentor

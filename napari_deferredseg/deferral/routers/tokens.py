@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.deferral.routers.base import Routing
+from napari_deferredseg.deferral.routers.kept_slices import KeptSlices
 from napari_deferredseg.deferral.segmentors.sam.segmentor import SamSegmentor
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.volume import Array
-    from napari_deferredseg.deferral.data.prepared import PreparedCase
+    from napari_deferredseg.deferral.data.cases import PreparedCase
     from napari_deferredseg.deferral.data.segmentor_settings import View
     from napari_deferredseg.deferral.routers.base import Seen
     from napari_deferredseg.deferral.segmentors.base import Segmentor
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 WIDTH = 256
 """Of the tokens of every published Segment Anything."""
-ASKED, EMBEDDING, DRAWN = "asked", "embedding_", "drawn_"
 SURE = 4.0
 """Logit of the AI where no box asks and nothing is drawn."""
 
@@ -76,14 +76,15 @@ class TokenRouter(nn.Module):
 
     def keep(self, case: PreparedCase, device: torch.device) -> None:
         """Keep the slices that boxes ask about beside a case, with all but the tokens' pass; what is kept stays."""
-        if case.has(ASKED):
+        kept = KeptSlices(case.folder)
+        if kept.asked.exists():
             return
         rows: dict[int, list[list[int]]] = {}
         for asked in self.segmentor.slices(case.scan(), device):
-            case.save(f"{EMBEDDING}{asked.z:05d}", asked.embedding.numpy().astype(np.float16))
-            case.save(f"{DRAWN}{asked.z:05d}", self.drawn(asked, device).cpu().numpy())
+            kept.embedding(asked.z).save(asked.embedding.numpy().astype(np.float16))
+            kept.drawn(asked.z).save(self.drawn(asked, device).cpu().numpy())
             rows[asked.z] = [[asked.z, b.label, *b.rows, *b.columns] for b in asked.boxes]
-        case.save(ASKED, np.array(list(chain(*rows.values())), np.int64).reshape(-1, 6))
+        kept.asked.save(np.array(list(chain(*rows.values())), np.int64).reshape(-1, 6))
 
     def drawn(self, asked: SamSlice, device: torch.device) -> Tensor:
         """Largest logit (1, 1, h, w) of all boxes of a slice, by the first pass."""

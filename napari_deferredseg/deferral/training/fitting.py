@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.deferral.data.patches import Cases
     from napari_deferredseg.deferral.data.train_settings import FitConfig, TrainConfig
-    from napari_deferredseg.deferral.training.objectives import Stage
+    from napari_deferredseg.deferral.training.objectives import Objective
 
 
 @dataclass(frozen=True)
@@ -45,27 +45,27 @@ class Bench:
     seed: int
     device: torch.device
 
-    def fit(self, name: str, stage: Stage, cases: Cases, progress: Progress) -> None:
-        """Fit a stage's network in place and leave the best weights by validation loss in it.
+    def fit(self, name: str, objective: Objective[Any], cases: Cases, progress: Progress) -> None:
+        """Fit an objective's network in place and leave the best weights by validation loss in it.
 
         A stage that is finished in the folder is loaded; one that was cut off goes on from its last validation.
         """
         done = self.folder / f"{name}.safetensors"
         if not done.exists():
-            self._fit(name, stage, cases, progress)
+            self._fit(name, objective, cases, progress)
             if ranks.is_first():
-                kept = {k: v.detach().cpu().contiguous() for k, v in stage.network.state_dict().items()}
+                kept = {k: v.detach().cpu().contiguous() for k, v in objective.network.state_dict().items()}
                 part = done.with_suffix(".part")
                 save_file(kept, part)
                 part.replace(done)
             ranks.wait()
-        stage.network.load_state_dict(load_file(done))
-        stage.network.to(self.device).eval()
+        objective.network.load_state_dict(load_file(done))
+        objective.network.to(self.device).eval()
 
-    def _fit(self, name: str, stage: Stage, cases: Cases, progress: Progress) -> None:
-        fit = stage.fit_config
+    def _fit(self, name: str, objective: Objective[Any], cases: Cases, progress: Progress) -> None:
+        fit = objective.fit_config
         every = min(fit.validate_every, fit.steps)
-        data = stage.data(cases, self.config.data, every, self.seed)
+        data = objective.data(cases, self.config.data, every, self.seed)
         best = ModelCheckpoint(
             self.folder / name, filename="best", monitor=VALIDATION_LOSS, save_last=True, enable_version_counter=False
         )
@@ -93,11 +93,11 @@ class Bench:
             last = self.folder / name / "last.ckpt"
             start = last if last.exists() else None
             with _interruptible():
-                trainer.fit(stage, datamodule=data, ckpt_path=start, weights_only=True)
+                trainer.fit(objective, datamodule=data, ckpt_path=start, weights_only=True)
         if best.best_model_score is None or not torch.isfinite(best.best_model_score):
             raise InputError(f"{name}: the loss is not finite; delete {self.folder} and give a lower learning_rate")
         content: dict[str, Any] = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-        stage.load_state_dict(content["state_dict"])
+        objective.load_state_dict(content["state_dict"])
 
 
 class _Tell(Callback):

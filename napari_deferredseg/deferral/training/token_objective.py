@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,49 +12,48 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.scan import SliceBox
 from napari_deferredseg.deferral.routers.base import Routing
-from napari_deferredseg.deferral.routers.tokens import ASKED, DRAWN, EMBEDDING
-from napari_deferredseg.deferral.segmentors.sam.segmentor import SamSlice
-from napari_deferredseg.deferral.segmentors.sam.slices import frame_of
-from napari_deferredseg.deferral.training.objectives import Stage, agents_of, routing_loss
+from napari_deferredseg.deferral.routers.kept_slices import KeptSlices, kept_slice
+from napari_deferredseg.deferral.training.batches import Answers
+from napari_deferredseg.deferral.training.objectives import Objective, agents_of
+from napari_deferredseg.deferral.training.routing_loss import RoutingLoss
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
 
-    from napari_deferredseg.deferral.data.patches import Batch, Cases
-    from napari_deferredseg.deferral.data.prepared import PreparedCase
+    from napari_deferredseg.core.volume import Array
+    from napari_deferredseg.deferral.data.cases import PreparedCase
+    from napari_deferredseg.deferral.data.patches import Cases
     from napari_deferredseg.deferral.data.train_settings import DataConfig, RouterConfig
     from napari_deferredseg.deferral.routers.tokens import TokenRouter
-    from napari_deferredseg.deferral.segmentors.sam.segmentor import SamSegmentor
-
-NAMES = ("scaled", "right", "valid", "reference", "known")
+    from napari_deferredseg.deferral.segmentors.sam.segmentor import SamSegmentor, SamSlice
 
 
 @dataclass(frozen=True)
 class AskedSlice:
-    """A slice, and what is known of it: arrays by name, (1, ..., y, x)."""
+    """A slice; its scaled logits (1, C, y, x), the answers there, and the lengths of a voxel (1, 2), mm."""
 
     asked: SamSlice
-    arrays: Batch
+    scaled: Tensor
+    answers: Answers
+    spacing: Tensor
 
 
-class TokenStage(Stage):
+class TokenObjective(Objective[Sequence[AskedSlice]]):
     """The router's losses over whole slices; a batch is a list of `AskedSlice`."""
 
     def __init__(self, router: TokenRouter, config: RouterConfig) -> None:
         super().__init__(router, config.fit)
-        self.router, self.config = router, config
+        self.router, self.routing_loss = router, RoutingLoss(config)
 
     def loss(self, batch: Sequence[AskedSlice]) -> Tensor:
         """Mean over the slices, each on its own voxels."""
         found = []
         for item in batch:
-            arrays = {name: array.to(self.device) for name, array in item.arrays.items()}
+            answers = Answers(*(array.to(self.device) for array in item.answers))
             routing = Routing.of(self.router.channels_of(item.asked, self.device).float())
-            found.append(routing_loss(routing, *agents_of(arrays["scaled"].float(), arrays), self.config))
+            right, valid = agents_of(item.scaled.to(self.device).float(), answers)
+            found.append(self.routing_loss(routing, right, valid, item.spacing.to(self.device)))
         return torch.stack(found).mean()
 
     def data(self, cases: Cases, config: DataConfig, batches: int, seed: int) -> pl.LightningDataModule:
@@ -67,6 +67,21 @@ class TokenStage(Stage):
     def size_of(self, batch: Any) -> int:
         """Number of slices."""
         return len(batch)
+
+
+@dataclass(frozen=True)
+class SliceCut:
+    """A whole slice of a case, as a batch of one."""
+
+    z: int
+
+    def __call__(self, array: Array) -> Tensor:
+        """Slice (1, ..., y, x) of an array (..., z, y, x)."""
+        return torch.from_numpy(np.array(array[..., self.z, :, :]))[None]
+
+    def spacing(self, case: PreparedCase) -> Tensor:
+        """Lengths of a voxel (1, 2), mm."""
+        return torch.tensor([case.geometry.spacing_zyx[1:]], dtype=torch.float32)
 
 
 class Slices(Dataset[AskedSlice]):
@@ -86,8 +101,8 @@ class Slices(Dataset[AskedSlice]):
         rng = np.random.default_rng([self.seed, number])
         case, place = self.listed[int(rng.integers(len(self.listed)))]
         asked = kept_slice(case, place, self.segmentor)
-        arrays = {n: torch.from_numpy(np.array(case.load(n)[..., asked.z, :, :]))[None] for n in NAMES}
-        return AskedSlice(asked, arrays)
+        cut = SliceCut(asked.z)
+        return AskedSlice(asked, cut(case.output.scaled.load()), Answers.of(case, cut), cut.spacing(case))
 
 
 class SliceData(pl.LightningDataModule):
@@ -112,24 +127,8 @@ class SliceData(pl.LightningDataModule):
         return self._loader(self.cases.validation, 0, length)
 
     def _loader(self, cases: Sequence[PreparedCase], seed: int, length: int) -> DataLoader[AskedSlice]:
-        listed = [(case, place) for case in cases for place in range(len(_places(case)))]
+        listed = [(case, place) for case in cases for place in range(len(KeptSlices(case.folder).places()))]
         if not listed:
             raise InputError("no prompt holds anything to look at: give prompt masks with labels")
         slices = Slices(listed, self.segmentor, seed, length)
         return DataLoader(slices, batch_size=self.batch, num_workers=self.config.workers, collate_fn=list)
-
-
-def kept_slice(case: PreparedCase, place: int, segmentor: SamSegmentor) -> SamSlice:
-    """Read one of the slices that the router kept beside a case, by its place among them."""
-    rows, z = case.load(ASKED), _places(case)[place]
-    boxes = tuple(
-        SliceBox(int(label), z, (int(a), int(b)), (int(c), int(d))) for at, label, a, b, c, d in rows if at == z
-    )
-    height, width = case.load("reference").shape[1:]
-    frame = frame_of((height, width), segmentor.sam.image_encoder.img_size, segmentor.config.input)
-    embedding = torch.from_numpy(np.asarray(case.load(f"{EMBEDDING}{z:05d}"), np.float32))
-    return SamSlice(z, embedding, frame, boxes, torch.from_numpy(np.array(case.load(f"{DRAWN}{z:05d}"))))
-
-
-def _places(case: PreparedCase) -> list[int]:
-    return [int(z) for z in np.unique(case.load(ASKED)[:, 0])]

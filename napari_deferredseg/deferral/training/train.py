@@ -30,14 +30,15 @@ from napari_deferredseg.deferral.model.policy import Policy
 from napari_deferredseg.deferral.model.scaling import Scaling, margin_of
 from napari_deferredseg.deferral.model.spec import CARD, CONFIG, WEIGHTS, ModelSpec
 from napari_deferredseg.deferral.networks.sliding import over_volume
+from napari_deferredseg.deferral.routers.kept_slices import KeptSlices
 from napari_deferredseg.deferral.routers.network import NetworkRouter
-from napari_deferredseg.deferral.routers.tokens import ASKED, TokenRouter
+from napari_deferredseg.deferral.routers.tokens import TokenRouter
 from napari_deferredseg.deferral.segmentors.adapters import adapter_of
 from napari_deferredseg.deferral.training import ranks
 from napari_deferredseg.deferral.training.fitting import Bench
-from napari_deferredseg.deferral.training.objectives import JointStage, RouterStage, SegmentorStage
+from napari_deferredseg.deferral.training.objectives import JointObjective, RouterObjective, SegmentorObjective
 from napari_deferredseg.deferral.training.scales import fit_scaling, fit_temperature, sample_voxels, voxels_of_each
-from napari_deferredseg.deferral.training.token_objective import TokenStage
+from napari_deferredseg.deferral.training.token_objective import TokenObjective
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -48,12 +49,12 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.datalist import Datalist
     from napari_deferredseg.core.volume import Array
-    from napari_deferredseg.deferral.data.prepared import Prepared, PreparedCase
+    from napari_deferredseg.deferral.data.cases import Prepared, PreparedCase
     from napari_deferredseg.deferral.data.train_settings import RouterConfig, TrainConfig
     from napari_deferredseg.deferral.model.scaling import Temperature
     from napari_deferredseg.deferral.routers.base import Router
     from napari_deferredseg.deferral.segmentors.base import Segmentor
-    from napari_deferredseg.deferral.training.objectives import Stage
+    from napari_deferredseg.deferral.training.objectives import Objective
 
 WORK, RUN, LOG, CASES = "work", "run.json", "log", "cases"
 DOUBT = 4.0  # margin below which the AI's label has less than 98 %
@@ -199,8 +200,8 @@ class _Run:
     def joint(self, progress: Progress) -> DeferralModel:
         """Fit one network for both."""
         network, _ = self._networks()
-        stage = JointStage(network, self.config.fit, self.config.joint_loss, self._classes)
-        self._fit("joint", stage, _part(progress, 0.1, 0.9))
+        objective = JointObjective(network, self.config.fit, self.config.joint_loss, self._classes)
+        self._fit("joint", objective, _part(progress, 0.1, 0.9))
         self._keep_logits(network, self._validation)
         return DeferralModel(self._spec(self._temperature(self._validation), ()), self._over(network), None)
 
@@ -214,7 +215,7 @@ class _Run:
         unseen = self._cross_fitted(_part(progress, 0.1, 0.7 - share))
         self._fit(
             "segmentor",
-            SegmentorStage(segmentor, self.config.fit),
+            SegmentorObjective(segmentor, self.config.fit),
             _part(progress, 0.7 - share, 0.7),
         )
         self._keep_logits(segmentor, self._validation)
@@ -242,8 +243,8 @@ class _Run:
 
         def forget() -> None:
             for case in self.prepared.cases:
-                case.forget("logits")
-                case.forget(ASKED)
+                case.output.logits.remove()
+                KeptSlices(case.folder).asked.remove()
 
         settings = self.config.without_paths().segmentor.model_dump(mode="json")
         weights = hashlib.blake2b(save(weights_of(network)), digest_size=16).hexdigest()
@@ -254,8 +255,8 @@ class _Run:
         self, segmentor: Segmentor, router: Router, temperature: Temperature, progress: Progress
     ) -> DeferralModel:
         """Fit the router on the scaled logits that are kept."""
-        stage = _stage_of(router, self.config.router)
-        self._fit("router", stage, _part(progress, 0.7, 0.9))
+        objective = _objective_of(router, self.config.router)
+        self._fit("router", objective, _part(progress, 0.7, 0.9))
         return DeferralModel(self._spec(temperature, self._competence(router)), segmentor, router)
 
     @property
@@ -284,14 +285,14 @@ class _Run:
     def _over(self, network: nn.Module) -> Segmentor:
         return segmentor_of(self._shape, network)
 
-    def _fit(self, name: str, stage: Stage, progress: Progress) -> None:
-        self.bench.fit(name, stage, Cases(self._training, self._validation), progress)
+    def _fit(self, name: str, objective: Objective[Any], progress: Progress) -> None:
+        self.bench.fit(name, objective, Cases(self._training, self._validation), progress)
 
     def _keep_logits(self, network: nn.Module, cases: Sequence[PreparedCase]) -> None:
         """Keep what a network says of cases: class logits, and a joint network's agents after them."""
         for case in ranks.own_part(cases):
-            found = over_volume(network, case.load("image"), self.config.data, self.bench.device)
-            case.save("logits", found.astype(np.float16))
+            found = over_volume(network, case.arrays.image.load(), self.config.data, self.bench.device)
+            case.output.logits.save(found.astype(np.float16))
         ranks.wait()
 
     def _cross_fitted(self, progress: Progress) -> Temperature:
@@ -302,8 +303,8 @@ class _Run:
             network, _ = self._networks()
             held_out = {case.key for case in fold}
             rest = [case for case in self._training if case.key not in held_out]
-            stage = SegmentorStage(network, self.config.fit)
-            self.bench.fit(f"fold {number + 1}", stage, Cases(rest, self._validation), told)
+            objective = SegmentorObjective(network, self.config.fit)
+            self.bench.fit(f"fold {number + 1}", objective, Cases(rest, self._validation), told)
             self._keep_logits(network, fold)
         return self._temperature(self._training)
 
@@ -313,13 +314,15 @@ class _Run:
 
     def _sampled(self, case: PreparedCase, count: int) -> tuple[Array, Array]:
         """Logits (n, classes) and reference (n,) of some of the voxels where it is known."""
-        index = sample_voxels(case.load("known"), self.seed, count)
-        logits = case.load("logits")[: self._classes]
-        return np.ascontiguousarray(logits.reshape(len(logits), -1)[:, index].T), case.load("reference").ravel()[index]
+        index = sample_voxels(case.arrays.known.load(), self.seed, count)
+        logits = case.output.logits.load()[: self._classes]
+        return np.ascontiguousarray(logits.reshape(len(logits), -1)[:, index].T), case.arrays.reference.load().ravel()[
+            index
+        ]
 
     def _scale(self, cases: Sequence[PreparedCase], temperature: Temperature) -> None:
         for case in ranks.own_part(cases):
-            case.save("scaled", temperature(case.load("logits")).clip(*HALF).astype(np.float16))
+            case.output.scaled.save(temperature(case.output.logits.load()).clip(*HALF).astype(np.float16))
         ranks.wait()
 
     def _competence(self, router: Router) -> tuple[Scaling, ...]:
@@ -327,7 +330,7 @@ class _Run:
         agents, count = len(self.prepared.experts) + 1, voxels_of_each(len(self._validation))
         seen: list[list[tuple[Array, Array, Array]]] = [[] for _ in range(agents)]
         for case in self._validation:
-            scaled = case.load("scaled")
+            scaled = case.output.scaled.load()
             own = router.route(case, scaled, self.config.data, self.bench.device).competence
             doubtful = margin_of(scaled.astype(np.float32)) < DOUBT
             doubt = entropy_of(softmax(scaled.astype(np.float32), axis=0)).ravel()
@@ -363,16 +366,16 @@ class _Run:
 
 def _agents(case: PreparedCase) -> Iterator[tuple[Array, Array]]:
     """Where each agent is right and where that is known, the AI first."""
-    known = case.load("known")
-    yield case.load("logits").argmax(axis=0) == case.load("reference"), known
-    yield from zip(case.load("right"), case.load("valid"), strict=True)
+    known = case.arrays.known.load()
+    yield case.output.logits.load().argmax(axis=0) == case.arrays.reference.load(), known
+    yield from zip(case.arrays.right.load(), case.arrays.valid.load(), strict=True)
 
 
-def _stage_of(router: Router, config: RouterConfig) -> Stage:
+def _objective_of(router: Router, config: RouterConfig) -> Objective[Any]:
     if isinstance(router, TokenRouter):
-        return TokenStage(router, config)
+        return TokenObjective(router, config)
     assert isinstance(router, NetworkRouter)
-    return RouterStage(router, config)
+    return RouterObjective(router, config)
 
 
 def _folds(cases: Sequence[PreparedCase], count: int, seed: int) -> list[list[PreparedCase]]:
