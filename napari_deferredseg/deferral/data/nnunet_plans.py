@@ -32,13 +32,13 @@ def _of_axes(order: list[int]) -> list[int]:
 Axes = Annotated[list[int], AfterValidator(_of_axes)]
 
 
-class Part(BaseModel):
+class NnunetSection(BaseModel):
     """Part of a file of nnU-Net: what is not used of it is left out."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Architecture(Part):
+class Architecture(NnunetSection):
     """Network by name, a class of nnU-Net's library, made of layers of torch."""
 
     network_class_name: str = Field(pattern=NETWORK)
@@ -54,7 +54,7 @@ class Architecture(Part):
         return self
 
 
-class Configuration(Part):
+class Configuration(NnunetSection):
     """One way that the plans know to train: voxels (after the transpose), patch, how images are prepared."""
 
     spacing: list[PositiveFloat] = Field(min_length=2, max_length=3)
@@ -80,7 +80,7 @@ class Configuration(Part):
         return self
 
 
-class Plans(Part):
+class Plans(NnunetSection):
     """What applies to all configurations, and the one that was trained.
 
     nnU-Net's other readers turn images to axes of their own, or hold pictures rather than volumes.
@@ -103,7 +103,7 @@ class Plans(Part):
         return next(iter(self.configurations.values()))
 
 
-class Dataset(Part):
+class Dataset(NnunetSection):
     """Channels and labels of `dataset.json`."""
 
     channel_names: dict[str, str] = Field(min_length=1, validation_alias=AliasChoices("channel_names", "modality"))

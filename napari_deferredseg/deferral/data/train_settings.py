@@ -96,7 +96,7 @@ class TrainConfig(Section):
 
     licence: str = Field(default="", description="of the weights and of the data, for the model's card")
     mode: Literal["two-stage", "joint"] = "two-stage"
-    joint_loss: JointLoss = "script-as-written"
+    joint_loss: JointLoss = "joint-one-versus-all"
     folds: int = Field(default=3, ge=2, le=20)
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     data: DataConfig = DataConfig()

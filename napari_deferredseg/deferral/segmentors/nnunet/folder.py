@@ -13,7 +13,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.deferral.data.segmentor_settings import NnunetConfig
 from napari_deferredseg.deferral.networks.builders import first_line
 from napari_deferredseg.deferral.networks.weights import content_of
-from napari_deferredseg.deferral.segmentors.nnunet.library import parts
+from napari_deferredseg.deferral.segmentors.nnunet.library import nnunet_library
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +117,7 @@ def _modern(found: dict[str, Any], path: Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return dict(parts().configuration_manager(found).configuration)
+            return dict(nnunet_library().configuration_manager(found).configuration)
     except InputError:
         raise
     except Exception as error:

@@ -10,7 +10,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.deferral.networks.builders import first_line
 
 
-class Parts(NamedTuple):
+class NnunetLibrary(NamedTuple):
     """What is used of nnU-Net."""
 
     predictor: Any
@@ -20,7 +20,7 @@ class Parts(NamedTuple):
     network_from_plans: Any
 
 
-def parts() -> Parts:
+def nnunet_library() -> NnunetLibrary:
     """Import nnU-Net, without what it prints.
 
     Raises
@@ -39,4 +39,4 @@ def parts() -> Parts:
             f"a segmentor of kind nnunet needs nnU-Net ({first_line(error)}): install it with: "
             'pip install "napari-deferredseg[nnunet]"'
         ) from None
-    return Parts(nnUNetPredictor, DefaultPreprocessor, PlansManager, ConfigurationManager, get_network_from_plans)
+    return NnunetLibrary(nnUNetPredictor, DefaultPreprocessor, PlansManager, ConfigurationManager, get_network_from_plans)

@@ -23,7 +23,7 @@ from napari_deferredseg.deferral.networks.weights import fill
 from napari_deferredseg.deferral.segmentors.base import require_channels
 from napari_deferredseg.deferral.segmentors.module import classes_of, in_table_order
 from napari_deferredseg.deferral.segmentors.nnunet.folder import checkpoint_of, read_checkpoint, read_folder
-from napari_deferredseg.deferral.segmentors.nnunet.library import parts
+from napari_deferredseg.deferral.segmentors.nnunet.library import nnunet_library
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -151,7 +151,7 @@ class _Frame:
     """An image as nnU-Net prepares it, and the way back from there."""
 
     def __init__(self, plans: Plans, classes: int, volume: Volume) -> None:
-        self._nnunet, self._classes = parts(), classes
+        self._nnunet, self._classes = nnunet_library(), classes
         content = plans.model_dump(mode="json")
         (name,) = plans.configurations
         self._manager = self._nnunet.plans_manager(content)
@@ -213,8 +213,8 @@ def exchange(logits: NDArray[np.float32], mask: NDArray[np.uint16]) -> None:
 
 
 def completed(config: NnunetConfig) -> NnunetConfig:
-    """Settings with plans, data set and folds of the folder; InputError as `read_folder` and `parts`."""
-    parts()
+    """Settings with plans, data set and folds of the folder; InputError as `read_folder` and `nnunet_library`."""
+    nnunet_library()
     return read_folder(config)
 
 
@@ -227,7 +227,7 @@ def make_network(config: NnunetConfig) -> nn.ModuleList:
         nnU-Net is not installed, or there is no such network.
     """
     plans, dataset = _known(config)
-    make = parts().network_from_plans
+    make = nnunet_library().network_from_plans
     shape = plans.configuration.architecture
     try:
         with redirect_stdout(io.StringIO()):
