@@ -16,7 +16,7 @@ from napari_deferredseg.usecases.reading.views import names_of
 from napari_deferredseg.widgets.panels.panel import Panel
 from napari_deferredseg.widgets.panels.who_bar import WhoBar
 from napari_deferredseg.widgets.qt.colors import LINK, reader_colors, swatch
-from napari_deferredseg.widgets.qt.fields import Choice, NoteField
+from napari_deferredseg.widgets.qt.fields import NoteField, QuietComboBox
 from napari_deferredseg.widgets.qt.listening import listen
 from napari_deferredseg.widgets.qt.plain import RichLabel, escaped
 from napari_deferredseg.widgets.viewer.anchors import Anchors
@@ -55,7 +55,7 @@ class DeferPanel(Panel):
         self.draw = QPushButton("Draw a region")
         self.draw.setCheckable(True)
         self.draw.setToolTip("Outline it with the polygon tool, on one slice or several; then choose who shall look")
-        self.to = Choice()
+        self.to = QuietComboBox()
         self.note = NoteField("Note: look at what? (no patient names)")
         self.send = QPushButton("Defer to expert")
         self.release = QPushButton("Release for others")
@@ -194,7 +194,7 @@ class DeferPanel(Panel):
         )
         self._guards = Anchors((self._drawn,), layers.frame), Resting(self._drawn, viewer)
         for guard in self._guards:
-            guard.told.connect(lambda line: warn(line))
+            guard.warned.connect(lambda line: warn(line))
         self._guards[1].take("polygon")
         self._guards[1].explain()
         self._show(None)

@@ -20,7 +20,7 @@ from napari_deferredseg.usecases.running.run import regions_in, run_external, ru
 from napari_deferredseg.widgets.panels.panel import Panel
 from napari_deferredseg.widgets.panels.run_form import BROWSE, NO_BOXES, ExpertTable, RunForm
 from napari_deferredseg.widgets.qt.background import in_background
-from napari_deferredseg.widgets.qt.fields import Choice, leave_keys_to_viewer
+from napari_deferredseg.widgets.qt.fields import QuietComboBox, leave_keys_to_viewer
 from napari_deferredseg.widgets.qt.listening import listen
 from napari_deferredseg.widgets.qt.plain import RichLabel, escaped
 from napari_deferredseg.widgets.qt.series import choose_series
@@ -67,7 +67,7 @@ class RunPanel(Panel):
         self.progress.hide()
         self.cancel_button.hide()
         self.result = RichLabel()
-        self.cases = Choice()
+        self.cases = QuietComboBox()
         self.cases.setMinimumContentsLength(12)
         self.cases.setToolTip("Cases of this project")
         self.open_case = QPushButton("Show")
@@ -161,7 +161,7 @@ class RunPanel(Panel):
         self.destroyed.connect(stop.ask)
         self._busy(True)
         in_background(
-            lambda progress: (project, work(stop.heeded(progress))),
+            lambda progress: (project, work(stop.cancellable(progress))),
             done=self._done,
             failed=self._failed,
             progressed=self._progressed,
@@ -219,7 +219,7 @@ class RunPanel(Panel):
     def _done(self, outcome: tuple[Project, RunReport]) -> None:
         project, report = outcome
         self._busy(False)
-        self.result.setText(_told(report))
+        self.result.setText(_outcome(report))
         if self.session.project is project:
             self._list_cases()
             self.seat.navigation.open_case(report.case.key)
@@ -271,14 +271,14 @@ class RunPanel(Panel):
         self.seat.attempt(lambda: self.seat.navigation.open_case(self.cases.currentData()))
 
 
-def _told(report: RunReport) -> str:
+def _outcome(report: RunReport) -> str:
     again = "" if report.new else " This very run was in the project already; nothing was changed."
-    told = " ".join(map(escaped, report.cautions))
+    cautions = " ".join(map(escaped, report.cautions))
     account = escaped(report.account[:1].upper() + report.account[1:])
     if not report.regions:
-        return f"No regions. {account}. {told}{again}"
+        return f"No regions. {account}. {cautions}{again}"
     readers = len({a.reader or a.group for a in report.assignments})
-    return f"{report} for {readers} readers. {account}. {told} Open <i>My worklist</i> to start.{again}"
+    return f"{report} for {readers} readers. {account}. {cautions} Open <i>My worklist</i> to start.{again}"
 
 
 def _file_of(layer: Layer) -> Path | None:

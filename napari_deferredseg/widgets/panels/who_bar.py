@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from napari_deferredseg.core.names import visible
 from napari_deferredseg.widgets.qt.colors import reader_colors, swatch
-from napari_deferredseg.widgets.qt.fields import Choice
+from napari_deferredseg.widgets.qt.fields import QuietComboBox
 from napari_deferredseg.widgets.qt.listening import listen
 from napari_deferredseg.widgets.seat.settings import last_reader, remember_reader
 
@@ -25,7 +25,7 @@ class WhoBar(QWidget):
         super().__init__()
         self._seat = seat
         self._session = seat.session
-        self.choice = Choice()
+        self.choice = QuietComboBox()
         self.choice.setToolTip("Who is this? Corrections, and what you send to others, are kept under this name.")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)

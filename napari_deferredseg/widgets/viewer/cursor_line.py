@@ -124,7 +124,7 @@ class CursorLine:
 
     def _room(self) -> float:
         """Characters of a line that ends before the letter in the middle of the canvas."""
-        return max(0.0, self._viewer.canvas.size[1] / 2 - _LETTER_PIXELS) / _CHARACTER_PIXELS
+        return max(0.0, float(self._viewer.canvas.size[1]) / 2 - _LETTER_PIXELS) / _CHARACTER_PIXELS
 
     def _on_move(self, viewer: ViewerModel, event: Any) -> None:
         self._position = tuple(event.position)
