@@ -170,11 +170,13 @@ def _rows(plate: Points, geometry: Geometry) -> NDArray[np.intp]:
         (np.concatenate(lengths), (np.concatenate(ends), np.concatenate(others))), shape=(len(at), len(at))
     ).tocsr()
     start = int(np.argmax(_distances(links, 0)))
-    return (np.round(_distances(links, start) / spacing.max(), 6)).astype(np.intp)
+    row: NDArray[np.intp] = np.round(_distances(links, start) / spacing.max(), 6).astype(np.intp)
+    return row
 
 
 def _distances(links: Any, start: int) -> NDArray[np.float64]:
-    return np.asarray(dijkstra(links, directed=False, indices=[start]))[0]
+    found: NDArray[np.float64] = np.asarray(dijkstra(links, directed=False, indices=[start]))[0]
+    return found
 
 
 def _dense(points: Points) -> Array:

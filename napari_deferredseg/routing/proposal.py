@@ -73,14 +73,14 @@ class Account:
             yield self._ends()
         left = []
         if self.specks:
-            left.append(f"{self.specks:,} in specks far from anything larger")
+            left.append(f"{_voxels(self.specks)} in specks far from anything larger")
         if self.unpaid:
             more = f" (the next piece takes {self.next_piece})" if self.next_piece else ""
-            left.append(f"{self.unpaid:,} {self.reason}{more}")
+            left.append(f"{_voxels(self.unpaid)} {self.reason}{more}")
         if left:
-            yield f"left out are {' and '.join(left)}"
+            yield f"left out: {' and '.join(left)}"
         if self.faint and not self.compared:
-            yield f"in {self.faint:,} more voxels the map is above zero but lower than that, and these are never sent"
+            yield f"{self.faint:,} more, where the map is above zero but below {self.least:.2g}, are never sent"
 
     def _ends(self) -> str:
         numbers = ", ".join(str(number) for number in self.within)
