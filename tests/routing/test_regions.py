@@ -251,36 +251,6 @@ def test_what_does_not_fit_is_said_to_be_the_budget_s_fault_and_what_it_takes():
     assert f"the next piece takes {thing.sum():,} voxels" in str(found.account)
 
 
-def test_the_account_of_masks_names_what_it_counts():
-    shape = (20, 40, 60)
-    labels = ball(shape, (1, 1, 1), (10, 20, 18), 7) | ball(shape, (1, 1, 1), (10, 20, 45), 4)
-    p = prediction(labels, labels * 0)
-    small = int(ball(shape, (1, 1, 1), (10, 20, 45), 4).sum())
-    large = int(labels.sum()) - small
-    account = str(make_regions(p, "case", "run", Budget(amount=(small + 1.5) / labels.size, unit="voxels")).account)
-    assert account == (
-        f"the masks differ in {small + large:,} voxels (100.00% of the AI's foreground); the regions cover {small:,} of "
-        f"these; left out: {large:,} voxels for which the budget has no room (the next piece takes {large:,} voxels)"
-    )
-    assert str(make_regions(p, "case", "run", Budget(amount=1.0)).account).endswith("; the regions cover all of these")
-
-
-def test_the_account_of_a_map_says_what_is_too_low_to_be_read():
-    labels, other = np.ones((10, 30, 30)), np.zeros((10, 30, 30))
-    doubt = np.zeros(labels.shape)
-    doubt[4:6, 5:15, 5:15], doubt[4:6, 5:15, 20:25] = 0.9, 0.5
-    doubt[1, :5, :5] = 0.1
-    p = prediction(labels, other, doubt)
-    account = make_regions(p, "case", "run", Budget(amount=200.5 / 9000, unit="voxels"), sigma_mm=0.0).account
-    assert str(account) == (
-        "the deferral map reaches 0.2, the least that is read, in 300 voxels (3.33% of the AI's foreground); the regions "
-        "cover 200 of these; left out: 100 voxels for which the budget has no room: the map is lower there than in the "
-        "regions; 25 more, where the map is above zero but below 0.2, are never sent"
-    )
-    faint = make_regions(prediction(labels, other, np.minimum(doubt, 0.1)), "case", "run", HALF, sigma_mm=0.0).account
-    assert str(faint).startswith("the deferral map reaches 0.2, the least that is read, nowhere; it is above zero in ")
-
-
 @given(
     hnp.arrays(np.float32, (2, 5, 6), elements=st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0])),
     st.integers(0, 60),
