@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Points = NDArray[np.int32]
 
-PIECE_MINUTES = 0.2
+PIECE_MINUTES = 0.13
 """What extends over several slices is cut into pieces of at most so long a reading, the visit itself not counted."""
 
 PLATE_MINUTES = 4.0
