@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     RegionMaker = Callable[[Prediction, str, str, Budget, Progress], Proposal]
 
-LAWS = "regions 2"
+LAWS = "regions 3"
 """How regions are made; another way makes another run of the same files."""
 
 DEFAULT_BUDGET = Budget(amount=0.10, unit="predicted-foreground")
