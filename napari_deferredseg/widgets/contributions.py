@@ -10,6 +10,7 @@ from napari_deferredseg.io.formats import stem_of
 from napari_deferredseg.io.phantom import make_phantom
 from napari_deferredseg.widgets.defer import DeferPanel
 from napari_deferredseg.widgets.export import ExportPanel
+from napari_deferredseg.widgets.readers import ReadersPanel
 from napari_deferredseg.widgets.run import RunPanel
 from napari_deferredseg.widgets.stages import stage_of
 from napari_deferredseg.widgets.volume_layers import image_options, labels_options
@@ -45,6 +46,13 @@ class WorklistDock(WorklistPanel):
 
 class ExportDock(ExportPanel):
     """*Export labels*."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__(stage_of(viewer))
+
+
+class ReadersDock(ReadersPanel):
+    """*Readers*."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(stage_of(viewer))

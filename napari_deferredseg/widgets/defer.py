@@ -17,6 +17,7 @@ from napari_deferredseg.widgets.case_layers import reader_colors
 from napari_deferredseg.widgets.panel import LINK, Choice, NoteField, Panel, listen, swatch
 from napari_deferredseg.widgets.plain import RichLabel, escaped
 from napari_deferredseg.widgets.polygons import check_no_polygon, paint_polygons_where_shown
+from napari_deferredseg.widgets.readers import readers_button
 from napari_deferredseg.widgets.resting import Resting
 from napari_deferredseg.widgets.volume_layers import DRAWING, layer_options
 from napari_deferredseg.widgets.who_bar import WhoBar
@@ -70,6 +71,7 @@ class DeferPanel(Panel):
         self.body.addWidget(self.send)
         self.body.addWidget(self.release)
         self.body.addWidget(self.declined)
+        self.body.addWidget(readers_button(stage))
         self.finish_layout()
         self._drawn: Labels | None = None
         self._guards: tuple[()] | tuple[Anchors, Resting] = ()
@@ -80,6 +82,7 @@ class DeferPanel(Panel):
         listen(self, stage.events.picked, self._show)
         listen(self, stage.session.events.reader, lambda: self._show(self.stage.picked))
         listen(self, stage.session.events.project, self._list_targets)
+        listen(self, stage.session.events.readers, self._list_targets)
         listen(self, stage.session.events.case, self._forget_drawing)
         listen(self, stage.session.events.reading, lambda: self._show(self.stage.picked))
         listen(self, stage.viewer.layers.events.removed, self._on_removed)
@@ -169,9 +172,9 @@ class DeferPanel(Panel):
         readers = project.store.readers() if project is not None else []
         self._names = {reader.login: reader.name for reader in readers}
         colors = reader_colors(readers)
-        for reader in readers:
+        for reader in (x for x in readers if x.active):
             self.to.addItem(swatch(colors[reader.login]), visible(reader.name), Target(reader=reader.login))
-        for group in sorted({g for reader in readers for g in reader.groups}):
+        for group in sorted({g for reader in readers if reader.active for g in reader.groups}):
             self.to.addItem(swatch(colors[group]), visible(f"group {group}"), Target(group=group))
 
     def _need_case(self) -> OpenCase:

@@ -28,6 +28,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_deferredseg.usecases.project import init_project
+from napari_deferredseg.usecases.readers import first_admin
 from napari_deferredseg.widgets.plain import PlainLabel, RichLabel, as_tip, escaped
 from napari_deferredseg.widgets.settings import last_project, remember_project
 from napari_deferredseg.widgets.steady import Steady
@@ -320,8 +321,11 @@ class ProjectBar(QWidget):
 
     def make_folder(self, folder: Path) -> None:
         """Make a project in a new folder and open it."""
-        if self._stage.attempt(lambda: init_project(folder).close()):
+        admin = first_admin()
+        if self._stage.attempt(lambda: init_project(folder, admin=admin.reader).close()):
             self.open_folder(folder)
+            self._stage.attempt(lambda: self._stage.session.choose_reader(admin.reader.login))
+            self._stage.events.message.emit(f"Made project {folder.name}. {admin}.")
 
     def _ask_open(self) -> None:
         start = last_project()

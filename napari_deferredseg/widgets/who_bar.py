@@ -32,6 +32,7 @@ class WhoBar(QWidget):
         row.addWidget(self.choice, 1)
         self.choice.activated.connect(self._choose)
         listen(self, self._session.events.project, self._list_readers)
+        listen(self, self._session.events.readers, self._list_readers)
         listen(self, self._session.events.reader, self._show_reader)
         self._list_readers()
 
@@ -41,7 +42,7 @@ class WhoBar(QWidget):
         project = self._session.project
         readers = project.store.readers() if project is not None else []
         colors = reader_colors(readers)
-        for reader in readers:
+        for reader in (x for x in readers if x.active):
             self.choice.addItem(swatch(colors[reader.login]), visible(reader.name), reader.login)
         known = self.choice.findData(last_reader())
         if project is not None and self._session.reader is None and known > 0:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from napari_deferredseg.core.records import State
 from napari_deferredseg.widgets.panel import LINK, Panel, leave_keys_to_viewer, listen
 from napari_deferredseg.widgets.plain import RichLabel, escaped
+from napari_deferredseg.widgets.readers import readers_button
 from napari_deferredseg.widgets.region_card import RegionCard
 from napari_deferredseg.widgets.region_table import RegionTable
 from napari_deferredseg.widgets.settings import last_project
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.usecases.reading.session import Session
     from napari_deferredseg.widgets.stage import Stage
 
-NO_READERS = 'This project has no readers yet: deferredseg reader add "NAME" --project FOLDER adds one.'
+NO_READERS = "This project has no readers yet."
 
 
 class WorklistPanel(Panel):
@@ -38,6 +39,8 @@ class WorklistPanel(Panel):
         self.region = RegionCard(stage, self.notice)
         self.body.addWidget(bar)
         self.body.addWidget(self.summary)
+        self.readers = readers_button(stage)
+        self.body.addWidget(self.readers)
         self.body.addWidget(self.table, 1)
         self.body.addWidget(self.region)
         self.body.addWidget(ViewBar(stage))
@@ -58,6 +61,7 @@ class WorklistPanel(Panel):
         self._done = self._submitted_here()
         self.table.show_items(self._rows, lambda items: _label_names(items, session))
         self.summary.setText(self._summary())
+        self.readers.setVisible(self._has_no_readers())
         if self._items:
             self.region.invite()
         self._mark()
@@ -77,8 +81,10 @@ class WorklistPanel(Panel):
     def _summary(self) -> str:
         if self.session.project is None:
             return f"Press <b>Open ...</b> and choose your project's folder{_or_the_last()}."
+        if self._has_no_readers():
+            return NO_READERS
         if self.session.reader is None:
-            return "Choose your name: corrections are kept under it." if self.who.count() > 1 else NO_READERS
+            return "Choose your name: corrections are kept under it."
         if not self._items:
             return "Nothing waits for you."
         minutes = sum(item.region.minutes for item in self._items)
@@ -86,6 +92,10 @@ class WorklistPanel(Panel):
         where = "" if cases == 1 else f" in {cases} cases"
         count = "<b>1</b> region" if len(self._items) == 1 else f"<b>{len(self._items)}</b> regions"
         return f"{count}{where}, about <b>{max(1, round(minutes))}</b> min"
+
+    def _has_no_readers(self) -> bool:
+        project = self.session.project
+        return project is not None and not self._items and not any(x.is_routed_to for x in project.store.readers())
 
     def _open_last(self) -> None:
         folder = last_project()
