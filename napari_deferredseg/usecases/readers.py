@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import re
 import unicodedata
 from contextlib import contextmanager
@@ -27,8 +28,8 @@ SPELLED = str.maketrans(
 )
 """Letters that Unicode does not take apart."""
 USUAL_CAPACITY = 60.0
-UNNAMED = "admin"
-"""Login of somebody whose name on this computer has no letter that a login could have."""
+UNNAMED = "user"
+"""How a login begins of somebody whose name on this computer has no letter that a login could have."""
 
 
 class Profile(NamedTuple):
@@ -171,13 +172,13 @@ def who_acts(project: Project, login: str | None = None) -> str | None:
         return project.store.reader(login).login
     here = name_here()
     known = {x.login.casefold(): x.login for x in project.store.readers()}
-    return next((known[x] for x in (here.casefold(), _login_or(here, "").casefold()) if x in known), None)
+    return next((known[x] for x in (here.casefold(), _login_here(here).casefold()) if x in known), None)
 
 
 def first_admin() -> FirstAdmin:
     """Whoever uses this computer, as the admin of a project that they make. No regions are routed to them."""
     here = name_here()
-    login = here if LOGIN.fullmatch(here) else _login_or(here, UNNAMED)
+    login = _login_here(here)
     name = shortened(" ".join(here.split()), LONGEST - 3)
     shown = name if name and name.isprintable() else login
     reader = Reader(login=login, name=shown, capacity=0, role=Role.ADMIN)
@@ -208,11 +209,14 @@ def login_from(name: str) -> str:
     return login
 
 
-def _login_or(name: str, otherwise: str) -> str:
+def _login_here(here: str) -> str:
+    """Login for a name on this computer: the name itself where it is one, always the same otherwise."""
+    if LOGIN.fullmatch(here):
+        return here
     try:
-        return login_from(name)
+        return login_from(here)
     except InputError:
-        return otherwise
+        return f"{UNNAMED}-{hashlib.sha256(here.encode()).hexdigest()[:6]}" if here else UNNAMED
 
 
 def _only_manages(reader: Reader) -> bool:

@@ -6,6 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QDate, Qt, Signal
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QDateEdit,
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 COLUMNS = ("Name", "min/day", "Role", "Away")
 LIST_HINT = "separate with ;"
 DAY_FORMAT = "yyyy-MM-dd"
-FADED = 0.45
+FADED = QColor("#8c8f96")
+"""Can be read on napari's dark and on its light ground."""
 
 
 class ReadersPanel(Panel):
@@ -198,14 +200,12 @@ class ReaderTable(QTableWidget):
         """List these, with one of them selected; deactivated ones are faded."""
         self.setRowCount(len(shown))
         for row, reader in enumerate(shown):
-            texts = (reader.name, f"{reader.capacity:g}", str(reader.role), standing_of(reader) or "")
+            texts = (reader.name, f"{reader.capacity:g}", str(reader.role), _away(reader, date.today()))
             for column, text in enumerate(texts):
                 cell = QTableWidgetItem(visible(text))
                 cell.setToolTip(_tip(reader))
                 if not reader.active:
-                    color = self.palette().text().color()
-                    color.setAlphaF(FADED)
-                    cell.setForeground(color)
+                    cell.setForeground(FADED)
                 self.setItem(row, column, cell)
         self.select(next((i for i, x in enumerate(shown) if x.login == login), -1))
 
@@ -303,7 +303,9 @@ class AbsenceForm(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("First day", self.first)
         form.addRow("Last day", self.last)
-        form.addRow(PlainLabel("Nothing is routed to them on these days. What they have stays theirs."))
+        hint = PlainLabel("Nothing is routed to them on these days. What they have stays theirs.")
+        hint.setWordWrap(True)
+        form.addRow(hint)
         _lay_out(self, self.title, form, (self.save, self.none, self.cancel))
         self._is_absent = True
         self.save.clicked.connect(lambda: self._save(is_absent=True))
@@ -373,8 +375,18 @@ def _python_day(day: QDate) -> date:
     return date(day.year(), day.month(), day.day())
 
 
+def _away(reader: Reader, today: date) -> str:
+    """What matters of `standing_of` today, short enough for a narrow column; the tip says all of it."""
+    if not reader.active or reader.absent_from is None or reader.absent_to is None:
+        return standing_of(reader)
+    if reader.absent_to < today:
+        return ""
+    return f"until {reader.absent_to}" if reader.absent_from <= today else f"from {reader.absent_from}"
+
+
 def _tip(reader: Reader) -> str:
     lines = [f"Login {reader.login}"]
     lines += [f"Knows best: {'; '.join(reader.specialities)}"] if reader.specialities else ["No speciality"]
     lines += [f"Groups: {'; '.join(reader.groups)}"] if reader.groups else []
+    lines += [f"Away: {standing_of(reader)}"] if standing_of(reader) else []
     return as_tip("\n".join(lines))
