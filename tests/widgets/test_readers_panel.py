@@ -9,7 +9,7 @@ from qtpy.QtCore import QDate, Qt
 
 from napari_deferredseg.core.records import Role
 from napari_deferredseg.usecases import readers
-from napari_deferredseg.widgets.readers import ReadersPanel
+from napari_deferredseg.widgets.panels.readers import ReadersPanel
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -95,7 +95,7 @@ def test_who_may_not_is_refused_and_whoever_is_deactivated_leaves_their_region(d
     desk.click(panel.stop_button)
     assert "for an admin: Root (login root)" in panel.notice.text()
     assert desk.store.reader("ben").active
-    desk.stage.step(1)
+    desk.seat.navigation.step(1)
     desk.wait(lambda: desk.session.reading is not None)
     readers.deactivate(desk.session.project, "ada", "root")
     desk.session.readers_changed()
