@@ -1,3 +1,3 @@
 """Find where an AI segmentation should not be trusted, route it to named experts, keep what they correct."""
 
-__version__ = "0.1.0"
+from napari_deferredseg.core.version import __version__ as __version__

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWhatsThis, QWidget
 
-from napari_deferredseg import __version__
+from napari_deferredseg.core.version import __version__
 from napari_deferredseg.widgets.hands import image_to_window
 from napari_deferredseg.widgets.keys import SHORTCUTS
 from napari_deferredseg.widgets.orientation import Plane, plane_shown, show_3d, show_plane

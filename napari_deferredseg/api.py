@@ -1,0 +1,1 @@
+"""What `import napari_deferredseg` offers: each function does what a command does."""
