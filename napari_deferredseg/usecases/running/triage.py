@@ -148,7 +148,7 @@ def recognised(
     InputError
         Its sides are not known.
     """
-    require_known_sides(files, volume)
+    require_known_sides(volume, files.orientation_checked)
     case = identify(project, volume, files.volume, files.series)
     return case, replace(prediction, notes=(*volume.notes, *prediction.notes))
 
