@@ -49,7 +49,7 @@ def train_model(
 def evaluate_model(
     model: Path,
     data: Path,
-    out: Path,
+    out: Path | None = None,
     *,
     split: Split = "test",
     budgets: Sequence[str] = (),
@@ -58,10 +58,12 @@ def evaluate_model(
     progress: Progress = silent,
     tell: Tell = unsaid,
 ) -> pd.DataFrame:
-    """Judge a model on a part of a cases file and write metrics.json, cases.csv and report.html into `out`.
+    """Judge a model on a part of a cases file.
 
     Parameters
     ----------
+    out : Path, optional
+        New folder that metrics.json, cases.csv and report.html are written into; the table alone where none is given.
     budgets : sequence of str
         Such as "5%"; those of the model by default.
     unit : str, optional
@@ -88,7 +90,7 @@ def evaluate_model(
     shares = [_share(text) for text in budgets] or list(policy.budgets)
     unit = unit or policy.unit
     datalist = read_datalist(data)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} exists and is not empty: give a new folder for the report")
     judged, examples = evaluate(
         loaded,
@@ -100,10 +102,11 @@ def evaluate_model(
         progress=lambda s, d: progress(s * 0.95, d),
         tell=tell,
     )
-    progress(0.95, "writing the report")
-    out.mkdir(parents=True, exist_ok=True)
-    title = f"{loaded.spec.name} on {split} cases"
-    write_report(judged, out, title=title, notes=_notes(datalist, loaded.spec.config.data.consensus), examples=examples)
+    if out is not None:
+        progress(0.95, "writing the report")
+        out.mkdir(parents=True, exist_ok=True)
+        notes = _notes(datalist, loaded.spec.config.data.consensus)
+        write_report(judged, out, title=f"{loaded.spec.name} on {split} cases", notes=notes, examples=examples)
     progress(1.0, "done")
     return judged.summary()
 

@@ -1,1 +1,0 @@
-"""What `import napari_deferredseg` offers: each function does what a command does."""
