@@ -43,4 +43,4 @@ for exported in ds.export_labels(folder / "demo", folder / "corrected"):
 # %% A cases file -> evaluation table, a DataFrame of pandas
 cases = make_phantoms(folder / "cases", cases=5, size="small").file
 table = ds.evaluate_model("abdomen-phantom", cases, folder / "report", budgets=["10%"], device="cpu")
-print(table.set_index("method")[["realised", "dice", "hd95", "headroom"]].round(3))
+print(table.set_index("method")[["realised", "dice", "nsd", "hd95", "headroom"]].round(3))

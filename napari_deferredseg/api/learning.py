@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_deferredseg.api.given import known_model, path_of, warn
 from napari_deferredseg.core.progress import Progress, silent
+from napari_deferredseg.scoring.tolerance import TOLERANCE_MM
 from napari_deferredseg.usecases import learn
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def evaluate_model(
     split: Split = "test",
     budgets: Sequence[str | float] = (),
     unit: BudgetUnit | None = None,
+    tolerance_mm: float = TOLERANCE_MM,
     device: str = "auto",
     progress: Progress = silent,
 ) -> pd.DataFrame:
@@ -67,6 +69,8 @@ def evaluate_model(
         Such as "5%" or 0.05; those of the model by default.
     unit : {"voxels", "predicted-foreground"}, optional
         What a budget is a share of; the model's by default.
+    tolerance_mm : float
+        How far a surface may be off for the normalised surface Dice, over 0.
 
     Raises
     ------
@@ -82,6 +86,7 @@ def evaluate_model(
         split=split,
         budgets=[str(budget) for budget in budgets],
         unit=unit,
+        tolerance_mm=tolerance_mm,
         device=device,
         progress=progress,
         tell=notes.append,

@@ -34,6 +34,7 @@ COLUMNS = {
     "iou": "IoU",
     "sensitivity": "Sens.",
     "hd95": "HD95",
+    "nsd": "NSD",
     "kept_dice": "Dice kept",
     "deferred_dice": "Dice deferred",
     "regions": "Regions",
@@ -128,6 +129,7 @@ def metrics_of(judged: Judgement, intervals: pd.DataFrame, resamples: int) -> di
         "sigma_mm": rules.sigma_mm,
         "seed": rules.seed,
         "even": rules.even,
+        "tolerance_mm": rules.tolerance_mm,
         "resamples": resamples,
     }
     found = {
@@ -181,7 +183,8 @@ def _page(
     lead = (
         f"{judged.table['case'].nunique()} cases of {judged.table['patient'].nunique()} patients, "
         f"{len(judged.experts)} readers. Budgets are shares of {rules.unit.replace('-', ' ')}, "
-        f"{rules.mode.replace('_', ' ')}; all score maps {smoothing}; seed {rules.seed}, {resamples} resamples."
+        f"{rules.mode.replace('_', ' ')}; all score maps {smoothing}; NSD at {rules.tolerance_mm:g} mm; seed "
+        f"{rules.seed}, {resamples} resamples."
     )
     parts = [f"<h1>{_escaped(title)}</h1><p class='lead'>{_escaped(lead)}</p>"]
     parts += [f"<p class='note'>{_escaped(note)}</p>" for note in notes]
@@ -196,7 +199,7 @@ def _page(
     parts.append(_drawn(figures.risk_coverage(judged), f"AURC: {areas}.") + "</div>")
     parts.append(_table(judged.calibration, {"voxels": ",.0f"}))
     if not (groups := judged.subgroups()).empty:
-        few = groups[["value", "group", "cases", "method", "budget", "realised", "dice", "hd95", "over_best"]]
+        few = groups[["value", "group", "cases", "method", "budget", "realised", "dice", "hd95", "nsd", "over_best"]]
         parts.append("<h2>Subgroups</h2>" + _table(few, {"budget": ".1%", **FORMATS, "cases": "d"}))
     bare = _without_folders(judged.table["case"])
     shown = [

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, Tell, silent, unsaid
 from napari_deferredseg.io.datalist import read_datalist
+from napari_deferredseg.scoring.tolerance import TOLERANCE_MM, require_tolerance
 from napari_deferredseg.usecases.extras import require_model
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def evaluate_model(
     split: Split = "test",
     budgets: Sequence[str] = (),
     unit: BudgetUnit | None = None,
+    tolerance_mm: float = TOLERANCE_MM,
     device: str = "auto",
     progress: Progress = silent,
     tell: Tell = unsaid,
@@ -68,6 +70,8 @@ def evaluate_model(
         Such as "5%"; those of the model by default.
     unit : str, optional
         "voxels" or "predicted-foreground"; the model's by default.
+    tolerance_mm : float
+        How far a surface may be off for NSD, over 0.
 
     Returns
     -------
@@ -77,9 +81,10 @@ def evaluate_model(
     Raises
     ------
     InputError
-        As `train_model`; or `out` holds other files.
+        As `train_model`; `out` holds other files; or the tolerance is none.
     """
     require_model()
+    require_tolerance(tolerance_mm)
     from napari_deferredseg.deferral.devices import pick
     from napari_deferredseg.deferral.evaluation import evaluate
     from napari_deferredseg.deferral.model import load_model
@@ -98,6 +103,7 @@ def evaluate_model(
         split,
         shares,
         unit or policy.unit,
+        tolerance_mm=tolerance_mm,
         device=pick(device),
         progress=lambda s, d: progress(s * 0.95, d),
         tell=tell,
