@@ -135,7 +135,8 @@ def surface_distances(first: NDArray[np.float64], second: NDArray[np.float64]) -
     """
     if not len(first) or not len(second):
         return np.full(len(first), np.inf), np.full(len(second), np.inf)
-    return KDTree(second).query(first)[0], KDTree(first).query(second)[0]
+    there, back = KDTree(second).query(first)[0], KDTree(first).query(second)[0]
+    return np.asarray(there), np.asarray(back)
 
 
 def hd95_of(distances: Distances, apart: float) -> float:
