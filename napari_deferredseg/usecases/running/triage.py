@@ -13,7 +13,6 @@ from napari_deferredseg.core.errors import InputError, legible
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.records import CaseRecord, PredictionRecord
 from napari_deferredseg.core.volume import voxel_hash
-from napari_deferredseg.io.dicom import list_series
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.routing.regions import make_regions
 from napari_deferredseg.store.arrays import PredictionFiles
@@ -149,11 +148,11 @@ def recognised(
         Its sides are not known.
     """
     require_known_sides(volume, files.orientation_checked)
-    case = identify(project, volume, files.volume, files.series)
+    case = identify(project, volume, files.volume)
     return case, replace(prediction, notes=(*volume.notes, *prediction.notes))
 
 
-def identify(project: Project, volume: Volume, path: Path, series: str | None = None) -> CaseRecord:
+def identify(project: Project, volume: Volume, path: Path) -> CaseRecord:
     """Record of a volume under its pseudonym; one image has one pseudonym in a project, wherever the file lies."""
     key, digest = pseudonym(project, volume)
     found = CaseRecord(
@@ -162,7 +161,7 @@ def identify(project: Project, volume: Volume, path: Path, series: str | None = 
         voxel_hash=digest,
         source=project.relative(path),
         modality=volume.modality,
-        series=_series_read(path, series),
+        series=volume.series,
     )
     known = next((case for case in project.store.cases() if case.key == key), None)
     if known is None or known.voxel_hash != digest or not known.geometry.same_grid(volume.geometry):
@@ -176,15 +175,6 @@ def pseudonym(project: Project, volume: Volume) -> tuple[str, str]:
     """Key of an image in a project, and the keyed hash of its voxels that it comes from."""
     digest = voxel_hash(volume.array, project.key)
     return f"case-{digest[:8]}", digest
-
-
-def _series_read(path: Path, chosen: str | None) -> str:
-    """UID of the DICOM series that was read: a second one may come into the folder later."""
-    if not path.is_dir():
-        return ""
-    series = list_series(path)
-    named = [x.uid for x in series if chosen in (x.uid, str(x.number))] if chosen else []
-    return (named or [x.uid for x in series])[0]
 
 
 def _keep(
