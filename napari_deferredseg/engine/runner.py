@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress, Warm
 
 T = TypeVar("T")
-OURS = ("napari_deferredseg",)
 
 
 class Runner(Protocol):
@@ -33,10 +32,12 @@ class Runner(Protocol):
 class InProcess:
     """Runs jobs in this process, for scripts and notebooks: nothing is copied, nothing beside them stays fluent.
 
-    What jobs leave warm, such as a loaded model, is kept as long as this object.
+    What jobs leave warm, such as a loaded model, is kept as long as this object. `packages` are those whose functions
+    may be jobs, as for `Engine`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, packages: tuple[str, ...] = ("napari_deferredseg",)) -> None:
+        self._packages = packages
         self._warm: Warm = {}
 
     @overload
@@ -53,11 +54,11 @@ class InProcess:
         InputError
             As the job raised it; or memory ran out.
         ValueError
-            The job is none of this package.
+            The job is none that may run.
         Exception
             Whatever `progress` or the job raised.
         """
-        found = find_job(job_name(job, OURS), OURS)
+        found = find_job(job_name(job, self._packages), self._packages)
         try:
             return found(self._warm, progress, *args)
         except (MemoryError, RuntimeError) as error:

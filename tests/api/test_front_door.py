@@ -130,3 +130,24 @@ def test_progress_can_cancel_a_prediction_in_this_process():
 
     with pytest.raises(Enough):
         ds.load_model("abdomen-phantom", device="cpu").predict(volume, outside_domain=True, progress=stop)
+
+
+def test_a_model_says_the_same_in_this_process_and_in_an_engine(tiny_model):
+    volume = ds.read_volume(tiny_model.parent / "0.nii.gz")
+    told: list[float] = []
+    here = ds.load_model(tiny_model, device="cpu").predict(volume, progress=lambda share, doing: told.append(share))
+    with ds.Engine() as engine:
+        there = ds.load_model(str(tiny_model), device="cpu", engine=engine).predict(tiny_model.parent / "0.nii.gz")
+    assert told == sorted(told)
+    for name in ("labels", "alternative", "defer", "gain"):
+        np.testing.assert_array_equal(getattr(here, name), getattr(there, name))
+    assert (here.model_id, here.settings, here.notes) == (there.model_id, there.settings, there.notes)
+
+
+def test_a_run_of_a_model_keeps_what_predict_proposes(tiny_model, unread):
+    volume = tiny_model.parent / "0.nii.gz"
+    report = ds.run_model(unread.folder, volume, tiny_model, device="cpu", budget="5 minutes")
+    proposal = ds.propose_regions(ds.load_model(tiny_model, device="cpu").predict(volume), "5 minutes")
+    assert report.account == str(proposal.account)
+    assert report.prediction.model_id.startswith("tiny:")
+    assert [model.name for model in ds.list_models(unread.folder)] == ["abdomen-phantom"]
