@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.api.given import StrPath
     from napari_deferredseg.core.datalist import Split
-    from napari_deferredseg.deferral.config import BudgetUnit
+    from napari_deferredseg.deferral.data.train_settings import BudgetUnit
 
 
 def train_model(

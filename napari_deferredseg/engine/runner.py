@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Protocol, TypeVar, TypeVarTuple
 
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.engine.failures import out_of_memory
-from napari_deferredseg.engine.jobs import find_job, job_name
+from napari_deferredseg.engine.jobs import job_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,18 +14,13 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress, Warm
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class Runner(Protocol):
     """Runs jobs as `Engine.run` describes them."""
 
-    @overload
-    def run(self, job: Callable[..., T], *args: Any, progress: Progress = silent) -> T: ...
-
-    @overload
-    def run(self, job: str, *args: Any, progress: Progress = silent) -> Any: ...
-
-    def run(self, job: Callable[..., Any] | str, *args: Any, progress: Progress = silent) -> Any:
+    def run(self, job: Callable[[Warm, Progress, *Ts], T], *args: *Ts, progress: Progress = silent) -> T:
         """Run a job and return what it returns."""
 
 
@@ -40,13 +35,7 @@ class InProcess:
         self._packages = packages
         self._warm: Warm = {}
 
-    @overload
-    def run(self, job: Callable[..., T], *args: Any, progress: Progress = silent) -> T: ...
-
-    @overload
-    def run(self, job: str, *args: Any, progress: Progress = silent) -> Any: ...
-
-    def run(self, job: Callable[..., Any] | str, *args: Any, progress: Progress = silent) -> Any:
+    def run(self, job: Callable[[Warm, Progress, *Ts], T], *args: *Ts, progress: Progress = silent) -> T:
         """Run a job here.
 
         Raises
@@ -58,9 +47,9 @@ class InProcess:
         Exception
             Whatever `progress` or the job raised.
         """
-        found = find_job(job_name(job, self._packages), self._packages)
+        job_name(job, self._packages)
         try:
-            return found(self._warm, progress, *args)
+            return job(self._warm, progress, *args)
         except (MemoryError, RuntimeError) as error:
             if (told := out_of_memory(error)) is None:
                 raise

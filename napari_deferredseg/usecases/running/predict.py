@@ -11,7 +11,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.scan import Scan, SliceBox
 from napari_deferredseg.core.volume import LabelMap, labels_present
-from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities, merged_table
+from napari_deferredseg.deferral.jobs import predict
 from napari_deferredseg.io.images import (
     as_channels,
     on_grid_of,
@@ -19,6 +19,7 @@ from napari_deferredseg.io.images import (
     read_probabilities,
     read_volume,
 )
+from napari_deferredseg.masks.external import from_labels, from_probabilities, merged_table
 from napari_deferredseg.masks.prompts import boxes_of, in_terms_of
 from napari_deferredseg.usecases.extras import require_model
 from napari_deferredseg.usecases.running.domain import domain_notes
@@ -216,7 +217,9 @@ def predict_with_model(
         device=files.device,
         outside_domain=files.outside_domain,
     )
-    prediction = ask_model(model, image, runner, asked, progress, check)
+    _require_channels(model, image)
+    check(volume, model.table)
+    prediction = ask_model(model, image, runner, asked, progress)
     return volume, replace(prediction, notes=(*image.notes[len(volume.notes) :], *prediction.notes))
 
 
@@ -226,7 +229,6 @@ def ask_model(
     runner: Runner,
     asked: Ask = PLAINLY,
     progress: Progress = silent,
-    check: Check = anything,
 ) -> Prediction:
     """Run a model on an image in memory, with all the channels that it learned from.
 
@@ -237,14 +239,13 @@ def ask_model(
     """
     require_model()
     _require_channels(model, image)
-    check(image, model.table)
     notes = domain_notes(model, image, asked.outside_domain)
     _require_prompted(model, asked.prompt is not None or bool(asked.boxes))
     prompt = on_grid_of(image, asked.prompt) if asked.prompt is not None else None
     boxes, left_out = _boxes(model, prompt, asked.boxes)
     progress(0.1, "starting the model")
-    prediction: Prediction = runner.run(
-        "napari_deferredseg.deferral.jobs:predict",
+    prediction = runner.run(
+        predict,
         model.folder.resolve(),
         Scan(image, boxes),
         asked.device,
