@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_deferredseg import __version__
+from napari_deferredseg.core.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,7 +25,7 @@ from napari_deferredseg.usecases.running.triage import (
 if TYPE_CHECKING:
     from napari_deferredseg.core.prediction import Prediction
     from napari_deferredseg.core.volume import LabelTable, Volume
-    from napari_deferredseg.engine import Engine
+    from napari_deferredseg.engine import Runner
     from napari_deferredseg.routing.budget import Budget
     from napari_deferredseg.routing.proposal import Proposal
     from napari_deferredseg.usecases.project import Project
@@ -78,13 +78,13 @@ def run_external(
 def run_model(
     project: Project,
     files: ModelInput,
-    engine: Engine,
+    runner: Runner,
     budget: Budget = DEFAULT_BUDGET,
     channels: Channels | None = None,
     progress: Progress = silent,
     by: str | None = None,
 ) -> RunReport:
-    """Run a deferral model in the engine's process, for whom `by` names; regions to readers.
+    """Run a deferral model where the runner runs jobs, for whom `by` names; regions to readers.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def run_model(
     if budget.mode == "fixed_threshold":
         number_of(budget, model.thresholds)
     volume, prediction = predict_with_model(
-        files, engine, lambda share, doing: progress(share * 0.7, doing), labels_kept(project)
+        files, runner, lambda share, doing: progress(share * 0.7, doing), labels_kept(project)
     )
     case, prediction = recognised(project, files, volume, prediction)
     del volume
@@ -111,7 +111,7 @@ def run_model(
         budget,
         channels,
         lambda share, doing: progress(0.7 + share * 0.3, doing),
-        regions_in(engine),
+        regions_in(runner),
         by,
     )
 
@@ -125,10 +125,10 @@ def labels_kept(project: Project) -> Check:
     return check
 
 
-def regions_in(engine: Engine) -> RegionMaker:
-    """Make regions in the engine's process, so that a window beside it stays fluent."""
+def regions_in(runner: Runner) -> RegionMaker:
+    """Make regions where the runner runs jobs: in an engine's process a window beside it stays fluent."""
 
     def make(prediction: Prediction, case_key: str, prediction_id: str, budget: Budget, progress: Progress) -> Proposal:
-        return engine.run(regions, prediction, case_key, prediction_id, budget, progress=progress)
+        return runner.run(regions, prediction, case_key, prediction_id, budget, progress=progress)
 
     return make

@@ -154,7 +154,7 @@ def recognised(
     InputError
         Its sides are not known.
     """
-    require_known_sides(files, volume)
+    require_known_sides(volume, files.orientation_checked)
     case = identify(project, volume, files.volume)
     return case, replace(prediction, notes=(*volume.notes, *prediction.notes))
 
