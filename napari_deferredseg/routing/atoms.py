@@ -11,8 +11,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from napari_deferredseg.masks.convex import hull_share
-from napari_deferredseg.routing.effort import outline_mm, pace
+from napari_deferredseg.masks.convex import is_compact
+from napari_deferredseg.routing.effort import estimated_minutes, pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,7 +94,7 @@ def make_atoms(codes: Array, geometry: Geometry) -> Atoms:
         if len(part) < SPECK_VOXELS:
             loose.append(part)
             continue
-        whole = _minutes(part, geometry) <= COMPACT_MINUTES and hull_share(part) >= COMPACT
+        whole = _minutes(part, geometry) <= COMPACT_MINUTES and is_compact(part, COMPACT)
         found = [part] if whole else _pieces(part, geometry)
         pieces += found
         compact += [whole] * len(found)
@@ -205,8 +205,7 @@ def _dense(points: Points) -> NDArray[np.bool_]:
 
 
 def _minutes(points: Points, geometry: Geometry) -> float:
-    outline = outline_mm(_dense(points), geometry.spacing_zyx)
-    return pace(geometry).minutes(len(np.unique(points[:, 0])), outline)
+    return estimated_minutes(_dense(points), geometry)
 
 
 def _attach(pieces: list[Points], crumbs: Sequence[Points], geometry: Geometry) -> list[Points]:

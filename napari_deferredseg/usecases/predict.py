@@ -107,7 +107,7 @@ def predict_external(
     progress(0.3, "reading the masks")
     maps = [on_grid_of(volume, read_labels(path)) for path in files.labels]
     for path, label_map in zip(files.labels, maps, strict=True):
-        if np.array_equal(label_map.array, volume.array):
+        if _same_voxels(label_map.array, volume.array):
             raise InputError(f"{files.volume} holds the very voxels of the mask {path}: give the image as the volume")
         if _looks_like_an_image(label_map.array):
             raise InputError(f"{path} looks like an image, not like a mask: give the image as the volume")
@@ -122,6 +122,11 @@ def predict_external(
     prediction = from_probabilities(maps[0], probabilities)
     numbers = number_notes(maps[0], _most_probable(probabilities))
     return volume, replace(prediction, notes=(*notes, *probabilities.notes, *numbers))
+
+
+def _same_voxels(one: Array, other: Array) -> bool:
+    """Whether two arrays are equal, told by the first plane that is not."""
+    return one.shape == other.shape and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def _most_probable(probabilities: Probabilities) -> LabelMap:
