@@ -25,7 +25,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_deferredseg.core.volume import voxel_hash
-from napari_deferredseg.usecases.session import Session
+from napari_deferredseg.usecases.reading.session import Session
 from napari_deferredseg.widgets.demo import dock_panels
 from napari_deferredseg.widgets.stages import make_stage
 

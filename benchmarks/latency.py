@@ -22,7 +22,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_deferredseg.usecases.project import DATABASE
-from napari_deferredseg.usecases.session import Session
+from napari_deferredseg.usecases.reading.session import Session
 from napari_deferredseg.widgets.demo import dock_panels
 from napari_deferredseg.widgets.hands import jump
 from napari_deferredseg.widgets.stage import LATER_MS

@@ -18,8 +18,8 @@ import numpy as np
 from qtpy.QtWidgets import QApplication
 
 from napari_deferredseg.usecases.demo import make_demo
-from napari_deferredseg.usecases.models import find_model
-from napari_deferredseg.usecases.session import Session
+from napari_deferredseg.usecases.reading.session import Session
+from napari_deferredseg.usecases.running.models import find_model
 from napari_deferredseg.widgets.run import RunPanel
 from napari_deferredseg.widgets.stages import make_stage
 

@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QApplication
 from napari_deferredseg.io.images import read_labels
 from napari_deferredseg.masks.prompts import boxes_of
 from napari_deferredseg.usecases.demo import make_demo
-from napari_deferredseg.usecases.models import add_model, list_models
 from napari_deferredseg.usecases.project import Project, init_project, open_project
+from napari_deferredseg.usecases.running.models import add_model, list_models
 from napari_deferredseg.widgets import contributions
 from napari_deferredseg.widgets.orientation import Plane, show_3d, show_plane
 

@@ -205,7 +205,8 @@ def _middle(mask: NDArray[np.bool_], points: Points, geometry: Geometry) -> Poin
     corner = own.min(axis=0)
     inside = np.zeros(own.max(axis=0) - corner + 1, bool)
     inside[tuple((own - corner).T)] = True
-    return corner + np.array(deepest_index(inside, geometry.spacing_zyx), np.int32)
+    middle: Points = corner + np.array(deepest_index(inside, geometry.spacing_zyx), np.int32)
+    return middle
 
 
 def _labels(subject: Array, own: Array, other: Array, weight: NDArray[np.float32]) -> tuple[int, ...]:

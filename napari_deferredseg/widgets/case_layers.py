@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.records import Reader, WorkItem
     from napari_deferredseg.core.volume import Array, LabelTable
-    from napari_deferredseg.usecases.open_case import OpenCase
+    from napari_deferredseg.usecases.reading.open_case import OpenCase
 
 AI, DEFERRAL, CORRECTION = "AI mask", "Deferral map", "My correction"
 

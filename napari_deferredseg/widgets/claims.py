@@ -6,14 +6,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.usecases.claiming import Claim, ask, drop
+from napari_deferredseg.usecases.reading.claiming import Claim, ask, drop
 from napari_deferredseg.widgets.background import Relay, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_deferredseg.core.records import WorkItem
-    from napari_deferredseg.usecases.session import Session
+    from napari_deferredseg.usecases.reading.session import Session
     from napari_deferredseg.widgets.opening import StageEvents
 
 AT_ONCE = 0.1

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.names import visible
 from napari_deferredseg.core.records import Role, State
-from napari_deferredseg.usecases.defer import ROUTER, Target, defer_drawn, defer_region, release_region
+from napari_deferredseg.usecases.reading.defer import ROUTER, Target, defer_drawn, defer_region, release_region
 from napari_deferredseg.widgets.anchors import Anchors
 from napari_deferredseg.widgets.case_layers import reader_colors
 from napari_deferredseg.widgets.panel import LINK, Choice, NoteField, Panel, listen, swatch
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_deferredseg.core.records import WorkItem
-    from napari_deferredseg.usecases.open_case import OpenCase
+    from napari_deferredseg.usecases.reading.open_case import OpenCase
     from napari_deferredseg.widgets.stage import Stage
 
 DRAWN = "New region"

@@ -10,7 +10,7 @@ import napari
 from qtpy.QtCore import QTimer
 
 from napari_deferredseg.usecases.demo import make_demo
-from napari_deferredseg.usecases.session import Session
+from napari_deferredseg.usecases.reading.session import Session
 from napari_deferredseg.widgets.background import in_background
 from napari_deferredseg.widgets.defer import DeferPanel
 from napari_deferredseg.widgets.stages import make_stage

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Shapes
 
-    from napari_deferredseg.usecases.models import Known
+    from napari_deferredseg.usecases.running.models import Known
     from napari_deferredseg.widgets.volume_layers import LayerInfo
 
 LABEL, NAME = "label", "Boxes"

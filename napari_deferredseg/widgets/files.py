@@ -11,7 +11,7 @@ from napari.utils.notifications import show_error, show_info
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.frame import frame_of
-from napari_deferredseg.io.formats import DICOM, META, NIFTI, NRRD, PAIR, is_dicom, stem_of, suffix_of
+from napari_deferredseg.io.formats import SUFFIXES, Format, format_of, stem_of, suffix_of
 from napari_deferredseg.io.images import read_labels, read_volume, write_labels
 from napari_deferredseg.io.reading import forms_of
 from napari_deferredseg.widgets.plain import as_tip, unmarked
@@ -99,14 +99,11 @@ def _write(path: str, data: NDArray[Any], meta: dict[str, Any]) -> list[str]:
 def _is_ours(path: Path) -> bool:
     try:
         if path.is_dir():
-            return any(_may_be_dicom(f) for f in islice((f for f in path.rglob("*") if f.is_file()), _FILES_LOOKED_AT))
-        return suffix_of(path) in (*NIFTI, *PAIR, *NRRD, *META, *DICOM)
+            files = islice((f for f in path.rglob("*") if f.is_file()), _FILES_LOOKED_AT)
+            return any(format_of(f) is Format.DICOM for f in files)
+        return SUFFIXES.get(suffix_of(path), Format.PNG) is not Format.PNG
     except OSError:
         return False
-
-
-def _may_be_dicom(file: Path) -> bool:
-    return suffix_of(file) in DICOM or is_dicom(file)
 
 
 def _as_labels(path: Path, volume: Volume) -> LabelMap | None:

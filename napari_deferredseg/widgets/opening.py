@@ -8,15 +8,15 @@ import psutil
 from psygnal import Signal, SignalGroup
 from qtpy.QtCore import QTimer
 
-from napari_deferredseg.usecases.open_case import CaseImages, OpenCase, load_case, load_images
-from napari_deferredseg.usecases.session import case_after
+from napari_deferredseg.usecases.reading.open_case import CaseImages, OpenCase, load_case, load_images
+from napari_deferredseg.usecases.reading.session import case_after
 from napari_deferredseg.widgets.background import in_background
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_deferredseg.usecases.project import Project
-    from napari_deferredseg.usecases.session import Session
+    from napari_deferredseg.usecases.reading.session import Session
 
 SOON = 2
 """So many regions before another case begins, its images are read."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtGui import QKeyEvent, QWheelEvent
 
-    from napari_deferredseg.usecases.session import Session
+    from napari_deferredseg.usecases.reading.session import Session
     from napari_deferredseg.widgets.stage import Stage
 
 

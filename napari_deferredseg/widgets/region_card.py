@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_deferredseg.core.records import Verdict
-from napari_deferredseg.usecases.painted import Painted, painted
+from napari_deferredseg.usecases.reading.painted import Painted, painted
 from napari_deferredseg.widgets.decline import DeclineDialog
 from napari_deferredseg.widgets.keys import SHORTCUTS
 from napari_deferredseg.widgets.paint_bar import PaintBar
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_deferredseg.core.records import WorkItem
-    from napari_deferredseg.usecases.read import Reading
+    from napari_deferredseg.usecases.reading.read import Reading
     from napari_deferredseg.widgets.stage import Stage
 
 LEGEND = "White: the region. Line: AI. Fill: as it stands."

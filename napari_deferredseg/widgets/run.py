@@ -14,9 +14,9 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPush
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.names import visible
 from napari_deferredseg.core.records import Role
-from napari_deferredseg.usecases.models import Known, describe_model, list_models
-from napari_deferredseg.usecases.predict import ExternalInput, ModelInput
-from napari_deferredseg.usecases.run import regions_in, run_external, run_model
+from napari_deferredseg.usecases.running.models import Known, describe_model, list_models
+from napari_deferredseg.usecases.running.predict import ExternalInput, ModelInput
+from napari_deferredseg.usecases.running.run import regions_in, run_external, run_model
 from napari_deferredseg.widgets.background import in_background
 from napari_deferredseg.widgets.drawn_boxes import LABEL, add_boxes, drawn_boxes
 from napari_deferredseg.widgets.inference import Stop
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.usecases.project import Project
-    from napari_deferredseg.usecases.triage import RunReport
+    from napari_deferredseg.usecases.running.triage import RunReport
     from napari_deferredseg.widgets.stage import Stage
     from napari_deferredseg.widgets.volume_layers import LayerInfo
 

@@ -12,10 +12,10 @@ from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.names import visible
 from napari_deferredseg.routing.budget import Budget, Mode, Unit
-from napari_deferredseg.usecases.domain import domain_lines
-from napari_deferredseg.usecases.models import EXTERNAL, Known
-from napari_deferredseg.usecases.predict import ExternalInput, ModelInput
-from napari_deferredseg.usecases.route import Channels, make_channels
+from napari_deferredseg.usecases.running.domain import domain_lines
+from napari_deferredseg.usecases.running.models import EXTERNAL, Known
+from napari_deferredseg.usecases.running.predict import ExternalInput, ModelInput
+from napari_deferredseg.usecases.running.route import Channels, make_channels
 from napari_deferredseg.widgets.panel import Choice, NoteField
 from napari_deferredseg.widgets.plain import PlainLabel
 

@@ -10,7 +10,7 @@ from qtpy.QtCore import QTimer
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Verdict, WorkItem
 from napari_deferredseg.usecases.project import open_project
-from napari_deferredseg.usecases.session import next_after
+from napari_deferredseg.usecases.reading.session import next_after
 from napari_deferredseg.widgets.background import Relay, one_line
 from napari_deferredseg.widgets.case_layers import CaseLayers, beside, layers_for, reader_colors
 from napari_deferredseg.widgets.claims import Claims
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_deferredseg.core.boxes import Box
-    from napari_deferredseg.usecases.open_case import OpenCase
-    from napari_deferredseg.usecases.session import Session
+    from napari_deferredseg.usecases.reading.open_case import OpenCase
+    from napari_deferredseg.usecases.reading.session import Session
 
 
 REOPEN = "U opens it again."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_deferredseg.usecases.session import Session
+from napari_deferredseg.usecases.reading.session import Session
 from napari_deferredseg.widgets.keys import Keys
 from napari_deferredseg.widgets.stage import Stage
 

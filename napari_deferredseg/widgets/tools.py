@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_deferredseg.core.records import WorkItem
-    from napari_deferredseg.usecases.session import Session
+    from napari_deferredseg.usecases.reading.session import Session
     from napari_deferredseg.widgets.case_layers import CaseLayers
     from napari_deferredseg.widgets.opening import StageEvents
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_deferredseg.core.records import WorkItem
-    from napari_deferredseg.usecases.session import Session
+    from napari_deferredseg.usecases.reading.session import Session
     from napari_deferredseg.widgets.stage import Stage
 
 NO_READERS = 'This project has no readers yet: deferredseg reader add "NAME" --project FOLDER adds one.'

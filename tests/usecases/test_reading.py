@@ -16,12 +16,12 @@ from napari_deferredseg.core.records import State, Verdict, utc_now
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.sql import open_sqlite
-from napari_deferredseg.usecases import read
-from napari_deferredseg.usecases.defer import Target, defer_region
-from napari_deferredseg.usecases.open_case import load_case
 from napari_deferredseg.usecases.project import DATABASE
-from napari_deferredseg.usecases.run import run_external
-from napari_deferredseg.usecases.session import Session, case_after, next_after
+from napari_deferredseg.usecases.reading import read
+from napari_deferredseg.usecases.reading.defer import Target, defer_region
+from napari_deferredseg.usecases.reading.open_case import load_case
+from napari_deferredseg.usecases.reading.session import Session, case_after, next_after
+from napari_deferredseg.usecases.running.run import run_external
 
 
 def sit_down(scene, login: str | None = None, clock=None) -> Session:

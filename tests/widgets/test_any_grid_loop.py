@@ -11,9 +11,9 @@ from napari_deferredseg.core.volume import LabelTable
 from napari_deferredseg.io.writing import write_labels, write_volume
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.export import export_cases
-from napari_deferredseg.usecases.predict import ExternalInput
 from napari_deferredseg.usecases.project import init_project, open_project
-from napari_deferredseg.usecases.run import run_external
+from napari_deferredseg.usecases.running.predict import ExternalInput
+from napari_deferredseg.usecases.running.run import run_external
 from napari_deferredseg.widgets.orientation import Plane, show_plane
 
 WAIT = 30_000

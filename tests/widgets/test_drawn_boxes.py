@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.scan import SliceBox
-from napari_deferredseg.usecases.models import Known
+from napari_deferredseg.usecases.running.models import Known
 from napari_deferredseg.widgets.drawn_boxes import add_boxes, drawn_boxes
 from napari_deferredseg.widgets.orientation import Plane, show_plane
 from napari_deferredseg.widgets.volume_layers import add_volume, info_of

@@ -30,11 +30,11 @@ from napari_deferredseg.core.records import Reader, State
 from napari_deferredseg.core.volume import Label, LabelTable, Volume, default_label
 from napari_deferredseg.io.images import read_labels, read_volume
 from napari_deferredseg.io.writing import write_labels, write_volume
-from napari_deferredseg.usecases.defer import Target, defer_drawn
-from napari_deferredseg.usecases.models import Known
-from napari_deferredseg.usecases.predict import predict_external
 from napari_deferredseg.usecases.project import init_project
-from napari_deferredseg.usecases.triage import recognised, triage
+from napari_deferredseg.usecases.reading.defer import Target, defer_drawn
+from napari_deferredseg.usecases.running.models import Known
+from napari_deferredseg.usecases.running.predict import predict_external
+from napari_deferredseg.usecases.running.triage import recognised, triage
 from napari_deferredseg.widgets import plain, series
 from napari_deferredseg.widgets.files import read_layers, write_labels_layer
 

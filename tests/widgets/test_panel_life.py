@@ -12,9 +12,9 @@ import numpy as np
 import SimpleITK as sitk
 from qtpy.QtWidgets import QApplication
 
-from napari_deferredseg.usecases.open_case import load_case, load_images
-from napari_deferredseg.usecases.run import run_external
-from napari_deferredseg.usecases.session import Session
+from napari_deferredseg.usecases.reading.open_case import load_case, load_images
+from napari_deferredseg.usecases.reading.session import Session
+from napari_deferredseg.usecases.running.run import run_external
 from napari_deferredseg.widgets import opening
 from napari_deferredseg.widgets.contributions import ExportDock, WorklistDock
 from napari_deferredseg.widgets.panel import Panel

@@ -10,8 +10,8 @@ from napari_deferredseg.core.records import State, Verdict
 from napari_deferredseg.core.volume import Volume
 from napari_deferredseg.io.images import read_volume
 from napari_deferredseg.io.writing import write_volume
-from napari_deferredseg.usecases.predict import ExternalInput
-from napari_deferredseg.usecases.run import run_external
+from napari_deferredseg.usecases.running.predict import ExternalInput
+from napari_deferredseg.usecases.running.run import run_external
 from napari_deferredseg.widgets.keys import SHORTCUTS
 from napari_deferredseg.widgets.orientation import Plane, show_plane
 from napari_deferredseg.widgets.panel import ScrollArea

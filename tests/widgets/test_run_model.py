@@ -15,7 +15,7 @@ from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QLabel
 
 from napari_deferredseg.core.boxes import slices
-from napari_deferredseg.usecases.models import EXTERNAL, add_model
+from napari_deferredseg.usecases.running.models import EXTERNAL, add_model
 from napari_deferredseg.widgets.orientation import Plane, show_plane
 from napari_deferredseg.widgets.volume_layers import info_of, label_colormap
 
