@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from napari_deferredseg.cli.console import given_path, note, out, progress_bar, show_table
+from napari_deferredseg.core.budget import ShareUnit
 
 DataOption = Annotated[
     Path, typer.Option("--data", help="Cases file (JSON, MONAI datalist style).", parser=given_path, metavar="PATH")
@@ -23,13 +24,6 @@ class Part(StrEnum):
 
     TEST = "test"
     TRAINING = "training"
-
-
-class ShareUnit(StrEnum):
-    """What a budget is a share of."""
-
-    PREDICTED_FOREGROUND = "predicted-foreground"
-    VOXELS = "voxels"
 
 
 def train(
@@ -74,7 +68,7 @@ def evaluate(
             to,
             split=split.value,
             budgets=budget or (),
-            unit=unit.value if unit else None,
+            unit=unit,
             device=device,
             progress=progress,
             tell=note,

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     import torch
 
+    from napari_deferredseg.core.budget import ShareUnit
     from napari_deferredseg.core.datalist import Datalist, Split
     from napari_deferredseg.core.progress import Progress, Tell
-    from napari_deferredseg.deferral.config import BudgetUnit
     from napari_deferredseg.deferral.model import DeferralModel
     from napari_deferredseg.deferral.policy import Policy
     from napari_deferredseg.deferral.prepared import PreparedCase
@@ -36,7 +36,7 @@ def evaluate(
     datalist: Datalist,
     split: Split,
     budgets: Sequence[float],
-    unit: BudgetUnit,
+    unit: ShareUnit,
     *,
     device: torch.device,
     scratch: Path | None = None,

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from napari_deferredseg.core.budget import ShareUnit
     from napari_deferredseg.core.datalist import Datalist, Split
-    from napari_deferredseg.deferral.config import BudgetUnit
 
 
 def train_model(
@@ -53,7 +53,7 @@ def evaluate_model(
     *,
     split: Split = "test",
     budgets: Sequence[str] = (),
-    unit: BudgetUnit | None = None,
+    unit: ShareUnit | None = None,
     device: str = "auto",
     progress: Progress = silent,
     tell: Tell = unsaid,

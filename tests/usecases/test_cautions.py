@@ -12,13 +12,13 @@ import pytest
 import SimpleITK as sitk
 
 from napari_deferredseg.core.boxes import slices
+from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Reader, Verdict
 from napari_deferredseg.core.volume import table_from_names
 from napari_deferredseg.io.images import read_labels
 from napari_deferredseg.io.labels.tables import table_path
 from napari_deferredseg.io.writing import write_labels
-from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.project import init_project
 from napari_deferredseg.usecases.reading.open_case import load_case
 from napari_deferredseg.usecases.reading.session import Session

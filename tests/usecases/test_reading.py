@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from napari_deferredseg.core.boxes import slices
+from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import State, Verdict, utc_now
-from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.sql import open_sqlite
 from napari_deferredseg.usecases.project import DATABASE

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Reader
 from napari_deferredseg.core.volume import table_from_names
 from napari_deferredseg.engine import Engine
 from napari_deferredseg.io.images import read_labels
 from napari_deferredseg.io.writing import write_labels
-from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.reading.open_case import load_case
 from napari_deferredseg.usecases.running.domain import measure_domain
 from napari_deferredseg.usecases.running.models import EXTERNAL, add_model, find_model, list_models
