@@ -10,6 +10,7 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_deferredseg.core.frame import Frame, frame_of
+from napari_deferredseg.usecases.settings import read_settings
 from napari_deferredseg.widgets.anchors import Anchors
 from napari_deferredseg.widgets.brush import IN_SLICE, Brush
 from napari_deferredseg.widgets.region_outlines import RegionOutlines
@@ -40,7 +41,6 @@ AI, DEFERRAL, CORRECTION = "AI mask", "Deferral map", "My correction"
 MILLIMETRES = {"millimeter", "mm"}
 
 # Colours that stay apart for colour-blind eyes (Okabe and Ito, 2008), without the ones that look like tissue.
-PALETTE = ("#e69f00", "#56b4e9", "#f0e442", "#cc79a7", "#009e73", "#d55e00", "#0072b2", "#ffffff")
 
 
 class CaseLayers:
@@ -213,4 +213,5 @@ def beside(viewer: ViewerModel, layers: CaseLayers) -> str:
 def reader_colors(readers: Sequence[Reader]) -> dict[str, str]:
     """Colours (#rrggbb) of a project's readers and groups, the same in every case and widget."""
     names = [*sorted(r.login for r in readers), *sorted({g for r in readers for g in r.groups})]
-    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
+    colors = read_settings().outlines
+    return {name: colors[i % len(colors)] for i, name in enumerate(names)}

@@ -10,11 +10,12 @@ from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWhatsThis, QWidget
 
 from napari_deferredseg import __version__
+from napari_deferredseg.usecases.settings import read_settings
 from napari_deferredseg.widgets.hands import image_to_window
 from napari_deferredseg.widgets.keys import SHORTCUTS
 from napari_deferredseg.widgets.orientation import Plane, plane_shown, show_3d, show_plane
 from napari_deferredseg.widgets.panel import Choice, listen
-from napari_deferredseg.widgets.windows import PRESETS, apply_window
+from napari_deferredseg.widgets.windows import OTHERS, apply_window
 
 if TYPE_CHECKING:
     from napari_deferredseg.widgets.stage import Stage
@@ -33,7 +34,7 @@ class ViewBar(QWidget):
         self.planes = {plane: QPushButton(plane.name.capitalize()) for plane in Plane}
         self.three = QPushButton("3-D")
         self.window_presets = Choice()
-        self.window_presets.addItems([WINDOW, *PRESETS])
+        self.window_presets.addItems([WINDOW, *read_settings().windows, *OTHERS])
         self.help = QPushButton("Help ?")
         self.help.setToolTip(what_hands_do())
         grid = QGridLayout(self)
