@@ -130,4 +130,5 @@ def _signal(depths: _Depths, geometry: Geometry, rng: np.random.Generator) -> ND
     coil = np.exp(0.14 * _field(geometry, rng, 60.0))
     seen = ndi.gaussian_filter(tissue, (0.4, 0.6, 0.6)) * coil
     real, imaginary = rng.standard_normal((2, *geometry.shape), dtype=np.float32) * NOISE
-    return np.round(np.hypot(seen + real, imaginary)).astype(np.int16)
+    magnitude: NDArray[np.float32] = np.hypot(seen + real, imaginary)
+    return np.round(magnitude).astype(np.int16)

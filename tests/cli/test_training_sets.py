@@ -264,7 +264,7 @@ def test_patients_are_dealt_out_once_and_in_no_order(patients, validation, test,
     assert sorted(everybody) == sorted(patients)
     assert dealt["training"]
     for name, share in (("validation", validation), ("test", test)):
-        assert len(dealt[name]) == (max(1, round(share * len(patients))) if share else 0)
+        assert len(dealt[name]) == (max(1, round(share * len(patients))) if share else 0)  # type: ignore[index]
     assert split_patients(random.sample(patients, len(patients)), validation, test, seed) == dealt
 
 

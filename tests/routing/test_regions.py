@@ -85,7 +85,7 @@ budgets = st.one_of(
 def spent(regions, budget, p):
     voxels = sum(int(r.mask.sum()) for r in regions)
     return {
-        "predicted-foreground": voxels / max(np.count_nonzero(p.labels), 1),
+        "predicted-foreground": voxels / max(int(np.count_nonzero(p.labels)), 1),
         "voxels": voxels / p.labels.size,
         "minutes": sum(r.minutes for r in regions),
         "regions": len(regions),

@@ -177,4 +177,4 @@ def test_labels_with_another_meaning_are_told_before_the_work(scene, tiny_model,
         with pytest.raises(InputError, match="label 2 is 'spleen', here it is 'aorta'"):
             run_external(project, renamed(scene, {1: "liver", 2: "aorta"}), OTHER)
         with pytest.raises(InputError, match="label 2 is 'spleen', here it is 'aorta'"):
-            run_model(project, ModelInput(scene.volume, model), engine)
+            run_model(project, ModelInput(scene.volume, model), engine)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from napari_deferredseg.usecases.running.predict import ModelInput
 
 
 @pytest.fixture
-def burnt(scene, monkeypatch) -> Path:
+def burnt(scene, monkeypatch) -> Iterator[Path]:
     """The scene's project as it is on a disc: nothing in it may change, not even by the superuser."""
     folder = scene.folder
     access = os.access
