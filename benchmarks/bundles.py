@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.deferral.segmentors.bundle import completed, make_network
-from napari_deferredseg.deferral.segmentors.settings import BundleConfig
+from napari_deferredseg.deferral.data.segmentor_settings import BundleConfig
+from napari_deferredseg.deferral.segmentors.bundle.segmentor import completed, make_network
 
 
 def segmentations(folder: Path) -> list[Path]:

@@ -30,18 +30,18 @@ from segment_anything import SamPredictor, sam_model_registry
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.scan import Scan, SliceBox
 from napari_deferredseg.core.volume import LabelTable, Volume, table_from_names
-from napari_deferredseg.deferral.devices import pick
-from napari_deferredseg.deferral.model import load_model
-from napari_deferredseg.deferral.segmentors.embeddings import FOLDER
-from napari_deferredseg.deferral.segmentors.sam import (
+from napari_deferredseg.deferral.data.devices import pick
+from napari_deferredseg.deferral.data.segmentor_settings import SamConfig
+from napari_deferredseg.deferral.model.model import load_model
+from napari_deferredseg.deferral.segmentors.sam.embeddings import FOLDER
+from napari_deferredseg.deferral.segmentors.sam.segmentor import (
     SamSegmentor,
     SamSlice,
     load_weights,
     make_network,
     segmentor_over,
 )
-from napari_deferredseg.deferral.segmentors.sam_slices import gray
-from napari_deferredseg.deferral.segmentors.settings import SamConfig
+from napari_deferredseg.deferral.segmentors.sam.slices import gray
 from napari_deferredseg.io.images import read_labels, read_volume
 from napari_deferredseg.masks.prompts import boxes_of
 

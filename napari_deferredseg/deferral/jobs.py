@@ -1,125 +1,19 @@
-"""What the engine's process does with models. Each job gets what earlier ones left warm, and where to tell progress."""
+"""What the engine's process does with models. Naming a job loads no torch: what it needs is loaded where it runs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
-
-from napari_deferredseg.core.prediction import OverThreshold, Prediction
-from napari_deferredseg.deferral.devices import pick
-from napari_deferredseg.deferral.grids import model_geometry, resampled
-from napari_deferredseg.deferral.inference import maps_of
-from napari_deferredseg.deferral.model import fingerprint, load_model
-from napari_deferredseg.deferral.prepared import prepared_image
-from napari_deferredseg.masks.smoothing import smooth
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import torch
-    from numpy.typing import NDArray
-
-    from napari_deferredseg.core.geometry import Geometry, Shape
+    from napari_deferredseg.core.prediction import Prediction
     from napari_deferredseg.core.progress import Progress, Warm
     from napari_deferredseg.core.scan import Scan
-    from napari_deferredseg.core.volume import Array, Volume
-    from napari_deferredseg.deferral.maps import Maps
-    from napari_deferredseg.deferral.model import DeferralModel, ModelSpec
-    from napari_deferredseg.deferral.segmentors.settings import View
 
 
-def predict(warm: Warm, progress: Progress, folder: Path, scan: Scan, device: str = "auto") -> Prediction:
-    """Run a model folder on a volume.
+def predict(warm: Warm, progress: Progress, folder: Path, scan: Scan, device: str) -> Prediction:
+    """Run a model folder on a volume. InputError as `predicted`."""
+    from napari_deferredseg.deferral.model.prediction import predicted
 
-    Raises
-    ------
-    InputError
-        The model or the device cannot be used, or the volume has another number of channels.
-    """
-    progress(0.0, "loading the model")
-    chosen = pick(device)
-    mark = fingerprint(folder)
-    model = _warm_model(warm, folder, mark, chosen)
-    spec, volume = model.spec, scan.volume
-    logits = model.segmentor.segment(scan, chosen, lambda s, d: progress(0.05 + s * 0.45, d))
-    maps = maps_of(model, Loaded(scan, spec.config.data), logits, chosen, lambda s, d: progress(0.5 + s * 0.4, d))
-    progress(0.9, "weighing what the readers would add")
-    return _prediction(maps, volume, spec, mark)
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A scan in memory, as a router sees it."""
-
-    given: Scan
-    view: View
-
-    def image(self) -> Array:
-        """Image as networks get it."""
-        return prepared_image(self.given.volume, self.view)
-
-    def scan(self) -> Scan:
-        """What was given."""
-        return self.given
-
-
-def _warm_model(warm: Warm, folder: Path, mark: str, device: torch.device) -> DeferralModel:
-    """Model in the memory of its device; read again when its files have changed."""
-    key = ("model", mark, str(device))
-    if key not in warm:
-        warm[key] = load_model(folder).to(device)
-    found: DeferralModel = warm[key]
-    return found
-
-
-def _prediction(maps: Maps, volume: Volume, spec: ModelSpec, mark: str) -> Prediction:
-    shape = volume.geometry.shape
-    values = np.array([0, *(x.value for x in spec.table.labels)])
-    first, second = _two_best(maps.probability, shape)
-    gain = spec.policy.gain(maps)
-    defer = spec.policy.defer(maps, gain)
-    kind = np.uint8 if values.max() <= 255 else np.uint16
-    grid = model_geometry(volume.geometry, spec.config.data.spacing_mm)
-    return Prediction(
-        labels=values.astype(kind)[first],
-        defer=resampled(defer, shape),
-        alternative=values.astype(kind)[second],
-        geometry=volume.geometry,
-        table=spec.table,
-        model_id=f"{spec.name}:{mark}",
-        settings={
-            "model": spec.name,
-            "data": spec.data_digest,
-            "seed": spec.seed,
-            "fell_back": spec.policy.fell_back,
-        },
-        experts=spec.experts,
-        gain=np.stack([resampled(g, shape).astype(np.float16) for g in gain]),
-        over_thresholds=_over_thresholds(defer, spec, grid),
-    )
-
-
-def _over_thresholds(defer: NDArray[np.float32], spec: ModelSpec, geometry: Geometry) -> tuple[OverThreshold, ...]:
-    """How much of a volume the thresholds of the policy defer, smoothed as it was for validation."""
-    policy = spec.config.policy
-    smoothed = smooth(defer, geometry.spacing_zyx, policy.smoothing_mm)
-    return tuple(
-        OverThreshold(b.budget, policy.unit, b.threshold, np.count_nonzero(smoothed >= b.threshold) / smoothed.size)
-        for b in spec.policy.budgets
-    )
-
-
-def _two_best(probability: Array, shape: Shape) -> tuple[Array, Array]:
-    """Most probable class of (C, z, y, x) and the next one, on the volume's own grid; one class in memory at a time."""
-    first, second = np.zeros(shape, np.uint8), np.ones(shape, np.uint8)
-    best, next_best = resampled(probability[0], shape).copy(), np.full(shape, -1, np.float32)
-    for number in range(1, len(probability)):
-        p = resampled(probability[number], shape)
-        wins, beats = p > best, p > next_best
-        second = np.where(wins, first, np.where(beats, number, second)).astype(np.uint8)
-        next_best = np.where(wins, best, np.maximum(p, next_best))
-        first[wins] = number
-        np.maximum(best, p, out=best)
-    return first, second
+    return predicted(warm, progress, folder, scan, device)

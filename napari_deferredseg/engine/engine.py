@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from threading import Lock, get_ident
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Self, TypeVar, TypeVarTuple
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import silent
@@ -15,10 +15,11 @@ from napari_deferredseg.engine.process import WorkerProcess
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_deferredseg.core.progress import Progress
+    from napari_deferredseg.core.progress import Progress, Warm
     from napari_deferredseg.engine.channel import Parts
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 GRACE = 1.5
 """Seconds a job has to stop by itself before its process is killed."""
@@ -51,19 +52,13 @@ class Engine:
         self._holder: int | None = None
         self._changing = Lock()
 
-    @overload
-    def run(self, job: Callable[..., T], *args: Any, progress: Progress = silent) -> T: ...
-
-    @overload
-    def run(self, job: str, *args: Any, progress: Progress = silent) -> Any: ...
-
-    def run(self, job: Callable[..., Any] | str, *args: Any, progress: Progress = silent) -> Any:
+    def run(self, job: Callable[[Warm, Progress, *Ts], T], *args: *Ts, progress: Progress = silent) -> T:
         """Run a job in the worker and return what it returns.
 
         Parameters
         ----------
-        job : function, or "module:function"
-            By its name the caller need not import what only the worker uses.
+        job : function
+            Its module should load what only the worker needs where the job runs.
         *args
             What can be pickled. Large contiguous arrays travel as they are.
         progress : callable
@@ -86,7 +81,8 @@ class Engine:
             kind, reply = self._call(request, progress)
         if kind is Kind.FAILED:
             raise unpack(reply)[0]
-        return unpack(reply)
+        result: T = unpack(reply)
+        return result
 
     def close(self) -> None:
         """End the worker, in the middle of a job too. Nothing runs afterwards."""

@@ -11,11 +11,11 @@ from typing import Any
 Job = Callable[..., Any]
 
 
-def job_name(job: Job | str, packages: Sequence[str]) -> str:
-    """Name "module:function" of a job. ValueError when a worker would not find it by that, or may not run it."""
-    name = job if isinstance(job, str) else f"{job.__module__}:{getattr(job, '__qualname__', '?')}"
+def job_name(job: Job, packages: Sequence[str]) -> str:
+    """Name "module:function" of a job for the worker. ValueError when it would not find the job by that, or may not."""
+    name = f"{job.__module__}:{getattr(job, '__qualname__', '?')}"
     module, function = _parts(name, packages)
-    if not isinstance(job, str) and getattr(sys.modules.get(module), function, None) is not job:
+    if getattr(sys.modules.get(module), function, None) is not job:
         raise ValueError(f"the job {name} is not the function that its module has by that name")
     return name
 

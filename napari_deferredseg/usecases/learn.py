@@ -38,9 +38,9 @@ def train_model(
         The extra `model` is missing, or cases, configuration, device or folder cannot be used.
     """
     require_model()
-    from napari_deferredseg.deferral.config import read_config
-    from napari_deferredseg.deferral.devices import pick
-    from napari_deferredseg.deferral.training import train
+    from napari_deferredseg.deferral.data.devices import pick
+    from napari_deferredseg.deferral.data.train_settings import read_config
+    from napari_deferredseg.deferral.training.train import train
 
     settings, datalist = read_config(config), read_datalist(data)
     return train(datalist, out, settings, seed=seed, device=pick(device), progress=progress, tell=tell)
@@ -78,9 +78,9 @@ def evaluate_model(
         As `train_model`; or `out` holds other files.
     """
     require_model()
-    from napari_deferredseg.deferral.devices import pick
-    from napari_deferredseg.deferral.evaluation import evaluate
-    from napari_deferredseg.deferral.model import load_model
+    from napari_deferredseg.deferral.data.devices import pick
+    from napari_deferredseg.deferral.evaluation.evaluate import evaluate
+    from napari_deferredseg.deferral.model.model import load_model
     from napari_deferredseg.scoring.report import write_report
 
     loaded = load_model(model)

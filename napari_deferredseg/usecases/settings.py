@@ -30,6 +30,7 @@ WINDOWS: dict[str, tuple[float, float]] = {
 """Level and width of each preset, HU."""
 PERCENTILES, FULL = "MR", "full range"
 """Presets that follow the image's own intensities."""
+# Colours that stay apart for colour-blind eyes (Okabe and Ito, 2008), without the ones that look like tissue.
 OUTLINES = ("#e69f00", "#56b4e9", "#f0e442", "#cc79a7", "#009e73", "#d55e00", "#0072b2", "#ffffff")
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from napari_deferredseg.deferral.config import read_config
-from napari_deferredseg.deferral.training import train
+from napari_deferredseg.deferral.data.train_settings import read_config
+from napari_deferredseg.deferral.training.train import train
 from napari_deferredseg.io.datalist import read_datalist
 
 cases, config, out, step = sys.argv[1:]

@@ -11,8 +11,8 @@ import torch
 
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.volume import Volume, table_from_names
-from napari_deferredseg.deferral.config import TrainConfig
-from napari_deferredseg.deferral.training import train
+from napari_deferredseg.deferral.data.train_settings import TrainConfig
+from napari_deferredseg.deferral.training.train import train
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.writing import write_labels, write_volume
 

@@ -22,11 +22,16 @@ from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.core.scan import Scan
 from napari_deferredseg.core.volume import Volume, table_from_names
-from napari_deferredseg.deferral.config import read_config
+from napari_deferredseg.deferral.data.segmentor_settings import BundleConfig
+from napari_deferredseg.deferral.data.train_settings import read_config
 from napari_deferredseg.deferral.jobs import predict
-from napari_deferredseg.deferral.model import load_model
-from napari_deferredseg.deferral.segmentors.bundle import completed, load_weights, make_network, segmentor_over
-from napari_deferredseg.deferral.segmentors.settings import BundleConfig
+from napari_deferredseg.deferral.model.model import load_model
+from napari_deferredseg.deferral.segmentors.bundle.segmentor import (
+    completed,
+    load_weights,
+    make_network,
+    segmentor_over,
+)
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.images import read_volume
 from napari_deferredseg.io.writing import write_volume

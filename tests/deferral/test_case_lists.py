@@ -6,7 +6,7 @@ import pytest
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import silent
-from napari_deferredseg.deferral.prepared import prepare
+from napari_deferredseg.deferral.data.prepared import prepare
 from napari_deferredseg.io.datalist import read_datalist
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.volume import Volume
-from napari_deferredseg.deferral.domain import FILE, departures, domain_of, read_domain, traits_of, write_domain
+from napari_deferredseg.deferral.data.domain import FILE, departures, domain_of, read_domain, traits_of, write_domain
 
 SHAPE = (12, 30, 34)
 LABELS = ("liver", "spleen")

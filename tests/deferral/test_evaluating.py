@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.deferral.model import load_model
+from napari_deferredseg.deferral.model.model import load_model
 from napari_deferredseg.scoring.methods import METHODS
 from napari_deferredseg.usecases.learn import evaluate_model, train_model
 

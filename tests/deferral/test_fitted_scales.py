@@ -6,10 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, softmax
 
-from napari_deferredseg.deferral.calibration import (
+from napari_deferredseg.deferral.model.scaling import Scaling, Temperature
+from napari_deferredseg.deferral.training.scales import (
     VOXELS,
-    Scaling,
-    Temperature,
     fit_scaling,
     fit_temperature,
     sample_voxels,

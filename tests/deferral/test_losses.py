@@ -12,20 +12,21 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from napari_deferredseg.deferral.losses import (
+from napari_deferredseg.deferral.data.train_settings import RouterConfig
+from napari_deferredseg.deferral.routers.base import Routing
+from napari_deferredseg.deferral.training.joint_losses import dense_softmax, joint_one_versus_all, script_as_written
+from napari_deferredseg.deferral.training.losses import (
     ROUTER_LOSSES,
     DeferredSegLoss,
     aggregated_deferral,
     collaboration,
-    dense_softmax,
     excess_utility,
-    joint_one_versus_all,
     load_balance,
     one_versus_all,
     picce,
-    script_as_written,
     spatial_coherence,
 )
+from napari_deferredseg.deferral.training.routing_loss import RoutingLoss
 
 shapes = st.sampled_from([(2, 2, 3, 4), (1, 3, 4, 3), (2, 4, 2, 3, 3), (1, 5, 1, 4, 2)])
 seeds = st.integers(0, 2**31)
@@ -158,7 +159,7 @@ def test_extreme_logits_give_finite_values_and_gradients(name, dtype, shape, see
 
 
 # Straight-through shares have a gradient on purpose that is not that of their value.
-@pytest.mark.parametrize("name", [n for n in ALL if n not in ("balance", "deferredseg", "deferredseg module")])
+@pytest.mark.parametrize("name", [n for n in ALL if n not in ("balance", "deferredseg module")])
 @settings(max_examples=5, deadline=None)
 @given(st.sampled_from([(1, 2, 2, 2), (1, 4, 2, 2), (1, 3, 2, 2, 1)]), seeds)
 def test_gradients_are_right(name, shape, seed):
@@ -406,6 +407,52 @@ def test_coherence_knows_no_direction(shape, seed):
     axes = tuple(range(2, len(shape)))
     torch.testing.assert_close(spatial_coherence(draw.scores.flip(axes), draw.valid.flip(axes)), value)
     torch.testing.assert_close(spatial_coherence(draw.scores.mT, draw.valid.mT), value)
+
+
+@quick
+@given(shapes, seeds)
+def test_coherence_weighs_each_item_by_its_own_voxels(shape, seed):
+    draw = Draw(shape, seed)
+    axes = len(shape) - 2
+    lengths = torch.linspace(0.5, 5, len(draw.scores) * axes).reshape(-1, axes)
+    together = spatial_coherence(draw.scores, draw.valid, lengths)
+    pairs = spatial_coherence(draw.scores, draw.valid)
+    torch.testing.assert_close(spatial_coherence(draw.scores, draw.valid, torch.full_like(lengths, 3.0)), pairs)
+    torch.testing.assert_close(spatial_coherence(draw.scores, draw.valid, 2 * lengths), together)
+    assert 0 <= together <= pairs
+
+
+@pytest.mark.parametrize("name", ["excess-utility", "deferredseg"])
+def test_a_step_across_thick_slices_costs_less_than_one_within_a_slice(name):
+    """What coherence adds to the router's loss counts in mm: between slices five times as thick, a fifth."""
+    with_it, without = (
+        RoutingLoss(RouterConfig.model_validate({"loss": name, "weights": {"coherence": weight}})) for weight in (1, 0)
+    )
+    valid = torch.ones(1, 3, 4, 4, 4, dtype=torch.bool)
+    right = torch.zeros_like(valid)
+
+    def cost(axis, spacing):
+        step = (torch.arange(4.0) > 1.5).float().mul(6).reshape([-1 if a == axis else 1 for a in range(3)])
+        scores = torch.stack([torch.zeros(4, 4, 4), step.expand(4, 4, 4), -torch.ones(4, 4, 4)])[None]
+        routing = Routing(scores, torch.zeros_like(scores), torch.zeros(1, 1, 4, 4, 4))
+        lengths = torch.tensor([spacing])
+        return float(with_it(routing, right, valid, lengths) - without(routing, right, valid, lengths))
+
+    even, thick = (1.0, 1.0, 1.0), (5.0, 1.0, 1.0)
+    assert cost(0, even) == pytest.approx(cost(2, even), rel=1e-4)
+    assert cost(2, thick) == pytest.approx(cost(2, even), rel=1e-4)
+    assert cost(0, thick) == pytest.approx(cost(0, even) / 5, rel=1e-3)
+
+
+def test_each_term_of_a_router_stands_once():
+    """What is asked for beside the loss of DeferredSeg adds to its weights."""
+    d = Draw((2, 3, 4, 5), 1)
+    weights = {"one_versus_all": 0.3, "aggregated": 0.7, "coherence": 0.4, "balance": 0.2}
+    loss = RoutingLoss(RouterConfig.model_validate({"loss": "deferredseg", "weights": weights}))
+    lengths = torch.tensor([[5.0, 1.0], [1.0, 1.0]])
+    one_sum = DeferredSegLoss(coherence=0.5, balance=0.3, deferral=0.7)(d.scores, d.right, d.valid, d.defer, lengths)
+    found = loss(Routing(d.scores, d.scores, d.defer), d.right, d.valid, lengths)
+    torch.testing.assert_close(found, one_sum + 0.3 * one_versus_all(d.scores, d.right, d.valid))
 
 
 def test_coherence_does_not_ask_who_was_there():

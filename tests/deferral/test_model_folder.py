@@ -13,9 +13,11 @@ from safetensors.torch import load_file, save_file
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.core.scan import Scan
-from napari_deferredseg.deferral.inference import maps_of
-from napari_deferredseg.deferral.jobs import Loaded, predict
-from napari_deferredseg.deferral.model import load_model, read_spec
+from napari_deferredseg.deferral.data.images import ViewedScan
+from napari_deferredseg.deferral.jobs import predict
+from napari_deferredseg.deferral.model.inference import maps_of
+from napari_deferredseg.deferral.model.model import load_model
+from napari_deferredseg.deferral.model.spec import read_spec
 from napari_deferredseg.io.images import read_volume
 
 
@@ -70,7 +72,7 @@ def test_what_is_said_of_a_volume_is_what_was_judged(model, volume):
     policy, data = loaded.spec.policy, loaded.spec.config.data
     assert data.spacing_mm is None
     cpu = torch.device("cpu")
-    maps = maps_of(loaded, Loaded(Scan(volume), data), loaded.segmentor.segment(Scan(volume), cpu), cpu)
+    maps = maps_of(loaded, ViewedScan(Scan(volume), data), loaded.segmentor.segment(Scan(volume), cpu), cpu)
     gain = policy.gain(maps)
     np.testing.assert_allclose(found.defer, policy.defer(maps, gain), atol=1e-6)
     np.testing.assert_allclose(found.gain, gain, atol=1e-3)

@@ -18,12 +18,12 @@ from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.core.scan import Scan
 from napari_deferredseg.core.volume import Volume, table_from_names
-from napari_deferredseg.deferral.config import TrainConfig, read_config
+from napari_deferredseg.deferral.data.segmentor_settings import ModuleConfig
+from napari_deferredseg.deferral.data.train_settings import TrainConfig, read_config
 from napari_deferredseg.deferral.jobs import predict
-from napari_deferredseg.deferral.model import load_model
+from napari_deferredseg.deferral.model.model import load_model
+from napari_deferredseg.deferral.model.trust import call_of, distrust, trust, trusted
 from napari_deferredseg.deferral.segmentors.module import classes_of, in_table_order, load_weights, make_network
-from napari_deferredseg.deferral.segmentors.settings import ModuleConfig
-from napari_deferredseg.deferral.trust import call_of, distrust, trust, trusted
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.images import read_volume
 

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.deferral.config import DataConfig
-from napari_deferredseg.deferral.networks import Routing, build_network, entropy, router_features, try_network
-from napari_deferredseg.deferral.router import Router
-from napari_deferredseg.deferral.segmentors.settings import NetworkConfig
-from napari_deferredseg.deferral.sliding import over_volume
+from napari_deferredseg.deferral.data.segmentor_settings import NetworkConfig
+from napari_deferredseg.deferral.data.train_settings import DataConfig
+from napari_deferredseg.deferral.networks.builders import build_network, try_network
+from napari_deferredseg.deferral.networks.sliding import over_volume
+from napari_deferredseg.deferral.routers.base import Routing
+from napari_deferredseg.deferral.routers.network import NetworkRouter, entropy, router_features
 
 CPU = torch.device("cpu")
 SMALL = {"channels": [4, 8], "strides": [2], "num_res_units": 0, "norm": "batch"}
@@ -149,7 +150,7 @@ def test_the_router_sees_probabilities_margin_and_entropy():
 
 @pytest.mark.parametrize("experts", [1, 2, 5])
 def test_routing_has_channels_for_all_agents_and_one_for_deferral(experts):
-    router = Router(NetworkConfig(arguments=SMALL), 2, 1, 2, experts)
+    router = NetworkRouter(NetworkConfig(arguments=SMALL), 2, 1, 2, experts)
     channels = router(torch.zeros(2, 1, 16, 16), torch.zeros(2, 2, 16, 16))
     routing = Routing.of(channels)
     assert routing.scores.shape == routing.competence.shape == (2, experts + 1, 16, 16)

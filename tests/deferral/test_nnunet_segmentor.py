@@ -23,10 +23,11 @@ from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.core.scan import Scan
 from napari_deferredseg.core.volume import LabelTable, Volume, table_from_names
-from napari_deferredseg.deferral.config import read_config
+from napari_deferredseg.deferral.data.segmentor_settings import NnunetConfig
+from napari_deferredseg.deferral.data.train_settings import read_config
 from napari_deferredseg.deferral.jobs import predict
-from napari_deferredseg.deferral.model import load_model
-from napari_deferredseg.deferral.segmentors.nnunet import (
+from napari_deferredseg.deferral.model.model import load_model
+from napari_deferredseg.deferral.segmentors.nnunet.segmentor import (
     FINER,
     NnunetSegmentor,
     Passes,
@@ -36,7 +37,6 @@ from napari_deferredseg.deferral.segmentors.nnunet import (
     make_network,
     segmentor_over,
 )
-from napari_deferredseg.deferral.segmentors.settings import NnunetConfig
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.images import read_labels, read_volume
 from napari_deferredseg.io.writing import write_labels, write_volume

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from napari_deferredseg.deferral.maps import Maps
-from napari_deferredseg.deferral.policy import BudgetPolicy, Policy, Trial
+from napari_deferredseg.deferral.model.maps import ModelMaps
+from napari_deferredseg.deferral.model.policy import BudgetPolicy, Policy, Trial
 
 GRID = (2, 5, 6)
 
@@ -18,7 +18,7 @@ def maps_of(seed, classes=3, experts=3):
     rng = np.random.default_rng(seed)
     raw = softmax(rng.normal(0, 2, (classes, *GRID)), axis=0).astype(np.float32)
     agents = (experts + 1, *GRID)
-    return Maps(
+    return ModelMaps(
         probability=raw,
         competence=rng.random(agents).astype(np.float32),
         shares=softmax(rng.normal(size=agents), axis=0).astype(np.float32),

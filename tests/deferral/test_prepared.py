@@ -11,9 +11,9 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.core.volume import LabelTable, Volume
-from napari_deferredseg.deferral.config import DataConfig
-from napari_deferredseg.deferral.intensity import normalised
-from napari_deferredseg.deferral.prepared import prepare
+from napari_deferredseg.deferral.data.intensity import normalised
+from napari_deferredseg.deferral.data.prepared import prepare
+from napari_deferredseg.deferral.data.train_settings import DataConfig
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.images import read_labels, write_labels, write_volume
 
@@ -51,50 +51,50 @@ def test_pngs_of_0_and_255_have_two_classes(brain, data):
     drawn = np.stack(
         [read_labels(data / "brain_growth_7raters" / f"case01_rater{j}.png").array > 0 for j in range(1, RATERS + 1)]
     )
-    assert np.array_equal(case.load("experts"), drawn)
-    assert np.array_equal(case.load("reference"), drawn.sum(axis=0) > RATERS / 2)
-    assert np.array_equal(case.load("right"), drawn == (drawn.sum(axis=0) > RATERS / 2))
-    assert case.load("known").all()
-    assert case.load("image").shape == (1, 1, 128, 128)
-    assert abs(float(case.load("image").mean())) < 1e-4
-    assert float(case.load("image").std()) == pytest.approx(1, abs=1e-3)
+    assert np.array_equal(case.arrays.experts.load(), drawn)
+    assert np.array_equal(case.arrays.reference.load(), drawn.sum(axis=0) > RATERS / 2)
+    assert np.array_equal(case.arrays.right.load(), drawn == (drawn.sum(axis=0) > RATERS / 2))
+    assert case.arrays.known.load().all()
+    assert case.arrays.image.load().shape == (1, 1, 128, 128)
+    assert abs(float(case.arrays.image.load().mean())) < 1e-4
+    assert float(case.arrays.image.load().std()) == pytest.approx(1, abs=1e-3)
 
 
 @pytest.mark.data
 def test_an_absent_reader_answers_nowhere_and_has_no_vote(brain):
     case = brain(drop={(1, 7)}).cases[0]
-    valid = case.load("valid")
+    valid = case.arrays.valid.load()
     assert not valid[6].any()
-    votes = case.load("experts")[:6].sum(axis=0)
-    assert np.array_equal(case.load("known"), votes != 3)  # six readers may be at odds
-    assert np.array_equal(case.load("reference")[case.load("known")], (votes > 3)[case.load("known")])
-    assert np.array_equal(valid[:6], np.broadcast_to(case.load("known"), valid[:6].shape))
+    votes = case.arrays.experts.load()[:6].sum(axis=0)
+    assert np.array_equal(case.arrays.known.load(), votes != 3)  # six readers may be at odds
+    assert np.array_equal(case.arrays.reference.load()[case.arrays.known.load()], (votes > 3)[case.arrays.known.load()])
+    assert np.array_equal(valid[:6], np.broadcast_to(case.arrays.known.load(), valid[:6].shape))
 
 
 @pytest.mark.data
 def test_leave_one_out_judges_nobody_by_their_own_vote(brain):
     case = brain("leave-one-out").cases[0]
-    experts, right = case.load("experts"), case.load("right")
+    experts, right = case.arrays.experts.load(), case.arrays.right.load()
     for j in range(RATERS):
         others = np.delete(experts, j, axis=0).sum(axis=0)
         clear = others != 3
         assert np.array_equal(right[j][clear], (experts[j] == (others > 3))[clear])
-    assert right.mean() < brain("majority", work="other").cases[0].load("right").mean()
+    assert right.mean() < brain("majority", work="other").cases[0].arrays.right.load().mean()
 
 
 @pytest.mark.data
 def test_leave_one_out_asks_for_somebody_else(brain):
     alone = {(1, j) for j in range(2, 8)}
     case = brain("leave-one-out", drop=alone).cases[0]
-    assert case.load("known").all()
-    assert not case.load("valid").any()
+    assert case.arrays.known.load().all()
+    assert not case.arrays.valid.load().any()
     with pytest.raises(InputError, match="two readers or more"):
         brain("leave-one-out", drop=alone, count=1)
 
 
 @pytest.mark.data
 def test_staple_trusts_the_better_readers_more(brain):
-    majority, staple = (brain(c, work=c).cases[0].load("reference") for c in ("majority", "staple"))
+    majority, staple = (brain(c, work=c).cases[0].arrays.reference.load() for c in ("majority", "staple"))
     assert 0 < np.count_nonzero(majority != staple) < 0.1 * np.count_nonzero(majority)
 
 
@@ -108,9 +108,9 @@ def test_many_labels_of_a_ct_are_classes_in_order(data, tmp_path):
     path = tmp_path / "ct.json"
     path.write_text(json.dumps(listed), encoding="utf-8")
     case = prepare(read_datalist(path), DataConfig(), tmp_path / "work", silent).cases[0]
-    assert np.array_equal(values[case.load("reference")], read_labels(first).array)
-    assert np.array_equal(values[case.load("experts")[0]], read_labels(second).array)
-    assert np.array_equal(case.load("right")[0], read_labels(first).array == read_labels(second).array)
+    assert np.array_equal(values[case.arrays.reference.load()], read_labels(first).array)
+    assert np.array_equal(values[case.arrays.experts.load()[0]], read_labels(second).array)
+    assert np.array_equal(case.arrays.right.load()[0], read_labels(first).array == read_labels(second).array)
 
 
 def test_a_label_that_no_reference_names_is_refused(lab, tmp_path):
@@ -144,12 +144,12 @@ def test_outside_the_support_nobody_answers(lab, tmp_path):
     prepared = prepare(read_datalist(path), DataConfig(**FLAT), tmp_path / "work", silent)
     listed = json.loads(path.read_text(encoding="utf-8"))["training"]
     for number, (case, one) in enumerate(zip(prepared.cases, listed, strict=True)):
-        valid = case.load("valid")
+        valid = case.arrays.valid.load()
         for j, name in enumerate(prepared.experts):
             assert valid[j].any() == (name in one["experts"])
         assert valid[..., 12:].any() == (number % 2 == 1)
-        assert not (valid & ~case.load("known")).any()
-        assert case.load("known")[..., 12:].any() == (number % 2 == 1)
+        assert not (valid & ~case.arrays.known.load()).any()
+        assert case.arrays.known.load()[..., 12:].any() == (number % 2 == 1)
 
 
 def test_readers_of_no_listed_case_have_no_channel(lab, tmp_path):
@@ -228,5 +228,7 @@ def test_masks_stored_in_another_order_are_turned_and_it_is_told(tmp_path):
         assert len(said) == (0 if name == "as_the_image" else 4)
     assert all("in another order" in note for note in said)
     for name in ("reference", "experts", "valid", "prompt"):
-        assert np.array_equal(prepared["turned"].load(name), prepared["as_the_image"].load(name)), name
-    assert np.array_equal(prepared["turned"].load("reference"), mask)
+        assert np.array_equal(
+            getattr(prepared["turned"].arrays, name).load(), getattr(prepared["as_the_image"].arrays, name).load()
+        ), name
+    assert np.array_equal(prepared["turned"].arrays.reference.load(), mask)

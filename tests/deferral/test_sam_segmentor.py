@@ -20,18 +20,25 @@ from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.core.scan import Scan, SliceBox
 from napari_deferredseg.core.volume import Volume, table_from_names
-from napari_deferredseg.deferral.config import TrainConfig, read_config
-from napari_deferredseg.deferral.evaluation import evaluate
-from napari_deferredseg.deferral.jobs import Loaded, predict
-from napari_deferredseg.deferral.model import load_model
-from napari_deferredseg.deferral.prepared import PreparedCase
-from napari_deferredseg.deferral.segmentors import sam_slices
-from napari_deferredseg.deferral.segmentors.embeddings import FOLDER, LIMIT, EmbeddingCache
-from napari_deferredseg.deferral.segmentors.sam import SamSegmentor, load_weights, make_network, segmentor_over
-from napari_deferredseg.deferral.segmentors.sam_decoder import decode_fast, decode_plain
-from napari_deferredseg.deferral.segmentors.sam_encoder import FastEncoder, PlainEncoder
-from napari_deferredseg.deferral.segmentors.settings import SamConfig
-from napari_deferredseg.deferral.token_router import TokenRouter
+from napari_deferredseg.deferral.data.cases import PreparedCase
+from napari_deferredseg.deferral.data.images import ViewedScan
+from napari_deferredseg.deferral.data.segmentor_settings import SamConfig
+from napari_deferredseg.deferral.data.train_settings import TrainConfig, read_config
+from napari_deferredseg.deferral.evaluation.evaluate import evaluate
+from napari_deferredseg.deferral.jobs import predict
+from napari_deferredseg.deferral.model.model import load_model
+from napari_deferredseg.deferral.routers.kept_slices import KeptSlices
+from napari_deferredseg.deferral.routers.tokens import TokenRouter
+from napari_deferredseg.deferral.segmentors.sam import slices as sam_slices
+from napari_deferredseg.deferral.segmentors.sam.decoder import decode_fast, decode_plain
+from napari_deferredseg.deferral.segmentors.sam.embeddings import FOLDER, LIMIT, EmbeddingCache
+from napari_deferredseg.deferral.segmentors.sam.encoder import FastEncoder, PlainEncoder
+from napari_deferredseg.deferral.segmentors.sam.segmentor import (
+    SamSegmentor,
+    load_weights,
+    make_network,
+    segmentor_over,
+)
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.images import read_labels, read_volume
 from napari_deferredseg.io.writing import write_labels
@@ -140,7 +147,7 @@ def seeded_encoder(attended=0.0, hidden=0.0):
 
 def as_if_best_in(half, monkeypatch, rows=None):
     """Let the processor be good at half precision or not, and compute so many rows at once."""
-    at = "napari_deferredseg.deferral.segmentors.sam_encoder."
+    at = "napari_deferredseg.deferral.segmentors.sam.encoder."
     monkeypatch.setattr(at + "autocast_dtype", lambda device: half)
     monkeypatch.setattr(at + "ROWS", {} if rows is None else {"cpu": rows})
 
@@ -226,7 +233,7 @@ def _loss_of(model, cases):
         scan = Scan(read_volume(case.image[0]), boxes_of(read_volume(case.prompt).array.astype(np.uint8)))
         logits = model.segmentor.segment(scan, CPU)
         data = model.spec.config.data
-        routing = model.router.route(Loaded(scan, data), logits, data, CPU)
+        routing = model.router.route(ViewedScan(scan, data), logits, data, CPU)
         right = [logits.argmax(axis=0) == truth]
         right += [(read_volume(case.experts[n]).array > 0) == truth for n in model.spec.experts]
         target = torch.from_numpy(np.stack(right)).float()[None]
@@ -329,7 +336,7 @@ def test_boxes_that_come_in_while_a_structure_is_followed_are_kept_once(place):
     sitk.WriteImage(image, str(place / "image.nrrd"))
     files = (place / "image.nrrd",)
     case = PreparedCase(place, "case", "patient", "training", read_volume(files[0]).geometry, {}, files)
-    case.save("prompt", mask)
+    case.arrays.prompt.save(mask)
     table = table_from_names({1: "organ 1", 2: "organ 2"})
     config = SamConfig(kind="sam", checkpoint=place / "sam.pth", path="plain", window=(-200, 200), propagate=1)
     network = make_network(config)
@@ -338,7 +345,7 @@ def test_boxes_that_come_in_while_a_structure_is_followed_are_kept_once(place):
     router.keep(case, CPU)
     last = {asked.z: asked.boxes for asked in router.segmentor.slices(case.scan(), CPU)}
     assert {len(boxes) for boxes in last.values()} == {1, 2}
-    kept = case.load("asked")
+    kept = KeptSlices(case.folder).asked.load()
     expected = [(z, b.label, *b.rows, *b.columns) for z, boxes in last.items() for b in boxes]
     assert sorted(map(tuple, kept.tolist())) == sorted(expected)
 

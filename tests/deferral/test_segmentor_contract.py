@@ -16,16 +16,8 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.scan import Scan, SliceBox
 from napari_deferredseg.core.volume import Volume
-from napari_deferredseg.deferral.config import DataConfig
-from napari_deferredseg.deferral.grids import model_geometry
-from napari_deferredseg.deferral.networks import build_network
-from napari_deferredseg.deferral.segmentors.bundle import BundleSegmentor
-from napari_deferredseg.deferral.segmentors.embeddings import EmbeddingCache
-from napari_deferredseg.deferral.segmentors.module import ModuleSegmentor
-from napari_deferredseg.deferral.segmentors.monai import MonaiSegmentor
-from napari_deferredseg.deferral.segmentors.nnunet import NnunetSegmentor, make_network
-from napari_deferredseg.deferral.segmentors.sam import SamSegmentor
-from napari_deferredseg.deferral.segmentors.settings import (
+from napari_deferredseg.deferral.data.grids import model_geometry
+from napari_deferredseg.deferral.data.segmentor_settings import (
     BundleConfig,
     ModuleConfig,
     NetworkConfig,
@@ -33,6 +25,14 @@ from napari_deferredseg.deferral.segmentors.settings import (
     SamConfig,
     View,
 )
+from napari_deferredseg.deferral.data.train_settings import DataConfig
+from napari_deferredseg.deferral.networks.builders import build_network
+from napari_deferredseg.deferral.segmentors.bundle.segmentor import BundleSegmentor
+from napari_deferredseg.deferral.segmentors.module import ModuleSegmentor
+from napari_deferredseg.deferral.segmentors.monai import MonaiSegmentor
+from napari_deferredseg.deferral.segmentors.nnunet.segmentor import NnunetSegmentor, make_network
+from napari_deferredseg.deferral.segmentors.sam.embeddings import EmbeddingCache
+from napari_deferredseg.deferral.segmentors.sam.segmentor import SamSegmentor
 
 if TYPE_CHECKING:
     from napari_deferredseg.deferral.segmentors.base import Segmentor
@@ -243,8 +243,8 @@ def test_a_single_slice_and_a_thin_volume_can_be_segmented(make):
 
 def test_batches_do_not_mix_what_lies_in_them(make, monkeypatch):
     """However many windows go through the network at once, the logits are the same but for rounding."""
-    from napari_deferredseg.deferral import sliding
-    from napari_deferredseg.deferral.segmentors import sam_slices
+    from napari_deferredseg.deferral.networks import sliding
+    from napari_deferredseg.deferral.segmentors.sam import slices as sam_slices
 
     volume = scan((9, 40, 33))
     many = make().segment(volume, CPU)

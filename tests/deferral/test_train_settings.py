@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.deferral.config import TrainConfig, read_config
+from napari_deferredseg.deferral.data.train_settings import TrainConfig, read_config
 
 
 def refused(tmp_path, text: str) -> str:

@@ -12,9 +12,10 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.scan import Scan
 from napari_deferredseg.core.volume import Volume
-from napari_deferredseg.deferral.inference import maps_of
-from napari_deferredseg.deferral.jobs import Loaded, predict
-from napari_deferredseg.deferral.model import load_model
+from napari_deferredseg.deferral.data.images import ViewedScan
+from napari_deferredseg.deferral.jobs import predict
+from napari_deferredseg.deferral.model.inference import maps_of
+from napari_deferredseg.deferral.model.model import load_model
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.images import read_channels, read_volume
 from napari_deferredseg.usecases.running.domain import domain_notes
@@ -35,7 +36,7 @@ def said_of(folder, array):
     model = load_model(folder)
     volume = Volume(array.astype(np.float32), Geometry(shape=array.shape[-3:], spacing=(1, 1, 1)), "made", ("one",))
     logits = model.segmentor.segment(Scan(volume), CPU)
-    return maps_of(model, Loaded(Scan(volume), model.spec.config.data), logits, CPU)
+    return maps_of(model, ViewedScan(Scan(volume), model.spec.config.data), logits, CPU)
 
 
 def scalars(folder, stage, name):

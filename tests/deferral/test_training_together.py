@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from napari_deferredseg.deferral.model import load_model
+from napari_deferredseg.deferral.model.model import load_model
 
 TOGETHER = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", "-m", "napari_deferredseg.cli")
 

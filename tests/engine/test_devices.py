@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.deferral import devices
+from napari_deferredseg.deferral.data import devices
 
 
 def test_every_device_that_is_named_can_be_used() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 import time
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.engine import Engine
 from napari_deferredseg.engine.channel import SMALL, pack
+from napari_deferredseg.engine.jobs import find_job
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
@@ -74,7 +76,6 @@ def test_a_large_array_is_not_pickled() -> None:
 def test_warm_things_stay_with_the_process(kept: Engine) -> None:
     first = kept.run(engine_jobs.count)
     assert [kept.run(engine_jobs.count) for _ in range(3)] == [first + 1, first + 2, first + 3]
-    assert kept.run(engine_jobs.pid) == kept.run("engine_jobs:pid")
 
 
 def test_progress_is_told_in_the_callers_thread_up_to_the_end(kept: Engine) -> None:
@@ -153,14 +154,9 @@ def nested() -> object:
 @pytest.mark.parametrize(
     "job",
     [
-        "os:system",
-        "engine_jobs:system",
-        "engine_jobs:os.getpid",
-        "engine_jobs:OddError",
-        "engine_jobs:nothing",
-        "engine_jobs",
-        "engine_jobs_evil:run",
+        os.system,
         time.sleep,
+        engine_jobs.OddError,
         nested(),
         lambda warm, progress: None,
         functools.wraps(engine_jobs.pid)(lambda warm, progress: None),
@@ -168,7 +164,25 @@ def nested() -> object:
 )
 def test_what_is_no_job_of_ours_is_refused(kept: Engine, job: object) -> None:
     with pytest.raises(ValueError, match="job"):
-        kept.run(job, "true")  # type: ignore[call-overload]
+        kept.run(job, "true")  # type: ignore[arg-type, call-overload]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "os:system",
+        "engine_jobs:system",
+        "engine_jobs:os.getpid",
+        "engine_jobs:OddError",
+        "engine_jobs:nothing",
+        "engine_jobs",
+        "engine_jobs_evil:run",
+    ],
+)
+def test_a_worker_runs_no_name_that_is_no_job(name: str) -> None:
+    assert find_job("engine_jobs:pid", ("engine_jobs",)) is engine_jobs.pid
+    with pytest.raises(ValueError, match="job"):
+        find_job(name, ("engine_jobs",))
 
 
 def test_only_our_own_package_by_default() -> None:

@@ -16,7 +16,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.prediction import OverThreshold, Prediction
 from napari_deferredseg.core.volume import LabelMap, LabelTable
-from napari_deferredseg.deferral.segmentors.external import from_labels
+from napari_deferredseg.masks.external import from_labels
 from napari_deferredseg.routing.cut import cut
 from napari_deferredseg.routing.regions import make_regions
 from napari_deferredseg.routing.sequence import REGION_MINUTES

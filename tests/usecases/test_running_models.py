@@ -31,21 +31,21 @@ EXPERTS = ("north", "south")
 class NoEngine(Engine):
     """Fails a test that starts a model though something is wrong beforehand."""
 
-    def run(self, *_args, **_options):
+    def run(self, *_args, **_options):  # type: ignore[override]
         raise AssertionError("the model was started")
 
 
 @pytest.fixture
 def two_channels(tiny_model, tmp_path):
     """A model that wants two images; what it says is worth nothing."""
-    from napari_deferredseg.deferral.model import DeferralModel, new_networks, read_spec, save_model
-    from napari_deferredseg.deferral.segmentors.monai import MonaiSegmentor
+    from napari_deferredseg.deferral.model.model import DeferralModel, new_networks, save_model, segmentor_of
+    from napari_deferredseg.deferral.model.spec import read_spec
 
     spec = read_spec(tiny_model).model_copy(update={"name": "two", "channels": 2})
-    network, router = new_networks(spec.config, 2, spec.classes, len(spec.experts))
+    network, router = new_networks(spec.shape)
     folder = tmp_path / "two"
     folder.mkdir()
-    save_model(DeferralModel(spec, MonaiSegmentor(network, spec.config.data, 2, spec.classes), router), folder, "# two")
+    save_model(DeferralModel(spec, segmentor_of(spec.shape, network), router), folder, "# two")
     return folder
 
 

@@ -28,7 +28,7 @@ MEGABYTE = 2**20
 class NoEngine(Engine):
     """Fails a test that starts a model."""
 
-    def run(self, *_args, **_options):
+    def run(self, *_args, **_options):  # type: ignore[override]
         raise AssertionError("the model was started")
 
 

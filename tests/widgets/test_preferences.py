@@ -8,10 +8,10 @@ from qtpy.QtWidgets import QDialogButtonBox
 
 from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.usecases.settings import check_settings, read_settings, save_settings, settings_file
-from napari_deferredseg.widgets.case_layers import reader_colors
-from napari_deferredseg.widgets.contributions import RunDock
-from napari_deferredseg.widgets.preferences import SettingsPage
-from napari_deferredseg.widgets.view_bar import ViewBar
+from napari_deferredseg.widgets.panels.preferences import SettingsPage
+from napari_deferredseg.widgets.panels.view_bar import ViewBar
+from napari_deferredseg.widgets.plugin.contributions import RunDock
+from napari_deferredseg.widgets.qt.colors import reader_colors
 
 SAVE = QDialogButtonBox.StandardButton.Save
 DEFAULTS = QDialogButtonBox.StandardButton.RestoreDefaults
@@ -49,9 +49,9 @@ def test_what_is_typed_is_kept_and_used(qtbot, panel):
     assert (kept.budget, kept.windows["CT angio"], kept.outlines[0]) == ("30 minutes", (300, 600), "#123456")
     assert "Settings kept" in panel.notice.text()
 
-    later = RunDock(panel.stage.viewer)
+    later = RunDock(panel.seat.viewer)
     assert later.form.budget() == Budget(amount=30, unit="minutes")
-    bar = ViewBar(panel.stage)
+    bar = ViewBar(panel.seat)
     assert "CT angio" in [bar.window_presets.itemText(i) for i in range(bar.window_presets.count())]
 
 
@@ -84,4 +84,8 @@ def test_readers_have_the_colours_of_the_settings(scene):
     with scene.open() as project:
         readers = project.store.readers()
     save_settings(check_settings({"outlines": ["#000001", "#000002"]}))
-    assert [reader_colors(readers)[name] for name in ("ada", "ben", "lea")] == ["#000001", "#000002", "#000001"]
+    assert [reader_colors(readers, read_settings().outlines)[name] for name in ("ada", "ben", "lea")] == [
+        "#000001",
+        "#000002",
+        "#000001",
+    ]

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import silent
-from napari_deferredseg.deferral.grids import model_geometry, resampled
-from napari_deferredseg.deferral.networks import first_line
-from napari_deferredseg.deferral.prepared import prepared_image
+from napari_deferredseg.deferral.data.grids import model_geometry, resampled
+from napari_deferredseg.deferral.data.images import prepared_image
+from napari_deferredseg.deferral.networks.builders import first_line
+from napari_deferredseg.deferral.networks.outputs import class_logits, try_window
+from napari_deferredseg.deferral.networks.sliding import over_volume
+from napari_deferredseg.deferral.networks.weights import fill, read_state
 from napari_deferredseg.deferral.segmentors.base import require_channels
-from napari_deferredseg.deferral.segmentors.weights import fill, read_state
-from napari_deferredseg.deferral.segmentors.windows import class_logits, try_window
-from napari_deferredseg.deferral.sliding import over_volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.scan import Scan
     from napari_deferredseg.core.volume import Array, LabelTable
-    from napari_deferredseg.deferral.segmentors.settings import ModuleConfig
+    from napari_deferredseg.deferral.data.segmentor_settings import ModuleConfig
 
 
 @dataclass(frozen=True)

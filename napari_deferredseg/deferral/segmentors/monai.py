@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.progress import silent
-from napari_deferredseg.deferral.networks import try_network
-from napari_deferredseg.deferral.prepared import prepared_image
+from napari_deferredseg.deferral.data.images import prepared_image
+from napari_deferredseg.deferral.networks.builders import build_network, try_network
+from napari_deferredseg.deferral.networks.sliding import over_volume
 from napari_deferredseg.deferral.segmentors.base import require_channels
-from napari_deferredseg.deferral.sliding import over_volume
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.scan import Scan
-    from napari_deferredseg.deferral.config import DataConfig
+    from napari_deferredseg.deferral.data.model_shape import ModelShape
+    from napari_deferredseg.deferral.data.segmentor_settings import TrainedSegmentor
+    from napari_deferredseg.deferral.data.train_settings import DataConfig
 
 
 @dataclass(frozen=True)
@@ -42,3 +44,22 @@ class MonaiSegmentor:
     def try_out(self) -> None:
         """Run the network on an empty patch. InputError when it cannot take one."""
         try_network(self.network, self.channels, self.outputs, self.data.patch)
+
+
+def completed(config: TrainedSegmentor) -> TrainedSegmentor:
+    """Settings as they are: the network's own stand beside them."""
+    return config
+
+
+def make_network(config: TrainedSegmentor, shape: ModelShape) -> nn.Module:
+    """Untrained network of MONAI by its name. InputError as `build_network`."""
+    return build_network(shape.config.network, shape.config.data.spatial_dims, shape.channels, shape.outputs)
+
+
+def load_weights(network: nn.Module, config: TrainedSegmentor) -> None:
+    """Leave the network as it is: its weights come from training, or from the model's folder."""
+
+
+def segmentor_over(network: nn.Module, config: TrainedSegmentor, shape: ModelShape) -> MonaiSegmentor:
+    """Segmentor of a network."""
+    return MonaiSegmentor(network, shape.config.data, shape.channels, shape.outputs)

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_deferredseg.core.boxes import Box, grown, slices, union
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.records import Correction, Verdict, new_id
+from napari_deferredseg.core.records import Correction, State, Verdict, new_id
 from napari_deferredseg.masks.overlap import MARGIN_MM, compose_box, support_of
 from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.drafts.journal import Draft
@@ -226,11 +226,19 @@ def submit(reading: Reading, verdict: Verdict, now: datetime) -> Correction:
 
 
 def keep_claim(reading: Reading, now: datetime) -> bool:
-    """Extend the claim of a region that is worked on. False when somebody else took it after it ran out."""
-    if reading.supersedes is not None or now - reading.claimed < LEASE / 3:
+    """Extend the claim of a region that is worked on. False when it is not this reader's any more.
+
+    What a lead has released is not claimed anew by itself: somebody else may be about to open it.
+    """
+    if reading.supersedes is not None:
+        return True
+    held, login = reading.project.store.standing(reading.item.region.id)[0], reading.reader.login
+    if held.state is not State.CLAIMED or held.holder != login:
+        return False
+    if now - reading.claimed < LEASE / 3:
         return True
     reading.claimed = now
-    return reading.project.store.claim(reading.item.region.id, reading.reader.login) is not None
+    return reading.project.store.claim(reading.item.region.id, login) is not None
 
 
 def put_aside(reading: Reading) -> None:

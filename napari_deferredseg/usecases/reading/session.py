@@ -6,39 +6,25 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
-from psygnal import Signal, SignalGroup
 
 from napari_deferredseg.core.boxes import union
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Reader, State, Verdict, WorkItem, utc_now
-from napari_deferredseg.store.drafts.journal import AutoSave
-from napari_deferredseg.usecases.reading import read
+from napari_deferredseg.usecases.reading import defer, read, views
 from napari_deferredseg.usecases.reading.claiming import Claim, Wish, ask, drop, why_not
+from napari_deferredseg.usecases.reading.events import SessionEvents
+from napari_deferredseg.usecases.reading.keeping import Keeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from napari_deferredseg.core.boxes import Box
-    from napari_deferredseg.core.records import Correction
+    from napari_deferredseg.core.records import Assignment, Correction
     from napari_deferredseg.core.volume import Array
-    from napari_deferredseg.store.drafts.journal import Draft
     from napari_deferredseg.usecases.project import Project
     from napari_deferredseg.usecases.reading.open_case import OpenCase
-
-
-class SessionEvents(SignalGroup):
-    """What a session tells. `saved`, `save_failed` and `claim_lost` come from the saving thread, the rest does not."""
-
-    project = Signal()
-    reader = Signal()
-    case = Signal()
-    reading = Signal()
-    worklist = Signal()
-    labels = Signal(object)  # Box, file order: written by the session, not by a hand
-    saved = Signal()
-    save_failed = Signal(str)
-    claim_lost = Signal(str)
-    message = Signal(str)
 
 
 class Session:
@@ -52,8 +38,9 @@ class Session:
         self.work: Array | None = None
         self.reading: read.Reading | None = None
         self.last: WorkItem | None = None
-        self._saver: AutoSave | None = None
+        self._saver: Keeper | None = None
         self._waiting: list[WorkItem] | None = None
+        self._about: dict[str, str] = {}
         self._changed: Callable[[], Box | None] = lambda: None
         self.events.worklist.connect(self._forget_waiting)
 
@@ -62,7 +49,7 @@ class Session:
         """Work in this open project, in place of the present one; the session closes it."""
         self.close()
         self.project = project
-        self._saver = AutoSave(project.journal, self._on_saved, self.events.save_failed.emit)
+        self._saver = Keeper(project, self.events, lambda reading: self.reading is reading)
         self.events.project.emit()
 
     def close(self) -> None:
@@ -74,6 +61,7 @@ class Session:
             self._saver.close()
         self.project.close()
         self.project = self.reader = self.last = self._saver = self._waiting = None
+        self._about = {}
         self.events.project.emit()
 
     def need_project(self) -> Project:
@@ -103,6 +91,74 @@ class Session:
     def waiting(self) -> list[WorkItem]:
         """Return the worklist as it was read last, which is what the reader sees."""
         return self.worklist() if self._waiting is None else list(self._waiting)
+
+    # what panels list
+    def readers(self) -> tuple[Reader, ...]:
+        """Return the project's readers; none without a project."""
+        return () if self.project is None else tuple(self.project.store.readers())
+
+    def cases(self) -> tuple[views.CaseRow, ...]:
+        """List the project's cases; none without a project."""
+        return () if self.project is None else views.case_rows(self.project)
+
+    def regions(self) -> list[WorkItem]:
+        """Return every region of the open case as it stands now; none without a case."""
+        if self.project is None or self.case is None:
+            return []
+        return list(self.project.store.items(case_key=self.case.record.key))
+
+    def rows(self, regions: Sequence[WorkItem] = ()) -> tuple[views.WorkRow, ...]:
+        """Read the worklist again, and add what this reader has submitted of some regions, in any window."""
+        if self.project is None or self.reader is None:
+            return ()
+        login = self.reader.login
+        done = [x for x in regions if x.assignment.holder == login and x.assignment.state in views.DONE]
+        rows = views.work_rows(self.project, [*self.worklist(), *done], self._about)
+        self._about = {row.item.region.id: row.about for row in rows}
+        return rows
+
+    def progress(self) -> views.Progress:
+        """Count what waits, as it was read last."""
+        return views.progress(self.waiting())
+
+    def facts(self) -> views.RegionFacts | None:
+        """Say what is asked about the open region; None where there is none."""
+        return None if self.reading is None else views.region_facts(self.reading)
+
+    def changes(self, regions: Sequence[WorkItem]) -> views.Changes:
+        """Say what a submission would change; `regions` are all those of the open case."""
+        return views.Changes() if self.reading is None else views.changes(self.reading, regions)
+
+    # what is sent to others
+    def send(self, item: WorkItem, target: defer.Target, note: str = "") -> views.Sent:
+        """Give a region to somebody. InputError as `defer_region`, and when nobody said who sends it."""
+        held = defer.defer_region(self.need_project(), item.region.id, target, self._need_sender(), note)
+        return self._sent(item.region.number, held)
+
+    def send_drawn(self, drawn: NDArray[np.bool_], target: defer.Target, note: str = "") -> views.Sent:
+        """Make a region of what was drawn on the open case, (z, y, x) in file order, and give it to somebody.
+
+        InputError as `defer_drawn`, when no case is open, and when nobody said who sends it.
+        """
+        project, by = self.need_project(), self._need_sender()
+        if self.case is None:
+            raise InputError("open a case first")
+        region = defer.defer_drawn(project, self.case, drawn, target, by, note)
+        return self._sent(region.number, project.store.standing(region.id)[0])
+
+    def release(self, item: WorkItem) -> None:
+        """Take a region back from whoever reads it. InputError as `release_region`, and when nobody said who asks."""
+        defer.release_region(self.need_project(), item.case.key, item.region.number, self._need_sender())
+        self.events.worklist.emit()
+
+    def _need_sender(self) -> str:
+        if self.reader is None:
+            raise InputError("say who you are first: the region's reader sees who sent it")
+        return self.reader.login
+
+    def _sent(self, number: int, held: Assignment) -> views.Sent:
+        self.events.worklist.emit()
+        return views.Sent(number, views.holder(held, views.names_of(self.readers())))
 
     # case
     def set_case(self, case: OpenCase | None) -> None:
@@ -192,9 +248,13 @@ class Session:
         if self.reading is None or self._saver is None:
             return
         self.look()
-        now = utc_now()
-        self.reading.touch(now)
-        self._saver.put(self.reading.draft(now))
+        self._saver.save(self.reading)
+
+    def write_note(self, text: str) -> None:
+        """Keep a note with what the open region becomes."""
+        if self.reading is not None:
+            self.reading.note = text
+            self.save()
 
     def reset_to_ai(self) -> tuple[tuple[Array, ...], Array]:
         """Return what to write into `work` so that the region shows the AI's mask again: an index and its values."""
@@ -206,13 +266,15 @@ class Session:
         self.look()
         reading = self._need_reading()
         shown = reading.after.copy()
+        if self._saver is not None:
+            self._saver.let_go()
         try:
             correction = read.submit(reading, verdict, utc_now())
         except InputError:
             self._see_whether_done(reading)
             raise
         if self._saver is not None:
-            self._saver.discard(reading.reader.login, reading.item.region.id, correction.id)
+            self._saver.discard(reading, correction.id)
         self.last = reading.item
         self._finish(reading, shown)
         return correction
@@ -295,25 +357,11 @@ class Session:
         self._flush()
 
     def _flush(self) -> None:
-        """Wait until what was put is on disk: a draft written later would come back from the dead."""
         if self._saver is not None:
-            self._saver.flush(timeout=10.0)
+            self._saver.flush()
 
     def _forget_waiting(self) -> None:
         self._waiting = None
-
-    def _on_saved(self, draft: Draft) -> None:
-        """Extend the claim of what is worked on, on the saving thread."""
-        self.events.saved.emit()
-        reading = self.reading
-        if reading is None or reading.correction_id != draft.id:
-            return
-        try:
-            if not read.keep_claim(reading, utc_now()) and self.reading is reading:
-                why = why_not(reading.project, reading.item, reading.reader)
-                self.events.claim_lost.emit(f"{why} What you painted is kept.")
-        except InputError as error:
-            self.events.claim_lost.emit(str(error))
 
     def _tell_of(self, claim: Claim, reading: read.Reading) -> None:
         lines = ["Your earlier work on this region is back."] if reading.recovered else []
@@ -329,21 +377,3 @@ class Session:
             self.events.labels.emit(reading.box)
         self.events.reading.emit()
         self.events.worklist.emit()
-
-
-def next_after(items: list[WorkItem], region_id: str | None, step: int) -> WorkItem | None:
-    """Item `step` places after a region in a worklist, round the end; the first where the region is not in it."""
-    if not items:
-        return None
-    place = next((i for i, item in enumerate(items) if item.region.id == region_id), None)
-    return items[0 if place is None else (place + step) % len(items)]
-
-
-def case_after(items: list[WorkItem], region_id: str, within: int) -> str | None:
-    """Key of the case that comes next in a worklist, where at most `within` regions are before it; None else."""
-    place = next((i for i, item in enumerate(items) if item.region.id == region_id), None)
-    if place is None:
-        return None
-    here = items[place].case.key
-    coming = (items[place + 1 :] + items[:place])[: within + 1]
-    return next((item.case.key for item in coming if item.case.key != here), None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, silent
-from napari_deferredseg.deferral.domain import FILE, departures, domain_of, traits_of, write_domain
+from napari_deferredseg.deferral.data.domain import FILE, departures, domain_of, traits_of, write_domain
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.images import read_channels, read_labels, read_volume
 from napari_deferredseg.usecases.running.models import describe_model
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.datalist import Datalist
     from napari_deferredseg.core.volume import Volume
-    from napari_deferredseg.deferral.domain import Domain
+    from napari_deferredseg.deferral.data.domain import Domain
     from napari_deferredseg.usecases.running.models import Known
 
 UNKNOWN = "range unknown: the images that it learned from were not recorded"

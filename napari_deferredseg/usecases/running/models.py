@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -10,26 +9,23 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.volume import table_from_names
-from napari_deferredseg.deferral.domain import read_domain, scale_of
-from napari_deferredseg.deferral.segmentors.settings import KINDS, ModuleConfig, View
-from napari_deferredseg.deferral.trust import call_of, distrust, trust, trusted
+from napari_deferredseg.deferral.data.domain import read_domain, scale_of
+from napari_deferredseg.deferral.data.segmentor_settings import ModuleConfig
+from napari_deferredseg.deferral.model.spec import CARD, read_spec
+from napari_deferredseg.deferral.model.trust import call_of, distrust, trust, trusted
 from napari_deferredseg.store.files import remedy
 from napari_deferredseg.usecases.project import require_writable
 from napari_deferredseg.usecases.settings import read_settings
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.volume import LabelTable
-    from napari_deferredseg.deferral.domain import Domain, Scale
+    from napari_deferredseg.deferral.data.domain import Domain, Scale
     from napari_deferredseg.usecases.project import Project
 
 EXTERNAL = "external"
 """Stands for the output of an AI that ran elsewhere wherever a model is named."""
-MODEL_FILE = "model.json"
-CARD = "CARD.md"
 MODELS = "models"
 RESOURCES = "napari_deferredseg_manifest"
 
@@ -111,24 +107,20 @@ def describe_model(folder: Path, *, shipped: bool = False) -> Known:
     InputError
         It is no model folder.
     """
-    try:
-        content = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
-        return Known(
-            name=str(content["name"]),
-            folder=folder,
-            labels=tuple(str(x["name"]) for x in content["table"]["labels"]),
-            experts=tuple(str(x) for x in content["experts"]),
-            channels=int(content["channels"]),
-            shipped=shipped,
-            thresholds=tuple(
-                (float(x["budget"]), str(content["config"]["policy"]["unit"])) for x in content["policy"]["budgets"]
-            ),
-            values=tuple(int(x["value"]) for x in content["table"]["labels"]),
-            prompted=KINDS[content["config"]["segmentor"]["kind"]].PROMPTED,
-            scale=scale_of(View.model_validate({"intensity": content["config"]["data"]["intensity"]})),
-        )
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{folder}: is no model folder; give one made by: deferredseg train") from None
+    spec = read_spec(folder)
+    unit = spec.config.policy.unit
+    return Known(
+        name=spec.name,
+        folder=folder,
+        labels=tuple(label.name for label in spec.table.labels),
+        experts=spec.experts,
+        channels=spec.channels,
+        shipped=shipped,
+        thresholds=tuple((b.budget, unit) for b in spec.policy.budgets),
+        values=tuple(label.value for label in spec.table.labels),
+        prompted=spec.config.segmentor.PROMPTED,
+        scale=scale_of(spec.config.data),
+    )
 
 
 def add_model(project: Project, folder: Path) -> Known:
@@ -182,14 +174,10 @@ def withdraw(folder: Path) -> str:
 
 def _foreign_call(folder: Path) -> str:
     """Call by which a model makes its network. InputError when it is no model folder, or runs nothing of others."""
-    describe_model(folder)
-    content = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
-    try:
-        return call_of(ModuleConfig.model_validate(content["config"]["segmentor"]))
-    except (KeyError, ValidationError):
-        raise InputError(
-            f"{folder}: this model runs no code of another package, so there is nothing to allow"
-        ) from None
+    segmentor = read_spec(folder).config.segmentor
+    if not isinstance(segmentor, ModuleConfig):
+        raise InputError(f"{folder}: this model runs no code of another package, so there is nothing to allow")
+    return call_of(segmentor)
 
 
 def _in(folder: Path, *, shipped: bool) -> list[Known]:

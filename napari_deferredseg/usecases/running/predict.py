@@ -11,7 +11,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.scan import Scan, SliceBox
 from napari_deferredseg.core.volume import LabelMap, labels_present
-from napari_deferredseg.deferral.segmentors.external import from_labels, from_probabilities, merged_table
+from napari_deferredseg.deferral.jobs import predict
 from napari_deferredseg.io.images import (
     as_channels,
     on_grid_of,
@@ -19,6 +19,7 @@ from napari_deferredseg.io.images import (
     read_probabilities,
     read_volume,
 )
+from napari_deferredseg.masks.external import from_labels, from_probabilities, merged_table
 from napari_deferredseg.masks.prompts import boxes_of, in_terms_of
 from napari_deferredseg.usecases.extras import require_model
 from napari_deferredseg.usecases.running.domain import domain_notes
@@ -170,8 +171,8 @@ def predict_with_model(
     prompt = on_grid_of(volume, read_labels(files.prompt)) if files.prompt is not None and model.prompted else None
     boxes, left_out = _boxes(files, model, volume, prompt)
     progress(0.1, "starting the model")
-    prediction: Prediction = engine.run(
-        "napari_deferredseg.deferral.jobs:predict",
+    prediction = engine.run(
+        predict,
         files.model.resolve(),
         Scan(channels, boxes),
         files.device,

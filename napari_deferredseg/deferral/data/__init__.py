@@ -1,0 +1,1 @@
+"""What networks are given: settings, cases made ready, voxels and grey values as they see them."""

@@ -1,0 +1,1 @@
+"""Who should answer, at every voxel."""

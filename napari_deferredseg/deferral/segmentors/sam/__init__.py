@@ -1,0 +1,1 @@
+"""Segment Anything and MedSAM, asked by boxes."""

@@ -1,0 +1,1 @@
+"""Fitting segmentors and routers, and whole training runs."""
