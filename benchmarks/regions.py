@@ -18,12 +18,12 @@ import numpy as np
 from scipy import ndimage
 
 from napari_deferredseg.core.boxes import slices
+from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.random_field import smooth_field
 from napari_deferredseg.core.volume import LabelMap
 from napari_deferredseg.masks.components import components
 from napari_deferredseg.masks.external import from_labels
-from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.routing.effort import estimated_minutes, outline_mm
 from napari_deferredseg.routing.regions import make_regions
 

@@ -48,8 +48,8 @@ def licence_of(dist: Distribution) -> str:
     """What the metadata says: an expression, else classifiers, else the first line of a text."""
     said = dist.metadata
     classified = [x.rsplit("::", 1)[-1].strip() for x in said.get_all("Classifier") or () if x.startswith("License ::")]
-    first = (said.get("License") or "").strip().partition("\n")[0]
-    return said.get("License-Expression") or ", ".join((first, *classified))
+    first = (said.get("License") or "").strip().partition("\n")[0]  # type: ignore[attr-defined]
+    return said.get("License-Expression") or ", ".join((first, *classified))  # type: ignore[attr-defined]
 
 
 def told() -> dict[str, str]:

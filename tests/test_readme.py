@@ -38,10 +38,10 @@ def test_a_model_of_ones_own_as_in_the_readme(tiny_model, tmp_path):
     for command in ("project init my-project", "reader add Ada --project my-project"):
         subprocess.run(["deferredseg", *command.split()], cwd=tmp_path, env=environment(), check=True)
     assert [words[1] for words in MODEL_COMMANDS] == ["train", "evaluate", "run"]
-    for command in MODEL_COMMANDS:
-        settings = ["--config", "settings.toml"] if command[1] == "train" else []
-        done = subprocess.run([*command, *settings], cwd=tmp_path, env=environment(), capture_output=True, text=True)
-        assert done.returncode == 0, (command, done.stderr)
+    for words in MODEL_COMMANDS:
+        settings = ["--config", "settings.toml"] if words[1] == "train" else []
+        done = subprocess.run([*words, *settings], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+        assert done.returncode == 0, (words, done.stderr)
     assert (tmp_path / "report" / "report.html").stat().st_size > 10_000
 
 

@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_deferredseg.core.budget import DEFAULT_BUDGET, Budget
 from napari_deferredseg.core.volume import LabelMap, Volume
 from napari_deferredseg.io import images
-from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases import project as projects
 from napari_deferredseg.usecases.running.models import describe_model, find_model
-from napari_deferredseg.usecases.running.triage import DEFAULT_BUDGET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,17 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_deferredseg.api.given import budget_of, labels_of, path_of, volume_of
+from napari_deferredseg.core.budget import DEFAULT_BUDGET
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.volume import LabelMap, Probabilities, Volume
 from napari_deferredseg.io import images
 from napari_deferredseg.routing.regions import make_regions
 from napari_deferredseg.usecases.running import predict
-from napari_deferredseg.usecases.running.triage import DEFAULT_BUDGET
 
 if TYPE_CHECKING:
     from napari_deferredseg.api.given import StrPath
+    from napari_deferredseg.core.budget import Budget
     from napari_deferredseg.core.prediction import Prediction
-    from napari_deferredseg.routing.budget import Budget
     from napari_deferredseg.routing.proposal import Proposal
 
 

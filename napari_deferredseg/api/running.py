@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_deferredseg.api.given import budget_of, known_model, opened, path_of
+from napari_deferredseg.core.budget import DEFAULT_BUDGET
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.engine import Engine, InProcess
 from napari_deferredseg.usecases.running import predict, run
 from napari_deferredseg.usecases.running.route import make_channels
-from napari_deferredseg.usecases.running.triage import DEFAULT_BUDGET, RunReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_deferredseg.api.given import StrPath
-    from napari_deferredseg.routing.budget import Budget
+    from napari_deferredseg.core.budget import Budget
     from napari_deferredseg.usecases.project import Project
+    from napari_deferredseg.usecases.running.triage import RunReport
 
 
 def run_external(

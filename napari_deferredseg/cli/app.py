@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from napari_deferredseg.cli import demo, export, model, project, reader, run, simulate, train, worklist
+from napari_deferredseg.cli import demo, export, model, project, reader, run, settings, simulate, train, worklist
 from napari_deferredseg.cli.console import err
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.version import __version__
@@ -50,6 +50,7 @@ app.command("worklist")(worklist.worklist)
 app.command("release")(worklist.release)
 app.command("export")(export.export)
 app.command("demo")(demo.demo)
+app.command("settings")(settings.show_settings)
 app.command("train")(train.train)
 app.command("evaluate")(train.evaluate)
 app.command("simulate-readers")(simulate.simulate_readers)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.usecases.project import Project
+    from napari_deferredseg.usecases.settings import Settings
 
 
 class PlainConsole(Console):
@@ -90,6 +91,13 @@ def show_table(table: Table) -> None:
 def note(sentence: str) -> None:
     """Print what somebody should read before the result is believed."""
     err.print(f"note: {sentence}")
+
+
+def settings() -> Settings:
+    """What whoever types has set as defaults; a file that cannot be used is told."""
+    from napari_deferredseg.usecases.settings import read_settings
+
+    return read_settings(tell=note)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,30 +17,16 @@ from napari_deferredseg.cli.console import (
     opened,
     out,
     progress_bar,
+    settings,
     show_table,
 )
+from napari_deferredseg.core.budget import Mode, Unit
 from napari_deferredseg.core.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_deferredseg.usecases.running.triage import RunReport
-
-
-class Unit(StrEnum):
-    """What a budget counts."""
-
-    PREDICTED_FOREGROUND = "predicted-foreground"
-    VOXELS = "voxels"
-    MINUTES = "minutes"
-    REGIONS = "regions"
-
-
-class Mode(StrEnum):
-    """What a share is cut by."""
-
-    PER_VOLUME_SHARE = "per_volume_share"
-    FIXED_THRESHOLD = "fixed_threshold"
 
 
 def run(
@@ -101,9 +86,12 @@ def run(
         str | None, typer.Option(help="With --map: what the learned reliability of these people is used for.")
     ] = None,
     budget: Annotated[
-        str,
-        typer.Option(help="How much to send to readers, such as 10%, '2% of voxels', '30 minutes' or '20 regions'."),
-    ] = "10%",
+        str | None,
+        typer.Option(
+            help="How much to send to readers, such as 10%, '2% of voxels', '30 minutes' or '20 regions'.",
+            show_default="10%, or what the settings say",
+        ),
+    ] = None,
     unit: Annotated[
         Unit | None,
         typer.Option(help="What the budget counts, where it does not say so itself; predicted-foreground by default."),
@@ -114,7 +102,7 @@ def run(
             help="per_volume_share: the budget's share of this volume. fixed_threshold: what lies over the threshold "
             "that the model fixed for this share on its validation cases; more of a hard volume, less of an easy one."
         ),
-    ] = Mode.PER_VOLUME_SHARE,
+    ] = "per_volume_share",
     series: Annotated[
         str | None, typer.Option(help="DICOM series, by UID or number, where a folder has several.")
     ] = None,
@@ -131,16 +119,16 @@ def run(
     by: AsOption = None,
 ) -> None:
     """Find where not to trust a segmentation, and give those regions to the project's readers."""
+    from napari_deferredseg.core.budget import Budget
     from napari_deferredseg.engine import Engine
-    from napari_deferredseg.routing.budget import Budget
     from napari_deferredseg.usecases.running.models import EXTERNAL, find_model
     from napari_deferredseg.usecases.running.predict import ExternalInput, ModelInput
     from napari_deferredseg.usecases.running.route import make_channels
     from napari_deferredseg.usecases.running.run import run_external, run_model
 
-    amount = Budget.parse(budget, unit.value if unit else None, mode.value, otherwise=Unit.PREDICTED_FOREGROUND.value)
+    amount = Budget.parse(budget or settings().budget, unit, mode, otherwise="predicted-foreground")
     is_external = model == EXTERNAL
-    if is_external and mode is Mode.FIXED_THRESHOLD:
+    if is_external and mode == "fixed_threshold":
         raise InputError("an AI that ran elsewhere fixed no thresholds: leave --mode out, or name a model with --model")
     if is_external and (channel or prompt or device or mapped or purpose or outside_domain):
         raise InputError(

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from napari_deferredseg.cli.console import given_path, note, out, progress_bar, show_table
+from napari_deferredseg.core.budget import ShareUnit
 from napari_deferredseg.scoring.tolerance import TOLERANCE_MM
 
 DataOption = Annotated[
@@ -24,13 +25,6 @@ class Part(StrEnum):
 
     TEST = "test"
     TRAINING = "training"
-
-
-class ShareUnit(StrEnum):
-    """What a budget is a share of."""
-
-    PREDICTED_FOREGROUND = "predicted-foreground"
-    VOXELS = "voxels"
 
 
 def train(
@@ -78,7 +72,7 @@ def evaluate(
             to,
             split=split.value,
             budgets=budget or (),
-            unit=unit.value if unit else None,
+            unit=unit,
             tolerance_mm=tolerance,
             device=device,
             progress=progress,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_deferredseg.core.budget import ShareUnit
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.volume import Array, LabelTable
 
@@ -29,7 +29,7 @@ class OverThreshold:
     """
 
     budget: float
-    unit: Literal["predicted-foreground", "voxels"]
+    unit: ShareUnit
     threshold: float
     share: float
 

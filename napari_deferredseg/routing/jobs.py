@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from napari_deferredseg.routing.regions import make_regions
 
 if TYPE_CHECKING:
+    from napari_deferredseg.core.budget import Budget
     from napari_deferredseg.core.prediction import Prediction
     from napari_deferredseg.core.progress import Progress, Warm
-    from napari_deferredseg.routing.budget import Budget
     from napari_deferredseg.routing.proposal import Proposal
 
 

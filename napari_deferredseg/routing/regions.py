@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_deferredseg.core.boxes import Box, bounding_box, slices
+from napari_deferredseg.core.budget import SHARES, Budget
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.records import Region
 from napari_deferredseg.masks.components import deepest_index, numbered
 from napari_deferredseg.routing.acquired import Acquired
 from napari_deferredseg.routing.atoms import Atoms, make_atoms
-from napari_deferredseg.routing.budget import SHARES, Budget, lowest_threshold, most_voxels
+from napari_deferredseg.routing.budget import lowest_threshold, most_voxels
 from napari_deferredseg.routing.cut import cut, pair_codes, smooth_map
 from napari_deferredseg.routing.effort import estimated_minutes
 from napari_deferredseg.routing.proposal import Account, Proposal

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_deferredseg.core.budget import Mode, ShareUnit
     from napari_deferredseg.scoring.cases import JudgedCase
     from napari_deferredseg.scoring.methods import Method
-    from napari_deferredseg.scoring.settle import Mode, Settled, Unit
+    from napari_deferredseg.scoring.settle import Settled
 
 CURVE_POINTS = 400
 _NOBODY = Choice((), np.zeros(0))
@@ -37,7 +38,7 @@ def judge(
     *,
     experts: Sequence[str],
     budgets: Sequence[float],
-    unit: Unit = "voxels",
+    unit: ShareUnit = "voxels",
     mode: Mode = "fixed_threshold",
     sigma_mm: float = 0.0,
     seed: int = 0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_deferredseg.core.budget import Mode, ShareUnit
     from napari_deferredseg.scoring.cases import JudgedCase
 
-Unit = Literal["voxels", "predicted-foreground"]
-Mode = Literal["fixed_threshold", "per_volume_share"]
 Key = tuple[str, float]
 
 SCORES_PER_CASE = 200_000
@@ -51,7 +50,7 @@ class Rules:
     """
 
     budgets: tuple[float, ...]
-    unit: Unit
+    unit: ShareUnit
     mode: Mode
     sigma_mm: float
     seed: int

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from napari_deferredseg.core.budget import ShareUnit
     from napari_deferredseg.core.datalist import Datalist, Split
-    from napari_deferredseg.deferral.data.train_settings import BudgetUnit
 
 
 def train_model(
@@ -54,7 +54,7 @@ def evaluate_model(
     *,
     split: Split = "test",
     budgets: Sequence[str] = (),
-    unit: BudgetUnit | None = None,
+    unit: ShareUnit | None = None,
     tolerance_mm: float = TOLERANCE_MM,
     device: str = "auto",
     progress: Progress = silent,

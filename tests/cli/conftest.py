@@ -34,9 +34,8 @@ def shell() -> Type:
     """Run `deferredseg` as a process of its own, with pipes for its output."""
 
     def run(*words: object, cwd: Path | None = None) -> Said:
-        words = tuple(str(word) for word in words)
         done = subprocess.run(
-            [SCRIPT, *words],
+            [SCRIPT, *(str(word) for word in words)],
             capture_output=True,
             cwd=cwd,
             check=False,

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from napari_deferredseg.core.records import State
 from napari_deferredseg.io.images import read_labels, write_labels
 from napari_deferredseg.usecases.project import open_project
+from napari_deferredseg.usecases.settings import check_settings, save_settings, settings_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,3 +189,19 @@ def test_two_masks_that_agree_leave_an_empty_worklist(shell, type_in, ct, masks,
 
 def test_verify_counts_the_corrections(shell, project):
     assert shell("project", "verify", project) == (0, "0 corrections, every one as it was submitted.\n", "")
+
+
+def test_a_run_takes_its_budget_from_the_settings(type_in, unread, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEFERREDSEG_CONFIG", str(tmp_path / "mine"))
+    save_settings(check_settings({"budget": "2 regions"}))
+    words = ("run", unread.volume, "-p", unread.folder, "--labels", unread.first, "--labels", unread.second)
+    type_in(*words)
+    with unread.open() as project:
+        assert len(project.store.items()) == 2
+    assert '"budget": "2 regions"' in type_in("settings").out
+    settings_file().write_text('{"budget": 2}', encoding="utf-8")
+    said = type_in(*words)
+    assert said.code == 0
+    assert f"note: the settings in {settings_file()} are not used" in said.err
+    with unread.open() as project:
+        assert len(project.store.items()) > 2

@@ -86,9 +86,15 @@ HELP = {
     ("model", "add"): ("--project", "FOLDER"),
     ("model", "show"): ("--project", "NAME"),
     ("run",): (
-        *("[default: external]", "[default: 10%]", "predicted-foreground by default", "--orientation-checked"),
+        *(
+            "[default: external]",
+            "[default: (10%, or what the settings say)]",
+            "predicted-foreground by default",
+            "--orientation-checked",
+        ),
         *("--device", "auto by default", "--channel", "--map", "CHANNEL=WHO", "--purpose"),
     ),
+    ("settings",): ("defaults",),
     ("worklist",): ("--json", "--reader"),
     ("export",): ("[default: nifti]", "All by default"),
     ("demo",): ("[default: 0]", "[default: viewer]", "a temporary one by default"),

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_deferredseg.core.boxes import slices
+from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Reader, Verdict
 from napari_deferredseg.core.volume import Volume, table_from_names
@@ -21,7 +22,6 @@ from napari_deferredseg.export.classes import class_names, number_classes, renum
 from napari_deferredseg.export.monai import split_patients
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.images import read_labels, read_volume, write_labels, write_volume
-from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.export import export_cases, make_exporter
 from napari_deferredseg.usecases.project import init_project
 from napari_deferredseg.usecases.reading.open_case import load_case
@@ -264,7 +264,7 @@ def test_patients_are_dealt_out_once_and_in_no_order(patients, validation, test,
     assert sorted(everybody) == sorted(patients)
     assert dealt["training"]
     for name, share in (("validation", validation), ("test", test)):
-        assert len(dealt[name]) == (max(1, round(share * len(patients))) if share else 0)
+        assert len(dealt[name]) == (max(1, round(share * len(patients))) if share else 0)  # type: ignore[index]
     assert split_patients(random.sample(patients, len(patients)), validation, test, seed) == dealt
 
 

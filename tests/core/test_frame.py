@@ -76,7 +76,7 @@ def test_view_is_the_same_memory_and_the_same_voxels(geometry, channels):
     assert view.shape[-3:] == frame.shape
     assert np.shares_memory(view, array)
     for index in ((0, 0, 0), tuple(n - 1 for n in frame.shape)):
-        np.testing.assert_array_equal(view[..., *index], array[..., *frame.to_file(index)])
+        np.testing.assert_array_equal(view[..., *index], array[..., *frame.to_file(index)])  # type: ignore[arg-type]
     np.testing.assert_array_equal(frame.file_order(view), array)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from dataclasses import replace
 from datetime import UTC
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,9 +128,9 @@ def test_channels_are_views():
     assert single.channel(0) is single.array
 
 
-def prediction(**changes: object) -> Prediction:
+def prediction(**changes: Any) -> Prediction:
     zeros = np.zeros(GRID.shape, np.uint8)
-    facts = {"labels": zeros, "defer": zeros.astype(np.float32), "alternative": zeros, "geometry": GRID}
+    facts: dict[str, Any] = {"labels": zeros, "defer": zeros.astype(np.float32), "alternative": zeros, "geometry": GRID}
     return Prediction(**(facts | {"table": LabelTable(), "model_id": "m"} | changes))
 
 
@@ -181,13 +182,13 @@ def test_a_day_has_no_more_minutes(capacity):
 
 def test_unknown_fields_are_refused_and_records_do_not_change():
     with pytest.raises(ValidationError):
-        Reader(login="z", name="Z", password="x")
+        Reader(login="z", name="Z", password="x")  # type: ignore[call-arg]
     with pytest.raises(ValidationError):
-        Reader(login="z", name="Z").name = "Y"
+        Reader(login="z", name="Z").name = "Y"  # type: ignore[misc]
 
 
-def region(**changes: object) -> Region:
-    facts = {"id": new_id(), "case_key": "c", "prediction_id": "p", "number": 1, "labels": (1,)}
+def region(**changes: Any) -> Region:
+    facts: dict[str, Any] = {"id": new_id(), "case_key": "c", "prediction_id": "p", "number": 1, "labels": (1,)}
     facts |= {"box": ((0, 2), (0, 3), (0, 4)), "mask": np.ones((2, 3, 4), bool)}
     facts |= {"volume": 1.0, "center": (0.0, 0.0, 0.0), "gain": 0.5, "minutes": 1.0}
     return Region(**(facts | changes))
@@ -199,10 +200,18 @@ def test_a_mask_fills_its_box(mask):
         region(mask=mask)
 
 
-def correction(**changes: object) -> Correction:
+def correction(**changes: Any) -> Correction:
     zeros = np.zeros((2, 3, 4), np.uint8)
-    facts = {"id": new_id(), "region_id": "r", "case_key": "c", "reader": "z", "model_id": "m", "voxel_hash": "h"}
-    facts |= {"started": utc_now(), "submitted": utc_now(), "active_seconds": 1.0, "verdict": Verdict.EDITED}
+    facts: dict[str, Any] = {
+        "id": new_id(),
+        "region_id": "r",
+        "case_key": "c",
+        "reader": "z",
+        "model_id": "m",
+        "voxel_hash": "h",
+    }
+    facts |= {"voxel_hash": "h", "started": utc_now(), "submitted": utc_now(), "active_seconds": 1.0}
+    facts |= {"verdict": Verdict.EDITED}
     facts |= {"box": ((0, 2), (0, 3), (0, 4)), "before": zeros, "after": zeros, "support": zeros.astype(bool)}
     return Correction(**(facts | changes))
 

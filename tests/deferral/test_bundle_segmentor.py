@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import zipfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ from napari_deferredseg.io.images import read_volume
 from napari_deferredseg.io.writing import write_volume
 
 CPU = torch.device("cpu")
-NETWORK = {
+NETWORK: dict[str, Any] = {
     "spatial_dims": 3,
     "in_channels": 1,
     "out_channels": 3,
@@ -50,7 +51,7 @@ METADATA = {
         "outputs": {"pred": {"num_channels": 3, "channel_def": {"0": "background", "1": "spleen", "2": "liver"}}},
     }
 }
-INFERENCE = {
+INFERENCE: dict[str, Any] = {
     "image_key": "image",
     "sizes": {"window": [16, 24, 8]},
     "network_def": {"_target_": "UNet", **NETWORK},

@@ -72,7 +72,7 @@ class Draw:
             "coherence": lambda s: spatial_coherence(s, v),
             "balance": lambda s: load_balance(s, v),
         }
-        return others[name](*x) if name in others else ROUTER_LOSSES[name](*x, u, v)
+        return others[name](*x) if name in others else ROUTER_LOSSES[name](*x, u, v)  # type: ignore[call-arg, operator]
 
     def run(self, name: str) -> tuple[Tensor, list[Tensor]]:
         x = [t.detach().clone().requires_grad_() for t in self.inputs(name)]

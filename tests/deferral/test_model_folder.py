@@ -83,7 +83,7 @@ def test_what_is_said_of_a_volume_is_what_was_judged(model, volume):
 
 
 def test_a_warm_model_is_read_anew_when_its_weights_change(copy, volume):
-    warm = {}
+    warm: dict[object, object] = {}
     first = predict(warm, silent, copy, Scan(volume), "cpu")
     assert same(first, predict(warm, silent, copy, Scan(volume), "cpu"))
     weights = load_file(copy / "model.safetensors")

@@ -99,7 +99,7 @@ def test_a_router_learns_on_a_network_of_somebody_else(place, cases, lab):
     assert str(place) not in (folder / "model.json").read_text("utf-8")
     assert "trained elsewhere" in (folder / "CARD.md").read_text("utf-8")
     (place / "weights.pth").unlink()
-    trust(call_of(read_config(place / "train.toml").segmentor))
+    trust(call_of(read_config(place / "train.toml").segmentor))  # type: ignore[arg-type]
     case = read_datalist(cases).test[0]
     said = predict({}, silent, folder, Scan(read_volume(case.image[0])), "cpu")
     image = read_volume(case.image[0]).array
@@ -111,7 +111,7 @@ def test_a_router_learns_on_a_network_of_somebody_else(place, cases, lab):
 
 def test_no_code_runs_that_nobody_allowed(place, cases, lab):
     folder = trained(place, cases, lab)
-    call = call_of(read_config(place / "train.toml").segmentor)
+    call = call_of(read_config(place / "train.toml").segmentor)  # type: ignore[arg-type]
     trust(call)
     load_model(folder)
     content = json.loads((folder / "model.json").read_text("utf-8"))
@@ -208,9 +208,9 @@ def test_what_training_tools_put_before_names_is_taken_off(place, prefix):
     config = read_config(place / "train.toml").segmentor
     state = torch.load(place / "weights.pth", weights_only=True)["state_dict"]
     torch.save({k.replace("module.", prefix): v for k, v in state.items()}, place / "weights.pth")
-    network = make_network(config)
-    load_weights(network, config)
-    assert network.head.bias.tolist() == [0.0, -7.0]
+    network = make_network(config)  # type: ignore[arg-type]
+    load_weights(network, config)  # type: ignore[arg-type]
+    assert network.head.bias.tolist() == [0.0, -7.0]  # type: ignore[operator, union-attr]
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x80\x02", b"PK\x03\x04 broken"])
@@ -218,7 +218,7 @@ def test_a_damaged_file_is_a_line(place, content):
     (place / "weights.pth").write_bytes(content)
     config = read_config(place / "train.toml").segmentor
     with pytest.raises(InputError, match=r"weights\.pth") as refused:
-        load_weights(make_network(config), config)
+        load_weights(make_network(config), config)  # type: ignore[arg-type]
     assert "\n" not in str(refused.value)
 
 
@@ -271,7 +271,7 @@ def test_weights_that_are_not_the_network_s_are_refused(place, content, says):
     torch.save(content, place / "weights.pth")
     config = read_config(place / "train.toml").segmentor
     with pytest.raises(InputError, match=says) as refused:
-        load_weights(make_network(config), config)
+        load_weights(make_network(config), config)  # type: ignore[arg-type]
     assert "\n" not in str(refused.value)
 
 
@@ -323,7 +323,7 @@ def test_the_number_of_channels_is_checked(place):
     from napari_deferredseg.deferral.segmentors.module import ModuleSegmentor
 
     config = read_config(place / "train.toml").segmentor
-    segmentor = ModuleSegmentor(make_network(config), config, (1,), None)
+    segmentor = ModuleSegmentor(make_network(config), config, (1,), None)  # type: ignore[arg-type]
     volume = Volume(np.zeros((2, 1, 16, 16)), Geometry(shape=(1, 16, 16), spacing=(1, 1, 1)), "two", ("a", "b"))
     with pytest.raises(InputError, match="has 2 channels, the segmentor learned from 1"):
         segmentor.segment(Scan(volume), torch.device("cpu"))

@@ -369,7 +369,7 @@ def test_plans_that_name_what_is_not_nnunet_s_are_refused(place, monkeypatch, wh
     part[last] = value
     path.write_text(json.dumps(plans), "utf-8")
     looked_up, locate = [], pydoc.locate
-    monkeypatch.setattr(pydoc, "locate", lambda name, *more: looked_up.append(name) or locate(name, *more))
+    monkeypatch.setattr(pydoc, "locate", lambda name, *more: looked_up.append(name) or locate(name, *more))  # type: ignore[func-returns-value]
     refused(place, says)
     assert value not in looked_up
 

@@ -66,7 +66,7 @@ def test_a_mixture_lies_between_its_parts(seed, record, where, who, data):
 def test_fully_learned_it_does_not_know_the_record(seed):
     maps = maps_of(seed)
     gains = [Policy(record=r, who_weight=1).gain(maps) for r in ((0.1, 0.2, 0.9), (0.9, 0.2, 0.1))]
-    assert np.array_equal(*gains)
+    assert np.array_equal(*gains)  # type: ignore[arg-type]
     assert np.allclose(gains[0], maps.competence[1:] - maps.competence[:1])
 
 

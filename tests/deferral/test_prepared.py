@@ -104,7 +104,7 @@ def test_many_labels_of_a_ct_are_classes_in_order(data, tmp_path):
     image, first, second = (next(folder.glob(f"ct_small{end}.nii.gz")) for end in ("", "*_a", "*_b"))
     listed = {"training": [{"image": str(image), "label": str(first), "experts": {"B": str(second)}}]}
     values = np.union1d(np.unique(read_labels(first).array), np.unique(read_labels(second).array))
-    listed["labels"] = {str(v): f"organ {v}" for v in values if v}
+    listed["labels"] = {str(v): f"organ {v}" for v in values if v}  # type: ignore[assignment]
     path = tmp_path / "ct.json"
     path.write_text(json.dumps(listed), encoding="utf-8")
     case = prepare(read_datalist(path), DataConfig(), tmp_path / "work", silent).cases[0]
@@ -184,7 +184,7 @@ def test_what_is_written_is_kept_and_what_changed_is_written_anew(lab, tmp_path)
 
 def test_memory_does_not_grow_with_the_number_of_cases(lab, tmp_path):
     few, many = (lab.write_cases(tmp_path / str(n), counts=(n, 0, 0), shape=(8, 48, 48)) for n in (3, 24))
-    peaks = []
+    peaks: list[int] = []
     for path in (few, few, many):  # the first one imports and caches
         datalist = read_datalist(path)
         tracemalloc.start()

@@ -454,7 +454,7 @@ def test_the_published_size_loads_and_its_router_costs_little(tmp_path):
         router = TokenRouter(4, 256)
         image, corners = torch.zeros(1, 3, 1024, 1024), torch.zeros(1, 4)
         with FlopCounterMode(display=False) as base:
-            embedding = network.image_encoder(image)[0]
+            embedding = network.image_encoder(image)[0]  # type: ignore[operator]
             low = _decoded(network, embedding)
         over = SamSegmentor(network, config, (1,), None, EmbeddingCache(Path(), 0))
         router.over(over)

@@ -189,7 +189,7 @@ def make(request):
 
     def made(spacing=None) -> Segmentor:
         torch.manual_seed(0)
-        return SEGMENTORS[name][0](dims, spacing)
+        return SEGMENTORS[name][0](dims, spacing)  # type: ignore[return-value]
 
     return made
 

@@ -71,7 +71,7 @@ def fails(warm, progress, kind: str):
         case "input":
             raise InputError("scan.nii.gz has two images:\n give one")
         case "defect":
-            return {}["nothing"]
+            return {}["nothing"]  # type: ignore[index]
         case "odd":
             raise OddError("lost", "sea")
         case "exit":

@@ -142,7 +142,7 @@ def test_a_second_thread_waits_its_turn_and_may_give_up(engine: Engine) -> None:
     with pytest.raises(Enough):
         engine.run(engine_jobs.pid, progress=waiting)
     assert engine.run(engine_jobs.echo, "mine") == ("mine",)
-    assert not thread.is_alive() or thread.join(1) is None
+    assert not thread.is_alive() or thread.join(1) is None  # type: ignore[func-returns-value]
     assert told == ["waiting for the job before"]
 
 

@@ -54,7 +54,7 @@ def test_arrays_come_back_as_they_went(kept: Engine, sent: list[np.ndarray]) -> 
     dtype=st.sampled_from((np.uint8, np.float16, np.float32, np.int64)),
 )
 def test_large_arrays_come_back_as_they_went(kept: Engine, size: int, order: str, step: int, dtype: type) -> None:
-    sent = np.array(np.random.default_rng(size).integers(0, 100, (3, size)), dtype, order=order)[:, ::step]
+    sent = np.array(np.random.default_rng(size).integers(0, 100, (3, size)), dtype, order=order)[:, ::step]  # type: ignore[call-overload]
     (back,) = kept.run(engine_jobs.echo, sent)
     assert same(sent, back)
     back[...] = 0  # one's own, to be written to
@@ -164,7 +164,7 @@ def nested() -> object:
 )
 def test_what_is_no_job_of_ours_is_refused(kept: Engine, job: object) -> None:
     with pytest.raises(ValueError, match="job"):
-        kept.run(job, "true")
+        kept.run(job, "true")  # type: ignore[arg-type, call-overload]
 
 
 @pytest.mark.parametrize(

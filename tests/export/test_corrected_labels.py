@@ -114,7 +114,7 @@ def test_what_the_screen_shows_is_what_is_exported(session, folder):
         region = begin(session, reader).region
         for _ in range(3):
             box = tuple((lo + int(rng.integers(-2, 2)), hi + int(rng.integers(-1, 3))) for lo, hi in region.box)
-            paint(session, box, int(rng.integers(0, 3)))
+            paint(session, box, int(rng.integers(0, 3)))  # type: ignore[arg-type]
         session.submit(Verdict.EDITED if session.painted() else Verdict.ACCEPTED)
     np.testing.assert_array_equal(exported(session, folder), session.work)
     np.testing.assert_array_equal(session.work, load_case(session.project, session.case.record.key).composed)

@@ -303,7 +303,7 @@ WRITES = {
 @pytest.mark.parametrize("name", WRITES)
 def test_a_write_that_cannot_work_leaves_nothing(tmp_path: Path, name: str, capfd) -> None:
     file, array, geometry, reason = WRITES[name]
-    refused(lambda: write_labels(tmp_path / file, array, geometry, LabelTable()), tmp_path, file, reason, capfd)
+    refused(lambda: write_labels(tmp_path / file, array, geometry, LabelTable()), tmp_path, file, reason, capfd)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,6 +10,7 @@ import shutil
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -177,7 +178,7 @@ def test_objects_without_an_image_are_left_out_and_named_where_alone(stack: Path
     assert read_series(stack, None).array.shape == SHAPE
 
 
-CONTRADICTIONS = {
+CONTRADICTIONS: dict[str, Any] = {
     "class of a report": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.11"},
     "class of a segmentation": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4"},
     "class cut short": {"SOPClassUID": "1.2.840.1", "PixelData": None},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -34,7 +35,7 @@ def by_gdcm(path: Path) -> np.ndarray:
     return sitk.GetArrayFromImage(reader.Execute())
 
 
-def encoded(bits: int, signed: bool, allocated: int = 16) -> dict[str, object]:
+def encoded(bits: int, signed: bool, allocated: int = 16) -> dict[str, Any]:
     kind = np.dtype(f"{'i' if signed else 'u'}{allocated // 8}")
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1)) if signed else (0, 2**bits)
     numbers = RNG.integers(low, high, (4, 5)).astype(kind)
@@ -148,7 +149,7 @@ REFUSED = {
 def test_what_is_no_slice_of_grey_values_is_refused_for_what_it_is(tmp_path: Path, write_slice, name: str) -> None:
     tags, reason = REFUSED[name]
     for z in range(3):
-        write_slice(tmp_path / f"I{z}", (0, 0, z), **tags)
+        write_slice(tmp_path / f"I{z}", (0, 0, z), **tags)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=reason) as caught:
         read_series(tmp_path, None)
     assert "I0" in str(caught.value)

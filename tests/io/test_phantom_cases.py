@@ -34,7 +34,7 @@ def test_the_small_size_is_the_same_body_with_fewer_voxels():
     small = make_case(0, 0, "small").volume.geometry
     full = grid_of(SHAPE, SPACING)
     extents = [np.multiply(g.shape[::-1], g.spacing) for g in (small, full)]
-    np.testing.assert_allclose(*extents)
+    np.testing.assert_allclose(*extents)  # type: ignore[arg-type]
     assert np.prod(full.shape) == 4 * np.prod(small.shape)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,7 +94,7 @@ def test_each_voxel_follows_the_rule_whatever_the_order(case, random):
     result = compose(labels, random.sample(corrections, len(corrections)), regions)
     np.testing.assert_array_equal(labels, original)
     expected = labels.copy()
-    best = {}
+    best: dict[Any, Any] = {}
     for c in corrections:
         own = np.zeros(SHAPE, bool)
         own[slices(regions[c.region_id].box)] = regions[c.region_id].mask

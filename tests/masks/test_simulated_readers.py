@@ -31,7 +31,7 @@ def test_as_often_right_as_declared(cases, profile):
         for n, case in enumerate(cases)
         for again in range(8)
     )
-    realised = counts[:, 0] / counts[:, 1]
+    realised = np.divide(*np.transpose(counts))
     np.testing.assert_allclose(realised, (profile.inside, profile.border, profile.outside), atol=0.02)
 
 
@@ -41,8 +41,8 @@ def test_a_median_filter_does_not_beat_them(cases, profile):
     for n, case in enumerate(cases):
         mask, truth = reading(case, profile, n) > 0, case.label > 0
         filtered = ndimage.median_filter(mask.astype(np.uint8), size=3) > 0
-        wrong += np.count_nonzero(mask != truth)
-        fixed += np.count_nonzero((mask != truth) & (filtered == truth))
+        wrong += int(np.count_nonzero(mask != truth))
+        fixed += int(np.count_nonzero((mask != truth) & (filtered == truth)))
     assert wrong > 0
     assert fixed < 0.5 * wrong
 
@@ -52,9 +52,9 @@ def test_each_is_strongest_somewhere(cases):
         name: sum(count_right(case, reading(case, profile, n), profile) for n, case in enumerate(cases))
         for name, profile in PROFILES.items()
     }
-    shares = {name: counts[:, 0] / counts[:, 1] for name, counts in totals.items()}
+    shares = {name: np.divide(*np.transpose(counts)) for name, counts in totals.items()}
     for zone, name in enumerate(("inside", "border", "outside")):
-        assert max(shares, key=lambda who, zone=zone: shares[who][zone]) == name
+        assert max(shares, key=lambda who, zone=zone: shares[who][zone]) == name  # type: ignore[misc]
 
 
 def test_a_wrong_voxel_becomes_its_nearest_other_value(cases):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.prediction import Prediction
 from napari_deferredseg.core.volume import LabelTable
-from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.routing.regions import make_regions
 
 SHAPE = (10, 30, 30)

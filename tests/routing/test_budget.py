@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from napari_deferredseg.core.budget import UNITS, Budget
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.routing.budget import UNITS, Budget
 
 
 @pytest.mark.parametrize(

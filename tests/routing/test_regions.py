@@ -11,12 +11,12 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from napari_deferredseg.core.boxes import slices
+from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.prediction import OverThreshold, Prediction
 from napari_deferredseg.core.volume import LabelMap, LabelTable
 from napari_deferredseg.masks.external import from_labels
-from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.routing.cut import cut
 from napari_deferredseg.routing.regions import make_regions
 from napari_deferredseg.routing.sequence import REGION_MINUTES
@@ -85,7 +85,7 @@ budgets = st.one_of(
 def spent(regions, budget, p):
     voxels = sum(int(r.mask.sum()) for r in regions)
     return {
-        "predicted-foreground": voxels / max(np.count_nonzero(p.labels), 1),
+        "predicted-foreground": voxels / max(int(np.count_nonzero(p.labels)), 1),
         "voxels": voxels / p.labels.size,
         "minutes": sum(r.minutes for r in regions),
         "regions": len(regions),

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_deferredseg.core.boxes import slices
+from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.prediction import Prediction
 from napari_deferredseg.core.volume import LabelTable
 from napari_deferredseg.routing.acquired import Acquired, slice_axis
-from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.routing.effort import estimated_minutes
 from napari_deferredseg.routing.plates import PLATE_MINUTES
 from napari_deferredseg.routing.regions import make_regions
@@ -178,7 +178,7 @@ def test_a_budget_too_small_for_one_slice_ends_at_a_neck():
     p = predicted(labels, labels * 0, 0, (1.0, 1.0, 1.0))
     for share in (0.5, 0.75):
         found, sent = sent_by(p, Budget(amount=share, unit="predicted-foreground"))
-        edge = sent & ndimage.binary_dilation(labels.astype(bool) & ~sent, np.ones((1, 3, 3)))
+        edge = sent & ndimage.binary_dilation(labels.astype(bool) & ~sent, np.ones((1, 3, 3)))  # type: ignore[arg-type]
         assert 0 < edge.sum() <= 12
         assert ndimage.label(sent, np.ones((3, 3, 3)))[1] == 1
         assert "within a slice" in str(found.account)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,7 @@ def few(cases: dict[str, list[JudgedCase]]) -> dict[str, list[JudgedCase]]:
 
 
 def _judged(cases: dict[str, list[JudgedCase]], **settings) -> Judgement:
-    given = {"experts": EXPERTS, "budgets": BUDGETS, "sigma_mm": 1.0, "seed": 3} | settings
+    given: dict[str, Any] = {"experts": EXPERTS, "budgets": BUDGETS, "sigma_mm": 1.0, "seed": 3} | settings
     return judge(lambda: iter(cases["validation"]), lambda: iter(cases["test"]), **given)
 
 

@@ -67,16 +67,16 @@ def test_hd95_agrees_with_monai(pair: tuple[np.ndarray, np.ndarray], spacing: tu
     truth, mask = pair
     if not truth.any() or not mask.any():
         return
-    tensors = [torch.from_numpy(a.astype(np.float32))[None, None] for a in (mask, truth)]
-    expected = compute_hausdorff_distance(*tensors, percentile=95, spacing=spacing, include_background=True)
+    ours, theirs = (torch.from_numpy(a.astype(np.float32))[None, None] for a in (mask, truth))
+    expected = compute_hausdorff_distance(ours, theirs, percentile=95, spacing=spacing, include_background=True)
     assert hd95(truth, mask, spacing) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_flat_images_are_measured_within_the_plane() -> None:
     rng = np.random.default_rng(0)
     truth, mask = rng.random((2, 9, 11)) > 0.5
-    tensors = [torch.from_numpy(a.astype(np.float32))[None, None] for a in (mask, truth)]
-    expected = compute_hausdorff_distance(*tensors, percentile=95, spacing=(2.0, 1.0), include_background=True)
+    ours, theirs = (torch.from_numpy(a.astype(np.float32))[None, None] for a in (mask, truth))
+    expected = compute_hausdorff_distance(ours, theirs, percentile=95, spacing=(2.0, 1.0), include_background=True)
     assert hd95(truth[None], mask[None], (50.0, 2.0, 1.0)) == pytest.approx(float(expected))
 
 
@@ -85,7 +85,7 @@ def test_hd95_does_not_ask_where_in_the_array_a_mask_lies() -> None:
     truth[3:7, 4:9, 5:9] = True
     mask[4:8, 4:8, 6:12] = True
     moved = [np.roll(a, (2, 1, 3), (0, 1, 2)) for a in (truth, mask)]
-    assert hd95(*moved, (3.0, 1.0, 0.7)) == pytest.approx(hd95(truth, mask, (3.0, 1.0, 0.7)))
+    assert hd95(*moved, (3.0, 1.0, 0.7)) == pytest.approx(hd95(truth, mask, (3.0, 1.0, 0.7)))  # type: ignore[arg-type, call-arg]
 
 
 SPACINGS = st.tuples(*[st.sampled_from((0.5, 1.0, 2.5))] * 3)
@@ -98,7 +98,7 @@ def test_nsd_agrees_with_monai(pair, spacing, tolerance) -> None:
     if not truth.any() or not mask.any():
         return
     tensors = [torch.from_numpy(a.astype(np.float32))[None, None] for a in (mask, truth)]
-    expected = compute_surface_dice(*tensors, [tolerance], spacing=spacing, include_background=True)
+    expected = compute_surface_dice(*tensors, [tolerance], spacing=spacing, include_background=True)  # type: ignore[arg-type, call-arg, misc]
     assert nsd(truth, mask, spacing, tolerance) == pytest.approx(float(expected), rel=1e-5)
 
 
@@ -149,7 +149,7 @@ def test_hd95_agrees_with_the_distance_maps_of_simpleitk(seed: int) -> None:
         sum((a - m) ** 2 for a, m in zip(at, middle + rng.normal(0, 1.5, 3), strict=True)) < r**2
         for r in rng.uniform(3, 6, 2)
     ]
-    assert hd95(*balls, spacing) == pytest.approx(_itk_hd95(*balls, spacing), abs=1e-3)
+    assert hd95(*balls, spacing) == pytest.approx(_itk_hd95(*balls, spacing), abs=1e-3)  # type: ignore[call-arg]
 
 
 @given(st.integers(0, 10_000))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ class Make:
 
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def case(self, key: str = "case-1", **changes: object) -> CaseRecord:
+    def case(self, key: str = "case-1", **changes: Any) -> CaseRecord:
         geometry = Geometry(shape=SHAPE, spacing=(0.7, 0.8, 2.5), origin=(-1.5, 2.25, 1e-3))
         facts = {"key": key, "geometry": geometry, "voxel_hash": f"hash of {key}", "source": f"{key}.nii.gz"}
         return CaseRecord(**(facts | changes))
@@ -73,7 +73,7 @@ class Make:
             settings={"budget": 0.1, "unit": "voxels", "seed": 3, "smooth": True},
         )
 
-    def region(self, prediction: PredictionRecord, number: int | None = None, **changes: object) -> Region:
+    def region(self, prediction: PredictionRecord, number: int | None = None, **changes: Any) -> Region:
         number = next(self.numbers) if number is None else number
         box = ((1, 4), (2, 7), (3, 6))
         mask = np.random.default_rng(number).random((3, 5, 3)) < 0.5
@@ -104,10 +104,10 @@ class Make:
         assert store.add_prediction(case, prediction, made, given)
         return made
 
-    def drawn(self, prediction: PredictionRecord, **changes: object) -> Region:
+    def drawn(self, prediction: PredictionRecord, **changes: Any) -> Region:
         return self.region(prediction, origin=Origin.DRAWN, **changes)
 
-    def correction(self, region: Region, reader: str, seed: int = 0, **changes: object) -> Correction:
+    def correction(self, region: Region, reader: str, seed: int = 0, **changes: Any) -> Correction:
         rng = np.random.default_rng(seed)
         shape = region.mask.shape
         before = rng.integers(0, 3, shape).astype(np.uint8)
@@ -132,7 +132,7 @@ class Make:
         )
         return replace(correction, **changes)
 
-    def draft(self, seed: int = 0, **changes: object) -> Draft:
+    def draft(self, seed: int = 0, **changes: Any) -> Draft:
         rng = np.random.default_rng(seed)
         draft = Draft(
             region_id="ab12",
@@ -151,10 +151,10 @@ class Make:
         return replace(draft, **changes)
 
     @staticmethod
-    def same(a: object, b: object) -> bool:
+    def same(a: Any, b: Any) -> bool:
         """Whether two dataclasses with arrays are equal, dtypes included."""
 
-        def equal(x: object, y: object) -> bool:
+        def equal(x: Any, y: Any) -> bool:
             if isinstance(x, np.ndarray):
                 return x.dtype == y.dtype and np.array_equal(x, y)
             return bool(x == y)

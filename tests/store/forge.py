@@ -100,7 +100,7 @@ def _relink_corrections(connection: Connection) -> None:
 def _relink_events(connection: Connection, strip_seals: bool) -> None:
     table, head = schema.events, chain.START
     for row in connection.execute(select(table).order_by(table.c.sequence)).mappings().all():
-        head = chain.entry(head, row)
+        head = chain.entry(head, row)  # type: ignore[arg-type]
         new = {"chain": head} | ({"seal": None} if strip_seals else {})
         connection.execute(update(table).where(table.c.sequence == row["sequence"]).values(new))
     _move_head(connection, 2, table)

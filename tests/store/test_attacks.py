@@ -227,7 +227,7 @@ class TestCutTail:
         assert audit(path, key).problems == ()
         assert audit(path, key, marks[:1]).problems == ()
         named = replace(marks[2], source="receipt.json")
-        (line,) = audit(path, key, [named]).problems
+        (line,) = audit(path, key, (named,)).problems
         assert line.startswith("receipt.json counts")
         assert f"{marks[2].length - marks[0].length} were cut off" in line
 
@@ -288,7 +288,7 @@ class TestKeys:
         store.use_key(KEY)
         mark = store.seal()
         store.close()
-        found = audit(path, KEY, [mark])
+        found = audit(path, KEY, (mark,))
         assert found.problems == ()
         assert found.remarks == ("2 entries were written without the key and sealed as they were found later",)
         forge.edit(path, "UPDATE readers SET name = 'Kim B' WHERE login = 'kim'")

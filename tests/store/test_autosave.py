@@ -3,6 +3,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ class Heard:
     """What the callbacks said, and on which threads."""
 
     def __init__(self) -> None:
-        self.saved, self.errors, self.threads = [], [], set()
+        self.saved: list[Any] = []
+        self.errors: list[Any] = []
+        self.threads: set[Any] = set()
 
     def on_saved(self, draft) -> None:
         self.saved.append(draft.active_seconds)

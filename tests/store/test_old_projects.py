@@ -51,7 +51,7 @@ def submitted(connection: Connection, number: int, given: Correction, previous: 
     salt = bytes(32)
     row = {"sequence": number, "id": given.id, "region_id": given.region_id, "supersedes": None, "previous": previous}
     row["digest"] = chain.digest(given, salt)
-    row["chain"] = chain.link(previous, number, given.id, given.region_id, None, row["digest"])
+    row["chain"] = chain.link(previous, number, given.id, given.region_id, None, row["digest"])  # type: ignore[arg-type]
     add(connection, schema.corrections, row)
     add(connection, schema.correction_authors, {"correction_id": given.id, "reader": given.reader})
     add(connection, schema.correction_payloads, rows.payload_values(given, salt))

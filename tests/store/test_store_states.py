@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,7 +28,7 @@ NUMBERS = st.integers(0, 3)
 class Expected:
     """A region as the contract describes it."""
 
-    region: object
+    region: Any
     reader: str | None
     group: str | None
     state: State = State.OPEN
@@ -190,7 +190,7 @@ def _assignment(x: Expected):
 def test_the_states_are_those_of_the_contract(tmp_path, make, clock):
     numbers = itertools.count()
     run_state_machine_as_test(
-        lambda: Walk(tmp_path / f"{next(numbers)}.sqlite", make, clock),
+        lambda: Walk(tmp_path / f"{next(numbers)}.sqlite", make, clock),  # type: ignore[arg-type]
         settings=settings(
             max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),

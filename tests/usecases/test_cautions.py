@@ -12,13 +12,13 @@ import pytest
 import SimpleITK as sitk
 
 from napari_deferredseg.core.boxes import slices
+from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Reader, Verdict
 from napari_deferredseg.core.volume import table_from_names
 from napari_deferredseg.io.images import read_labels
 from napari_deferredseg.io.labels.tables import table_path
 from napari_deferredseg.io.writing import write_labels
-from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.project import init_project
 from napari_deferredseg.usecases.reading.open_case import load_case
 from napari_deferredseg.usecases.reading.session import Session
@@ -177,4 +177,4 @@ def test_labels_with_another_meaning_are_told_before_the_work(scene, tiny_model,
         with pytest.raises(InputError, match="label 2 is 'spleen', here it is 'aorta'"):
             run_external(project, renamed(scene, {1: "liver", 2: "aorta"}), OTHER)
         with pytest.raises(InputError, match="label 2 is 'spleen', here it is 'aorta'"):
-            run_model(project, ModelInput(scene.volume, model), engine)
+            run_model(project, ModelInput(scene.volume, model), engine)  # type: ignore[arg-type]

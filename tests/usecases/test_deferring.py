@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from napari_deferredseg.core.boxes import bounding_box, slices
+from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Origin, Reader, State, Verdict, utc_now
-from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.reading.defer import ROUTER, Target, defer_drawn, defer_region, release_region
 from napari_deferredseg.usecases.reading.open_case import load_case
 from napari_deferredseg.usecases.reading.read import begin, submit

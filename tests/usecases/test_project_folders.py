@@ -44,7 +44,7 @@ PLACES = [
 def test_network_shares_are_told_from_local_disks(folder, mounts, kind):
     on_windows = "\\" in folder or folder.startswith("//")
     path = PureWindowsPath(folder) if on_windows else PurePosixPath(folder)
-    assert network_kind(path, mounts) == kind
+    assert network_kind(path, mounts) == kind  # type: ignore[arg-type]
 
 
 def test_a_project_on_a_share_is_neither_made_nor_opened(unread, monkeypatch, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from napari_deferredseg.usecases.running.predict import ModelInput
 
 
 @pytest.fixture
-def burnt(scene, monkeypatch) -> Path:
+def burnt(scene, monkeypatch) -> Iterator[Path]:
     """The scene's project as it is on a disc: nothing in it may change, not even by the superuser."""
     folder = scene.folder
     access = os.access
@@ -77,7 +78,7 @@ def test_a_run_and_a_models_copy_are_refused_before_any_work(scene, burnt, tmp_p
     with open_project(burnt) as project:
         for change in (
             lambda: run.run_external(project, scene.files),
-            lambda: run.run_model(project, nowhere, engine=None),
+            lambda: run.run_model(project, nowhere, runner=None),
             lambda: add_model(project, tmp_path),
         ):
             with pytest.raises(InputError, match="cannot be written here, only read: copy the project"):

@@ -99,7 +99,7 @@ def test_somebody_who_is_deactivated_gets_and_does_nothing_and_keeps_what_they_d
 
 
 def budget_of(text):
-    from napari_deferredseg.routing.budget import Budget
+    from napari_deferredseg.core.budget import Budget
 
     return Budget.parse(text, None, "per_volume_share", otherwise="predicted-foreground")
 
@@ -142,7 +142,7 @@ def test_the_only_admin_stays_one(project):
 def test_what_no_reader_can_be_is_one_line(project):
     for changes, why in (({"capacity": -1.0}, "capacity"), ({"name": "\u200b"}, "no name"), ({"login": "x"}, "login")):
         with pytest.raises(InputError, match=why) as refused:
-            readers.edit(project, "ada", changes, "lea")
+            readers.edit(project, "ada", changes, "lea")  # type: ignore[arg-type]
         assert "\n" not in str(refused.value)
     for profile in (Profile(" "), Profile("Kim", login="k m"), Profile("N" * 101), Profile("Ada", login="ADA")):
         with pytest.raises(InputError):
@@ -165,7 +165,7 @@ def test_whoever_makes_a_project_and_adds_themselves_reads_and_stays_admin(tmp_p
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=60))
+@given(st.text(st.characters(exclude_categories=("Cs",)), max_size=60))  # type: ignore[arg-type]
 def test_whatever_a_computer_calls_its_user_a_login_comes_of_it(here):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(readers, "name_here", lambda: here)
@@ -182,4 +182,4 @@ def test_whatever_a_computer_calls_its_user_a_login_comes_of_it(here):
 
         kept = Kept()
         kept.store = kept
-        assert readers.who_acts(kept) == admin.reader.login
+        assert readers.who_acts(kept) == admin.reader.login  # type: ignore[arg-type]

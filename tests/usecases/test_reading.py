@@ -6,14 +6,15 @@ import threading
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
 from napari_deferredseg.core.boxes import slices
+from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import State, Verdict, utc_now
-from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.sql import open_sqlite
 from napari_deferredseg.usecases.project import DATABASE
@@ -27,8 +28,8 @@ from napari_deferredseg.usecases.running.run import run_external
 
 def sit_down(scene, login: str | None = None, clock=None) -> Session:
     session = Session()
-    session.messages = []
-    session.events.message.connect(session.messages.append)
+    session.messages = []  # type: ignore[attr-defined]
+    session.events.message.connect(session.messages.append)  # type: ignore[attr-defined]
     project = scene.open()
     if clock is not None:
         project.store.close()
@@ -124,7 +125,7 @@ def test_next_goes_round():
         def __init__(self, name: str) -> None:
             self.region = type("Region", (), {"id": name})
 
-    items = [Item(name) for name in "abc"]
+    items: list[Any] = [Item(name) for name in "abc"]
     assert [next_after(items, x, 1).region.id for x in "abc"] == ["b", "c", "a"]
     assert [next_after(items, x, -1).region.id for x in "abc"] == ["c", "a", "b"]
     assert next_after(items, "gone", 1) is items[0]
@@ -137,7 +138,7 @@ def test_the_case_that_comes_next():
             self.region = type("Region", (), {"id": name})
             self.case = type("Case", (), {"key": name[0]})
 
-    items = [Item(name) for name in ("a1", "a2", "b1", "b2", "b3")]
+    items: list[Any] = [Item(name) for name in ("a1", "a2", "b1", "b2", "b3")]
     assert [case_after(items, x, 1) for x in ("a1", "a2", "b1", "b2", "b3")] == ["b", "b", None, "a", "a"]
     assert [case_after(items, x, 0) for x in ("a1", "a2", "b3")] == [None, "b", "a"]
     assert case_after(items[:2], "a1", 9) is None
@@ -443,7 +444,8 @@ def test_of_two_readers_at_the_same_moment_one_gets_it(sitting):
         defer_region(sessions[0].project, region_id, Target(group="abdomen"), by="lea")
     for region_id in regions:
         items = [next(x for x in s.worklist() if x.region.id == region_id) for s in sessions]
-        gate, got = threading.Barrier(2), {}
+        gate = threading.Barrier(2)
+        got: dict[str, Any] = {}
 
         def go(n: int, items=items, gate=gate, got=got) -> None:
             gate.wait()

@@ -14,10 +14,10 @@ import pytest
 import SimpleITK as sitk
 
 from napari_deferredseg.core.boxes import slices
+from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Reader, State, Verdict
 from napari_deferredseg.io.images import read_volume
-from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.demo import READERS, make_demo
 from napari_deferredseg.usecases.export import export_cases
 from napari_deferredseg.usecases.project import init_project, open_project

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Reader
 from napari_deferredseg.core.volume import table_from_names
 from napari_deferredseg.engine import Engine
 from napari_deferredseg.io.images import read_labels
 from napari_deferredseg.io.writing import write_labels
-from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.reading.open_case import load_case
 from napari_deferredseg.usecases.running.domain import measure_domain
 from napari_deferredseg.usecases.running.models import EXTERNAL, add_model, find_model, list_models
@@ -31,7 +31,7 @@ EXPERTS = ("north", "south")
 class NoEngine(Engine):
     """Fails a test that starts a model though something is wrong beforehand."""
 
-    def run(self, *_args, **_options):
+    def run(self, *_args, **_options):  # type: ignore[override]
         raise AssertionError("the model was started")
 
 
@@ -83,7 +83,7 @@ def test_what_is_wrong_is_said_before_the_model_starts(unread, tiny_model, tmp_p
     with unread.open() as project:
         for given, channels, part in wrong:
             with pytest.raises(InputError, match=part):
-                run_model(project, given, NoEngine(), channels=channels)
+                run_model(project, given, NoEngine(), channels=channels)  # type: ignore[arg-type]
         assert project.store.cases() == []
 
 
@@ -97,7 +97,7 @@ def test_an_image_out_of_the_domain_is_refused_unless_somebody_knows(unread, tin
         with pytest.raises(
             InputError, match=r"tiny learned from: its voxels \(z, y, x\) 9 x 1.25 x 1.5 mm, theirs 3 x"
         ):
-            run_model(project, files, NoEngine())
+            run_model(project, files, NoEngine())  # type: ignore[arg-type]
         assert project.store.cases() == []
         with Engine() as engine:
             report = run_model(project, replace(files, outside_domain=True), engine)
@@ -183,7 +183,7 @@ def test_a_threshold_of_the_validation_cases_gives_a_volume_what_it_needs(unread
     with unread.open() as project:
         for wrong in (Budget(amount=0.07, mode="fixed_threshold"), budget.model_copy(update={"unit": "voxels"})):
             with pytest.raises(InputError, match=r"no threshold .* 2 % of predicted foreground, 5 %"):
-                run_model(project, ModelInput(unread.volume, tiny_model), NoEngine(), wrong)
+                run_model(project, ModelInput(unread.volume, tiny_model), NoEngine(), wrong)  # type: ignore[arg-type]
 
 
 def test_who_stands_behind_a_channel(unread):

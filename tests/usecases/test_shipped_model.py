@@ -28,7 +28,7 @@ MEGABYTE = 2**20
 class NoEngine(Engine):
     """Fails a test that starts a model."""
 
-    def run(self, *_args, **_options):
+    def run(self, *_args, **_options):  # type: ignore[override]
         raise AssertionError("the model was started")
 
 
@@ -64,7 +64,7 @@ def test_real_scans_are_refused_unless_somebody_knows(data, tmp_path, path, why)
         project.store.add_reader(Reader(login="ada", name="Ada"))
         files = ModelInput(volume=data / path, model=find_model(NAME).folder, device="cpu")
         with pytest.raises(InputError, match=rf"is unlike what .*{NAME} learned from: .*{why}.*--outside-domain") as no:
-            run_model(project, files, NoEngine())
+            run_model(project, files, NoEngine())  # type: ignore[arg-type]
         assert "\n" not in str(no.value)
         assert project.store.cases() == []
     (note,) = domain_notes(find_model(NAME), read_volume(data / path), outside_allowed=True)

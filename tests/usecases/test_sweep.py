@@ -9,9 +9,9 @@ from contextlib import closing
 
 import pytest
 
+from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Verdict
-from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.reading.open_case import load_case
 from napari_deferredseg.usecases.reading.session import Session
 from napari_deferredseg.usecases.record.verify import verify_project

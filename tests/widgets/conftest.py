@@ -293,7 +293,7 @@ class Desk:
         place = [int(i) for i in frame.to_view(center)]
         for axis, step in zip(self.viewer.dims.displayed[-2:], (down, right), strict=True):
             place[axis] += step
-        return tuple(place)
+        return tuple(place)  # type: ignore[return-value]
 
     def paint(self, label: int = 7, down: int = 0, right: int = 0) -> None:
         """Click with the brush, beside the middle of the open region."""

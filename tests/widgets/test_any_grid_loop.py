@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.core.records import Reader, Verdict
 from napari_deferredseg.core.volume import LabelTable
 from napari_deferredseg.io.writing import write_labels, write_volume
-from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.export import export_cases
 from napari_deferredseg.usecases.project import init_project, open_project
 from napari_deferredseg.usecases.running.predict import ExternalInput

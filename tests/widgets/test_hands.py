@@ -14,12 +14,13 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.frame import frame_of
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.volume import Volume, table_from_names
+from napari_deferredseg.usecases.settings import FULL, PERCENTILES, WINDOWS
 from napari_deferredseg.widgets.viewer.cursor_line import UnderCursor, under_cursor
 from napari_deferredseg.widgets.viewer.hands import SURROUNDINGS, Hands, jump
 from napari_deferredseg.widgets.viewer.orientation import OrientationLetters, Plane, show_3d, show_plane
 from napari_deferredseg.widgets.viewer.tracked import TrackedArray
 from napari_deferredseg.widgets.viewer.volume_layers import add_volume, info_of, labels_options
-from napari_deferredseg.widgets.viewer.window_level import PRESETS, WINDOWS, apply_window
+from napari_deferredseg.widgets.viewer.window_level import apply_window
 
 RIGHT = Qt.MouseButton.RightButton
 CONTROL = Qt.KeyboardModifier.ControlModifier
@@ -330,7 +331,7 @@ def test_presets(make_viewer_model, make_volume):
 def test_every_preset_suits_a_flat_image(make_viewer_model, array):
     volume = Volume(array, Geometry(shape=array.shape, spacing=(1, 1, 1)), "flat.nii")
     (layer,) = add_volume(make_viewer_model(), volume)
-    for name in PRESETS:
+    for name in (*WINDOWS, PERCENTILES, FULL):
         apply_window(layer, name)
         low, high = layer.contrast_limits
         assert low < high

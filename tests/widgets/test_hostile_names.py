@@ -72,7 +72,7 @@ def hostile(scene, tmp_path):
 
 def letter_by_letter(text: str, form: Qt.TextFormat = Qt.TextFormat.AutoText) -> str:
     """What a reader sees of a text; an assertion fails where data in it is more than letters."""
-    is_rich = form == Qt.TextFormat.RichText or (form == Qt.TextFormat.AutoText and Qt.mightBeRichText(text))
+    is_rich = form == Qt.TextFormat.RichText or (form == Qt.TextFormat.AutoText and Qt.mightBeRichText(text))  # type: ignore[attr-defined]
     assert not any(unicodedata.category(c) in ("Cc", "Cf") for c in text if c not in "\n"), repr(text)
     if not is_rich:
         return text
@@ -233,5 +233,5 @@ def test_layers_of_files_have_names_that_nothing_takes_for_html(tmp_path):
     grid = Geometry(shape=(2, 3, 4), spacing=(1, 1, 1))
     write_volume(path, Volume(np.zeros(grid.shape, np.float32), grid, "x"))
     ((_, options, _),) = read_layers(str(path))
-    assert not Qt.mightBeRichText(options["name"])
+    assert not Qt.mightBeRichText(options["name"])  # type: ignore[attr-defined]
     assert "‹img src=a.png›" in options["name"]

@@ -212,7 +212,7 @@ def overlays_come_back_when_the_release_is_lost(desk):
     repeat = QKeyEvent(QEvent.Type.KeyPress, Key.Key_H, Mod.NoModifier, "h", True)
     QApplication.sendEvent(native, repeat)
     assert not any(layer.visible for layer in layers.overlays)
-    QGuiApplication.instance().focusWindowChanged.emit(None)
+    QGuiApplication.instance().focusWindowChanged.emit(None)  # type: ignore[attr-defined]
     assert [layer.visible for layer in layers.overlays] == before
     desk.qtbot.keyRelease(native, Key.Key_H)
     assert [layer.visible for layer in layers.overlays] == before

@@ -5,6 +5,8 @@ Every step is by mouse and key, and the exported voxels are compared.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -446,10 +448,11 @@ def test_a_polygon_that_was_closed_is_submitted(reading):
 
 
 def test_an_empty_reason_keeps_the_decline_dialog_open(reading):
-    desk, seen = reading, {}
+    desk = reading
+    seen: dict[str, Any] = {}
 
     def answer() -> None:
-        dialog = QApplication.activeModalWidget()
+        dialog: Any = QApplication.activeModalWidget()
         seen["kind"] = type(dialog)
         field, ok = dialog.findChild(QLineEdit), dialog.findChild(QDialogButtonBox).buttons()[0]
         try:

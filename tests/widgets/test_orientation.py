@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import napari
 import numpy as np
 import pytest
@@ -112,7 +114,7 @@ def test_a_turned_layer_has_no_sides(viewer, letters):
 def test_unknown_orientation_is_said(make_volume):
     viewer = ViewerModel()
     letters = OrientationLetters(viewer)
-    said = []
+    said: list[Any] = []
     letters.banner_changed.connect(said.append)
     assert letters.shown() == NOTHING
     add_volume(viewer, make_volume(known=False))

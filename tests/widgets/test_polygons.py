@@ -76,6 +76,6 @@ def draw_polygon(viewer, mouse, layer, middle) -> None:
         for axis, step in zip(viewer.dims.displayed, steps, strict=True):
             place[axis] += step
         places.append(tuple(place))
-    for place in places[:-1]:
-        mouse.click(viewer, layer, place)
+    for corner in places[:-1]:
+        mouse.click(viewer, layer, corner)
     mouse.double_click(viewer, layer, places[-1])

@@ -40,8 +40,8 @@ def areas(draw):
     for n in SHAPE:
         low = draw(st.integers(0, n - 1))
         spans.append((low, draw(st.integers(low + 1, n))))
-    mask = draw(arrays.arrays(bool, [b - a for a, b in spans]))
-    return Area(tuple(spans), mask)
+    mask = draw(arrays.arrays(bool, [b - a for a, b in spans]))  # type: ignore[call-overload]
+    return Area(tuple(spans), mask)  # type: ignore[arg-type]
 
 
 def whole(area: Area) -> np.ndarray:

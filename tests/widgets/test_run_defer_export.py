@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from napari_deferredseg.core.records import Origin
@@ -35,7 +37,7 @@ def test_running_a_model_and_exporting(open_seat, qtbot, unread, tmp_path):
     assert run.run_button.isEnabled()
     assert not run.progress.isVisible()
     run.form.probabilities.line_edit.value = ""
-    seen = []
+    seen: list[Any] = []
     run.progress.valueChanged.connect(seen.append)
     run.run_button.click()
     assert not run.run_button.isEnabled()

@@ -26,7 +26,7 @@ def column(qtbot):
 
 
 def shown_whole(text: QLabel) -> bool:
-    return text.height() >= text.heightForWidth(text.width()) and text.parent().height() >= text.height()
+    return text.height() >= text.heightForWidth(text.width()) and text.parent().height() >= text.height()  # type: ignore[attr-defined]
 
 
 def test_a_longer_text_gets_its_room_and_a_shorter_one_moves_nothing(qtbot, column):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from napari_deferredseg.core.budget import FIXED_SHARES, ShareUnit
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.deferral.data.segmentor_settings import (
     KINDS,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 RouterLoss = Literal["excess-utility", "collaboration", "picce", "one-versus-all", "deferredseg"]
 JointLoss = Literal["script-as-written", "dense-softmax", "joint-one-versus-all"]
-BudgetUnit = Literal["voxels", "predicted-foreground"]
 
 
 class FitConfig(Section):
@@ -74,8 +74,8 @@ class RouterConfig(Section):
 class PolicyConfig(Section):
     """What is chosen on validation data: budgets get a threshold each."""
 
-    budgets: tuple[float, ...] = (0.02, 0.05, 0.10)
-    unit: BudgetUnit = "predicted-foreground"
+    budgets: tuple[float, ...] = FIXED_SHARES
+    unit: ShareUnit = "predicted-foreground"
     smoothing_mm: float = Field(default=1.0, ge=0)
     share_ratio: float = Field(default=1.1, ge=1, description="largest over smallest share of an expert when balanced")
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     import torch
 
+    from napari_deferredseg.core.budget import ShareUnit
     from napari_deferredseg.core.datalist import Datalist, Split
     from napari_deferredseg.core.progress import Progress, Tell
     from napari_deferredseg.deferral.data.cases import PreparedCase
-    from napari_deferredseg.deferral.data.train_settings import BudgetUnit
     from napari_deferredseg.deferral.model.model import DeferralModel
     from napari_deferredseg.deferral.model.policy import Policy
     from napari_deferredseg.scoring.judgement import Judgement
@@ -37,7 +37,7 @@ def evaluate(
     datalist: Datalist,
     split: Split,
     budgets: Sequence[float],
-    unit: BudgetUnit,
+    unit: ShareUnit,
     *,
     tolerance_mm: float = TOLERANCE_MM,
     device: torch.device,

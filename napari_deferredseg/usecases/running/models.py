@@ -1,4 +1,4 @@
-"""The models at hand: those that come with the product, and those of a project."""
+"""The models at hand: those that come with the product, those of a project, and those of a folder in the settings."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from napari_deferredseg.deferral.model.trust import call_of, distrust, trust, tr
 from napari_deferredseg.store.files import remedy
 from napari_deferredseg.usecases.permissions import Action, require
 from napari_deferredseg.usecases.project import require_writable
+from napari_deferredseg.usecases.settings import read_settings
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.volume import LabelTable
@@ -69,11 +70,15 @@ class Known:
 
 
 def list_models(project: Project | None = None) -> list[Known]:
-    """Models of the project by name, then the shipped ones. Folders that are no models are left out."""
+    """Models of the project by name, then those of the folder in the settings, then the shipped ones.
+
+    Folders that are no models are left out.
+    """
     own = [] if project is None else _in(project.folder / MODELS, shipped=False)
     # A file of a package without code has a path; the package itself may be spread over several.
     shipped = Path(str(files(RESOURCES) / "napari.yaml")).parent / "resources" / MODELS
-    return [*own, *_in(shipped, shipped=True)]
+    kept = read_settings().models
+    return [*own, *(_in(kept, shipped=False) if kept is not None else ()), *_in(shipped, shipped=True)]
 
 
 def find_model(name: str, project: Project | None = None) -> Known:

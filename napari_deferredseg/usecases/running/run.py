@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_deferredseg.core.budget import DEFAULT_BUDGET
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.routing.budget import number_of
 from napari_deferredseg.routing.jobs import regions
@@ -14,7 +15,6 @@ from napari_deferredseg.usecases.running.models import describe_model
 from napari_deferredseg.usecases.running.predict import ExternalInput, ModelInput, predict_external, predict_with_model
 from napari_deferredseg.usecases.running.route import columns_of
 from napari_deferredseg.usecases.running.triage import (
-    DEFAULT_BUDGET,
     RunReport,
     pseudonym,
     recognised,
@@ -23,10 +23,10 @@ from napari_deferredseg.usecases.running.triage import (
 )
 
 if TYPE_CHECKING:
+    from napari_deferredseg.core.budget import Budget
     from napari_deferredseg.core.prediction import Prediction
     from napari_deferredseg.core.volume import LabelTable, Volume
     from napari_deferredseg.engine import Runner
-    from napari_deferredseg.routing.budget import Budget
     from napari_deferredseg.routing.proposal import Proposal
     from napari_deferredseg.usecases.project import Project
     from napari_deferredseg.usecases.running.predict import Check

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_deferredseg.core.budget import DEFAULT_BUDGET, Budget
 from napari_deferredseg.core.errors import InputError, legible
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.records import CaseRecord, PredictionRecord
 from napari_deferredseg.core.volume import voxel_hash
-from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.routing.regions import make_regions
 from napari_deferredseg.store.arrays import KEPT_DEFER
 from napari_deferredseg.usecases.permissions import Action, require
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 LAWS = "regions 3"
 """How regions are made; another way makes another run of the same files."""
-
-DEFAULT_BUDGET = Budget(amount=0.10, unit="predicted-foreground")
 
 
 @dataclass(frozen=True)

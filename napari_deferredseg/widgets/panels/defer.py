@@ -13,6 +13,7 @@ from napari_deferredseg.core.names import visible
 from napari_deferredseg.core.records import Role, State
 from napari_deferredseg.usecases.reading.defer import ROUTER, Target
 from napari_deferredseg.usecases.reading.views import names_of
+from napari_deferredseg.usecases.settings import read_settings
 from napari_deferredseg.widgets.panels.panel import Panel
 from napari_deferredseg.widgets.panels.readers import readers_button
 from napari_deferredseg.widgets.panels.who_bar import WhoBar
@@ -162,7 +163,7 @@ class DeferPanel(Panel):
         self.to.addItem("whoever has room and knows it", ROUTER)
         readers = self.session.readers()
         self._names = names_of(readers)
-        colors = reader_colors(readers)
+        colors = reader_colors(readers, read_settings().outlines)
         for reader in (x for x in readers if x.active):
             self.to.addItem(swatch(colors[reader.login]), visible(reader.name), Target(reader=reader.login))
         for group in sorted({g for reader in readers if reader.active for g in reader.groups}):

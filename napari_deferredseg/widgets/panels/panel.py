@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QVBoxLayout, QWidget
 
+from napari_deferredseg.usecases.settings import read_settings
 from napari_deferredseg.widgets.panels.notice import Notice
 from napari_deferredseg.widgets.panels.project_bar import ProjectBar
 from napari_deferredseg.widgets.qt.fields import is_field, leave_keys_to_viewer
@@ -43,6 +44,7 @@ class Panel(QWidget):
         self.project_bar = ProjectBar(seat)
         self.notice = Notice(seat)
         self.body.addWidget(self.project_bar)
+        read_settings(tell=self.notice.warn)
         seat.adopt(token)
         self.destroyed.connect(lambda: seat.lose(token))
 

@@ -9,6 +9,8 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QSizePolicy, Q
 
 from napari_deferredseg.usecases.project import init_project
 from napari_deferredseg.usecases.readers import first_admin
+from napari_deferredseg.usecases.settings import read_settings
+from napari_deferredseg.widgets.panels.preferences import show_settings
 from napari_deferredseg.widgets.qt.listening import listen
 from napari_deferredseg.widgets.qt.plain import RichLabel, as_tip, escaped
 from napari_deferredseg.widgets.seat.settings import last_project, remember_project
@@ -30,13 +32,18 @@ class ProjectBar(QWidget):
         self.open_button.setToolTip("Open a project folder")
         self.new_button = QPushButton("New ...")
         self.new_button.setToolTip("Make a project in a new, empty folder on a local disk")
+        self.settings_button = QPushButton("\N{GEAR}")
+        self.settings_button.setToolTip("Settings: budget, windows, colours, folders")
+        self.settings_button.setAccessibleName("Settings")
+        self.settings_button.setFixedWidth(30)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.name, 1)
-        row.addWidget(self.open_button)
-        row.addWidget(self.new_button)
+        for button in (self.open_button, self.new_button, self.settings_button):
+            row.addWidget(button)
         self.open_button.clicked.connect(self._ask_open)
         self.new_button.clicked.connect(self._ask_new)
+        self.settings_button.clicked.connect(lambda: show_settings(self, seat.events.message.emit))
         listen(self, seat.session.events.project, self.refresh)
         self.refresh()
 
@@ -60,12 +67,13 @@ class ProjectBar(QWidget):
             self._seat.events.message.emit(f"Made project {folder.name}. {admin}.")
 
     def _ask_open(self) -> None:
-        start = last_project()
-        chosen = QFileDialog.getExistingDirectory(self, "Open a project folder", str(start.parent if start else ""))
+        start = read_settings().folder_of_projects(last_project())
+        chosen = QFileDialog.getExistingDirectory(self, "Open a project folder", start)
         if chosen:
             self.open_folder(Path(chosen))
 
     def _ask_new(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Choose a new, empty folder for the project")
+        start = read_settings().folder_of_projects(None)
+        chosen = QFileDialog.getExistingDirectory(self, "Choose a new, empty folder for the project", start)
         if chosen:
             self.make_folder(Path(chosen))

@@ -9,13 +9,14 @@ from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinB
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
 
+from napari_deferredseg.core.budget import Budget, Mode, Unit
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.names import visible
-from napari_deferredseg.routing.budget import Budget, Mode, Unit
 from napari_deferredseg.usecases.running.domain import domain_lines
 from napari_deferredseg.usecases.running.models import EXTERNAL, Known
 from napari_deferredseg.usecases.running.predict import ExternalInput, ModelInput
 from napari_deferredseg.usecases.running.route import Channels, make_channels
+from napari_deferredseg.usecases.settings import read_settings
 from napari_deferredseg.widgets.qt.fields import NoteField, QuietComboBox
 from napari_deferredseg.widgets.qt.plain import PlainLabel
 
@@ -63,11 +64,15 @@ class RunForm(Container[Any]):
         )
         self.about = ComboBox(label="Boxes around", choices=[], tooltip="What the boxes are about that are drawn next")
         self.device = ComboBox(label="Device", choices=DEVICES, tooltip="auto: a graphics card where there is one")
-        self.amount = FloatSpinBox(label="Budget", value=10, min=0.1, max=10_000, step=1)
+        budget = read_settings().default_budget()
+        unit = next(text for text, (unit, _, _) in UNITS.items() if unit == budget.unit)
+        amount = round(budget.amount / UNITS[unit][1], 4)
+        least, most = min(0.1, amount), max(10_000, amount)
+        self.amount = FloatSpinBox(label="Budget", value=amount, min=least, max=most, step=1)
         self.unit = ComboBox(
             label="",
             choices=list(UNITS),
-            value=next(iter(UNITS)),
+            value=unit,
             tooltip="As validated: what lies over the threshold that the model fixed for this share on its validation "
             "cases; more of a hard volume, less of an easy one",
         )

@@ -10,12 +10,13 @@ from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWhatsThis, QWidget
 
 from napari_deferredseg.core.version import __version__
+from napari_deferredseg.usecases.settings import read_settings
 from napari_deferredseg.widgets.qt.fields import QuietComboBox
 from napari_deferredseg.widgets.qt.listening import listen
 from napari_deferredseg.widgets.seat.keys import SHORTCUTS
 from napari_deferredseg.widgets.viewer.hands import image_to_window
 from napari_deferredseg.widgets.viewer.orientation import Plane, plane_shown, show_3d, show_plane
-from napari_deferredseg.widgets.viewer.window_level import PRESETS, apply_window
+from napari_deferredseg.widgets.viewer.window_level import OTHERS, apply_window
 
 if TYPE_CHECKING:
     from napari_deferredseg.widgets.seat.seat import Seat
@@ -34,7 +35,7 @@ class ViewBar(QWidget):
         self.planes = {plane: QPushButton(plane.name.capitalize()) for plane in Plane}
         self.three = QPushButton("3-D")
         self.window_presets = QuietComboBox()
-        self.window_presets.addItems([WINDOW, *PRESETS])
+        self.window_presets.addItems([WINDOW, *read_settings().windows, *OTHERS])
         self.help = QPushButton("Help ?")
         self.help.setToolTip(what_hands_do())
         grid = QGridLayout(self)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from napari_deferredseg.core.names import visible
+from napari_deferredseg.usecases.settings import read_settings
 from napari_deferredseg.widgets.qt.colors import reader_colors, swatch
 from napari_deferredseg.widgets.qt.fields import QuietComboBox
 from napari_deferredseg.widgets.qt.listening import listen
@@ -41,7 +42,7 @@ class WhoBar(QWidget):
         self.choice.clear()
         self.choice.addItem(NOBODY, None)
         readers = self._session.readers()
-        colors = reader_colors(readers)
+        colors = reader_colors(readers, read_settings().outlines)
         for reader in (x for x in readers if x.active):
             self.choice.addItem(swatch(colors[reader.login]), visible(reader.name), reader.login)
         known = self.choice.findData(last_reader())

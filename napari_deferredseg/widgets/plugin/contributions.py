@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_deferredseg.core.frame import frame_of
 from napari_deferredseg.io.formats import stem_of
 from napari_deferredseg.io.phantom import make_phantom
+from napari_deferredseg.io.phantom_head import make_head
 from napari_deferredseg.widgets.panels.defer import DeferPanel
 from napari_deferredseg.widgets.panels.export import ExportPanel
 from napari_deferredseg.widgets.panels.readers import ReadersPanel
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import napari.viewer
 
     from napari_deferredseg.core.volume import LabelMap
+    from napari_deferredseg.io.phantom import Phantom
 
 
 # napari hands its viewer to a class whose `__init__` asks for one, not to a function.
@@ -60,7 +62,15 @@ class ReadersDock(ReadersPanel):
 
 def sample_abdomen() -> list[tuple[Any, dict[str, Any], str]]:
     """Generated abdomen with two AI masks that differ, as layers."""
-    phantom = make_phantom()
+    return _sample(make_phantom())
+
+
+def sample_head() -> list[tuple[Any, dict[str, Any], str]]:
+    """Generated head with two AI masks that differ, as layers."""
+    return _sample(make_head())
+
+
+def _sample(phantom: Phantom) -> list[tuple[Any, dict[str, Any], str]]:
     images = [(data, options, "image") for data, options in image_options(phantom.volume)]
     masks = [_labels_layer(x) for x in (phantom.first, phantom.second)]
     return [*images, *masks]

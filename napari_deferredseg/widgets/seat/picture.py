@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
+from napari_deferredseg.usecases.settings import read_settings
 from napari_deferredseg.widgets.qt.colors import reader_colors
 from napari_deferredseg.widgets.seat.settings import brush_size
 from napari_deferredseg.widgets.viewer.case_layers import CaseLayers, beside, layers_for
@@ -118,7 +119,7 @@ class Picture:
                 shown.leave(self._viewer)
             return
         self.items = items = session.regions()
-        colors = reader_colors(session.readers())
+        colors = reader_colors(session.readers(), read_settings().outlines)
         self.layers = layers_for(self._viewer, shown, session.case, session.work, items, colors, brush_size())
         if self.layers is not shown:
             self._hear(self.layers)

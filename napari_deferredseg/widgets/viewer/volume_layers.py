@@ -11,8 +11,9 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from napari_deferredseg.core.frame import Frame, frame_of
 from napari_deferredseg.io.formats import stem_of
+from napari_deferredseg.usecases.settings import FULL
 from napari_deferredseg.widgets.qt.plain import unmarked
-from napari_deferredseg.widgets.viewer.window_level import FULL, contrast_limits, first_window
+from napari_deferredseg.widgets.viewer.window_level import contrast_limits, first_window
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

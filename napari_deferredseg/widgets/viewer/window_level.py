@@ -7,23 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.usecases.settings import FULL, PERCENTILES, WINDOWS, read_settings
 
 if TYPE_CHECKING:
     from napari.layers import Image
     from numpy.typing import NDArray
 
-WINDOWS: dict[str, tuple[float, float]] = {
-    "CT soft tissue": (40, 400),
-    "CT lung": (-600, 1500),
-    "CT bone": (400, 1800),
-    "CT brain": (40, 80),
-    "CT liver": (60, 160),
-}
-"""Level and width of each preset, HU."""
-
-PERCENTILES = "MR"
-FULL = "full range"
-PRESETS: tuple[str, ...] = (*WINDOWS, PERCENTILES, FULL)
+OTHERS = (PERCENTILES, FULL)
 
 _SAMPLES = 1_000_000
 
@@ -31,6 +21,11 @@ _SAMPLES = 1_000_000
 def first_window(array: NDArray[Any], modality: str = "") -> str:
     """Name of the preset to open an image with: soft tissue for CT, percentiles for the rest."""
     return "CT soft tissue" if modality == "CT" or (not modality and _looks_like_hounsfield(array)) else PERCENTILES
+
+
+def presets() -> dict[str, tuple[float, float]]:
+    """Level and width of each preset: what the settings say, and the usual ones that they leave out."""
+    return WINDOWS | read_settings().windows
 
 
 def contrast_limits(array: NDArray[Any], preset: str) -> tuple[float, float]:
@@ -41,8 +36,8 @@ def contrast_limits(array: NDArray[Any], preset: str) -> tuple[float, float]:
     InputError
         No preset has this name.
     """
-    if preset in WINDOWS:
-        level, width = WINDOWS[preset]
+    if preset not in OTHERS and preset in (known := presets()):
+        level, width = known[preset]
         return level - width / 2, level + width / 2
     if preset == PERCENTILES:
         some = _sample(array)
@@ -50,7 +45,7 @@ def contrast_limits(array: NDArray[Any], preset: str) -> tuple[float, float]:
         return _increasing(*np.percentile(body, (1, 99))) if body.size else _increasing(*_extremes(array))
     if preset == FULL:
         return _increasing(*_extremes(array))
-    raise InputError(f"no window is called {preset!r}; known windows: {', '.join(PRESETS)}")
+    raise InputError(f"no window is called {preset!r}; known windows: {', '.join((*presets(), *OTHERS))}")
 
 
 def apply_window(layer: Image, preset: str) -> None:

@@ -1,0 +1,91 @@
+"""The page of settings, reached from a panel, and what panels make of what it keeps."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDialogButtonBox
+
+from napari_deferredseg.core.budget import Budget
+from napari_deferredseg.usecases.settings import check_settings, read_settings, save_settings, settings_file
+from napari_deferredseg.widgets.panels.preferences import SettingsPage
+from napari_deferredseg.widgets.panels.view_bar import ViewBar
+from napari_deferredseg.widgets.plugin.contributions import RunDock
+from napari_deferredseg.widgets.qt.colors import reader_colors
+
+SAVE = QDialogButtonBox.StandardButton.Save
+DEFAULTS = QDialogButtonBox.StandardButton.RestoreDefaults
+
+
+@pytest.fixture(autouse=True)
+def _mine(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEFERREDSEG_CONFIG", str(tmp_path / "mine"))
+
+
+@pytest.fixture
+def panel(open_viewer):
+    return RunDock(open_viewer())
+
+
+def _opened(qtbot, panel) -> SettingsPage:
+    qtbot.mouseClick(panel.project_bar.settings_button, Qt.MouseButton.LeftButton)
+    (page,) = panel.findChildren(SettingsPage)
+    return page
+
+
+def _press(qtbot, page, kind) -> None:
+    qtbot.mouseClick(page.buttons.button(kind), Qt.MouseButton.LeftButton)
+
+
+def test_what_is_typed_is_kept_and_used(qtbot, panel):
+    page = _opened(qtbot, panel)
+    page.budget.clear()
+    qtbot.keyClicks(page.budget, "30 minutes")
+    page.windows.add("CT angio", "300", "600")
+    page.outlines.choose(0, "#123456")
+    _press(qtbot, page, SAVE)
+    assert not page.isVisible()
+    kept = read_settings(pytest.fail)
+    assert (kept.budget, kept.windows["CT angio"], kept.outlines[0]) == ("30 minutes", (300, 600), "#123456")
+    assert "Settings kept" in panel.notice.text()
+
+    later = RunDock(panel.seat.viewer)
+    assert later.form.budget() == Budget(amount=30, unit="minutes")
+    bar = ViewBar(panel.seat)
+    assert "CT angio" in [bar.window_presets.itemText(i) for i in range(bar.window_presets.count())]
+
+
+def test_what_cannot_be_used_stays_on_the_page(qtbot, panel):
+    page = _opened(qtbot, panel)
+    page.budget.setText("130%")
+    _press(qtbot, page, SAVE)
+    assert page.isVisible()
+    assert "130" in page.problem.text()
+    assert not settings_file().exists()
+    page.budget.setText("5%")
+    page.windows.add("CT lung", "1", "2")
+    _press(qtbot, page, SAVE)
+    assert "two windows" in page.problem.text()
+    _press(qtbot, page, DEFAULTS)
+    _press(qtbot, page, SAVE)
+    assert not page.isVisible()
+
+
+def test_a_damaged_file_is_told_in_the_panel_and_on_the_page(qtbot, open_viewer):
+    settings_file().parent.mkdir(parents=True)
+    settings_file().write_text("{", encoding="utf-8")
+    panel = RunDock(open_viewer())
+    assert "are not used" in panel.notice.text()
+    assert panel.form.budget() == Budget(amount=0.1)
+    assert "are not used" in _opened(qtbot, panel).problem.text()
+
+
+def test_readers_have_the_colours_of_the_settings(scene):
+    with scene.open() as project:
+        readers = project.store.readers()
+    save_settings(check_settings({"outlines": ["#000001", "#000002"]}))
+    assert [reader_colors(readers, read_settings().outlines)[name] for name in ("ada", "ben", "lea")] == [
+        "#000001",
+        "#000002",
+        "#000001",
+    ]
