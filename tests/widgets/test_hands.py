@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import re
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 
@@ -9,7 +14,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.frame import frame_of
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.volume import Volume, table_from_names
-from napari_deferredseg.widgets.viewer.cursor_line import under_cursor
+from napari_deferredseg.widgets.viewer.cursor_line import UnderCursor, under_cursor
 from napari_deferredseg.widgets.viewer.hands import SURROUNDINGS, Hands, jump
 from napari_deferredseg.widgets.viewer.orientation import OrientationLetters, Plane, show_3d, show_plane
 from napari_deferredseg.widgets.viewer.tracked import TrackedArray
@@ -341,3 +346,25 @@ def test_channels_become_layers_with_their_names(make_viewer_model):
         assert np.shares_memory(layer.data, array[number])
     assert not any(isinstance(layer, Labels) for layer in viewer.layers)
     assert str(viewer.layers.extent.units[0]) == "millimeter"
+
+
+@given(most=st.integers(4, 60), texts=st.lists(st.text("abcdef", min_size=1, max_size=12), min_size=1, max_size=4))
+def test_the_line_under_the_cursor_ends_before_the_letter_in_the_middle(most, texts):
+    found = UnderCursor((1, 2, 3), (-61.3, 120.5, 7.0), tuple(texts), orientation_known=True)
+    parts = ["R 61.3", "P 120.5", "S 7.0 mm", *texts]
+    assert re.split(r"  \|  |  |\n", found.text(most)) == parts
+    assert all(len(line) <= most or line in parts for line in found.text(most).split("\n"))
+    assert found.text().split("\n") == ["  ".join(parts[:3]), "  |  ".join(texts)]
+
+
+@pytest.mark.parametrize(("width", "lines"), [(300, 3), (1200, 1)])
+def test_a_small_canvas_gets_a_narrow_line(make_viewer_model, make_volume, width, lines):
+    viewer = make_viewer_model()
+    viewer.canvas.size = 400, width
+    (image,) = add_volume(viewer, make_volume())
+    show_plane(viewer, Plane.AXIAL)
+    hands = Hands(viewer)
+    viewer.mouse_over_canvas = True
+    hands.cursor_line._on_move(viewer, SimpleNamespace(position=image.data_to_world((3, 10, 10))))
+    place = hands.cursor_line.text.split("\n")[:-1]
+    assert len(place) == lines, place

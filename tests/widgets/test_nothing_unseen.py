@@ -107,16 +107,20 @@ MOVES = {
 def test_whatever_moves_a_layer_of_ours_is_taken_back_and_said(reading):
     desk = reading
     mine = desk.viewer.add_image(np.zeros((4, 5, 6)), name="mine")
+    camera, dims = desk.viewer.scene.camera, desk.viewer.dims
+    shown = dims.point, camera.center, camera.zoom
     for layer in desk.seat.layers.all:
         for name, value in MOVES.items():
             desk.seat.events.message.emit("")
             setattr(layer, name, value)
             assert in_place(layer), name
+            assert (dims.point, camera.center, camera.zoom) == shown, f"{layer.name}, {name}: another slice is shown"
             assert {f"{unit}" for unit in layer.units} == {"millimeter"}
             assert f"{layer.name} was moved, turned or scaled" in desk.notice
     desk.seat.events.message.emit("")
     desk.key(Key.Key_T, Mod.ControlModifier | Mod.AltModifier)  # napari turns every layer by 90 degrees
     assert all(in_place(layer) for layer in desk.seat.layers.all)
+    assert (dims.point, camera.center, camera.zoom) == shown
     assert "was moved, turned or scaled" in desk.notice
     mine.affine = MOVES["affine"]
     np.testing.assert_array_equal(mine.affine.affine_matrix, MOVES["affine"])

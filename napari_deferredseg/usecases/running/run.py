@@ -8,6 +8,7 @@ from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.routing.budget import number_of
 from napari_deferredseg.routing.jobs import regions
 from napari_deferredseg.routing.regions import make_regions
+from napari_deferredseg.usecases.permissions import Action, require
 from napari_deferredseg.usecases.running.cautions import require_same_meaning
 from napari_deferredseg.usecases.running.models import describe_model
 from napari_deferredseg.usecases.running.predict import ExternalInput, ModelInput, predict_external, predict_with_model
@@ -39,6 +40,7 @@ def run_external(
     budget: Budget = DEFAULT_BUDGET,
     progress: Progress = silent,
     make: RegionMaker = make_regions,
+    by: str | None = None,
 ) -> RunReport:
     """Compare what an AI said with other masks or its probabilities; regions to readers.
 
@@ -46,12 +48,15 @@ def run_external(
     ----------
     make : callable
         `make_regions`, or that of `regions_in` an engine's process.
+    by : str, optional
+        Login of who acts.
 
     Raises
     ------
     InputError
         As `predict_external` and `triage`.
     """
+    require(project, Action.RUN, by)
     require_readers(project)
     volume, prediction = predict_external(
         files, lambda share, doing: progress(share * 0.6, doing), labels_kept(project)
@@ -66,6 +71,7 @@ def run_external(
         budget,
         progress=lambda share, doing: progress(0.6 + share * 0.4, doing),
         make=make,
+        by=by,
     )
 
 
@@ -76,14 +82,16 @@ def run_model(
     budget: Budget = DEFAULT_BUDGET,
     channels: Channels | None = None,
     progress: Progress = silent,
+    by: str | None = None,
 ) -> RunReport:
-    """Run a deferral model where the runner runs jobs; regions to readers.
+    """Run a deferral model where the runner runs jobs, for whom `by` names; regions to readers.
 
     Raises
     ------
     InputError
         As `describe_model`, `predict_with_model` and `triage`.
     """
+    require(project, Action.RUN, by)
     require_readers(project)
     model = describe_model(files.model)  # what is wrong is said before the long work, not only after it
     if channels is not None:
@@ -104,6 +112,7 @@ def run_model(
         channels,
         lambda share, doing: progress(0.7 + share * 0.3, doing),
         regions_in(runner),
+        by,
     )
 
 

@@ -16,6 +16,7 @@ from napari_deferredseg.core.volume import voxel_hash
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.routing.regions import make_regions
 from napari_deferredseg.store.arrays import PredictionFiles
+from napari_deferredseg.usecases.permissions import Action, require
 from napari_deferredseg.usecases.project import require_writable
 from napari_deferredseg.usecases.running.cautions import cautions, require_same_meaning
 from napari_deferredseg.usecases.running.predict import require_known_sides
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     RegionMaker = Callable[[Prediction, str, str, Budget, Progress], Proposal]
 
-LAWS = "regions 2"
+LAWS = "regions 3"
 """How regions are made; another way makes another run of the same files."""
 
 DEFAULT_BUDGET = Budget(amount=0.10, unit="predicted-foreground")
@@ -73,7 +74,7 @@ def require_readers(project: Project) -> None:
         The project cannot be written, or has no reader.
     """
     require_writable(project)
-    if not project.store.readers():
+    if not any(reader.is_routed_to for reader in project.store.readers()):
         raise InputError(f"{project.folder} has no readers; add one with: deferredseg reader add NAME --project ...")
 
 
@@ -86,6 +87,7 @@ def triage(
     channels: Channels | None = None,
     progress: Progress = silent,
     make: RegionMaker = make_regions,
+    by: str | None = None,
 ) -> RunReport:
     """Make regions of a prediction within the budget, assign them, and keep everything in one step.
 
@@ -97,13 +99,18 @@ def triage(
         Which readers stand behind the model's expert channels; without it capacity and speciality alone decide.
     make : callable
         `make_regions`, or what runs it elsewhere.
+    by : str, optional
+        Login of who acts.
 
     Raises
     ------
     InputError
         The project has no readers, a channel is mapped onto nobody, somebody is reading a region of an earlier run of
         this case, or corrections of it would get another label's name.
+    NotAllowed
+        `by` may not run a model here.
     """
+    require(project, Action.RUN, by)
     require_readers(project)
     columns = columns_of(project, channels, prediction.experts) if channels is not None else None
     require_same_meaning(project, case.key, prediction.table)
@@ -119,7 +126,7 @@ def triage(
     # as they are kept: numbers that are taken are not given twice
     items = [x for x in project.store.items(case_key=case.key) if x.region.prediction_id == record.id]
     regions, assignments = [x.region for x in items], [x.assignment for x in items]
-    remarks = _tidied(project) if new else ()
+    remarks = _tidied(project, by) if new else ()
     progress(1.0, "done")
     voxels = sum(int(region.mask.sum()) for region in regions)
     foreground = int(np.count_nonzero(prediction.labels))
@@ -196,10 +203,10 @@ def _keep(
         raise
 
 
-def _tidied(project: Project) -> tuple[str, ...]:
+def _tidied(project: Project, by: str | None) -> tuple[str, ...]:
     """Sweep after a run that is kept, which nothing that goes wrong here may undo; sentences about what did."""
     try:
-        sweep(project)
+        sweep(project, by)
     except (InputError, OSError) as error:
         return (f"What earlier runs have left stays for now: {error}.",)
     return ()

@@ -13,14 +13,13 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPush
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.names import visible
-from napari_deferredseg.core.records import Role
 from napari_deferredseg.usecases.running.models import Known, describe_model, list_models
 from napari_deferredseg.usecases.running.predict import ExternalInput, ModelInput
 from napari_deferredseg.usecases.running.run import regions_in, run_external, run_model
 from napari_deferredseg.widgets.panels.panel import Panel
 from napari_deferredseg.widgets.panels.run_form import BROWSE, NO_BOXES, ExpertTable, RunForm
 from napari_deferredseg.widgets.qt.background import in_background
-from napari_deferredseg.widgets.qt.fields import Choice, leave_keys_to_viewer
+from napari_deferredseg.widgets.qt.fields import QuietComboBox, leave_keys_to_viewer
 from napari_deferredseg.widgets.qt.listening import listen
 from napari_deferredseg.widgets.qt.plain import RichLabel, escaped
 from napari_deferredseg.widgets.qt.series import choose_series
@@ -67,7 +66,7 @@ class RunPanel(Panel):
         self.progress.hide()
         self.cancel_button.hide()
         self.result = RichLabel()
-        self.cases = Choice()
+        self.cases = QuietComboBox()
         self.cases.setMinimumContentsLength(12)
         self.cases.setToolTip("Cases of this project")
         self.open_case = QPushButton("Show")
@@ -154,14 +153,14 @@ class RunPanel(Panel):
 
     def _start(self) -> None:
         project = self.session.need_project()
-        if not self.session.readers():
-            raise InputError("this project has no readers yet: add one with deferredseg reader add NAME --project ...")
+        if not any(x.is_routed_to for x in self.session.readers()):
+            raise InputError("this project has no readers yet: add one under Defer to expert, Readers ...")
         work = self._work(project)
         self._stop = stop = Stop()
         self.destroyed.connect(stop.ask)
         self._busy(True)
         in_background(
-            lambda progress: (project, work(stop.heeded(progress))),
+            lambda progress: (project, work(stop.cancellable(progress))),
             done=self._done,
             failed=self._failed,
             progressed=self._progressed,
@@ -175,8 +174,8 @@ class RunPanel(Panel):
             files = self._with_boxes(files)
         engine = self.seat.inference.engine()
         if isinstance(files, ExternalInput):
-            return partial(run_external, project, files, budget, make=regions_in(engine))
-        return partial(run_model, project, files, engine, budget, self.experts.value())
+            return partial(run_external, project, files, budget, make=regions_in(engine), by=self.session.actor())
+        return partial(run_model, project, files, engine, budget, self.experts.value(), by=self.session.actor())
 
     def _with_boxes(self, files: ModelInput) -> ModelInput:
         """Files with the boxes of the chosen layer, where the model needs some. InputError as `drawn_boxes`."""
@@ -219,7 +218,7 @@ class RunPanel(Panel):
     def _done(self, outcome: tuple[Project, RunReport]) -> None:
         project, report = outcome
         self._busy(False)
-        self.result.setText(_told(report))
+        self.result.setText(_outcome(report))
         if self.session.project is project:
             self._list_cases()
             self.seat.navigation.open_case(report.case.key)
@@ -249,7 +248,7 @@ class RunPanel(Panel):
             self._browse()
             return
         self._model = self.form.chosen
-        readers = [x for x in self.session.readers() if x.role is not Role.ADMIN]
+        readers = [x for x in self.session.readers() if x.is_routed_to]
         self.experts.show_channels(self._model.experts if self._model is not None else (), readers)
         self.draw_button.setVisible(self._model is not None and self._model.prompted)
         leave_keys_to_viewer(self)
@@ -271,14 +270,14 @@ class RunPanel(Panel):
         self.seat.attempt(lambda: self.seat.navigation.open_case(self.cases.currentData()))
 
 
-def _told(report: RunReport) -> str:
+def _outcome(report: RunReport) -> str:
     again = "" if report.new else " This very run was in the project already; nothing was changed."
-    told = " ".join(map(escaped, report.cautions))
+    cautions = " ".join(map(escaped, report.cautions))
     account = escaped(report.account[:1].upper() + report.account[1:])
     if not report.regions:
-        return f"No regions. {account}. {told}{again}"
+        return f"No regions. {account}. {cautions}{again}"
     readers = len({a.reader or a.group for a in report.assignments})
-    return f"{report} for {readers} readers. {account}. {told} Open <i>My worklist</i> to start.{again}"
+    return f"{report} for {readers} readers. {account}. {cautions} Open <i>My worklist</i> to start.{again}"
 
 
 def _file_of(layer: Layer) -> Path | None:

@@ -16,7 +16,7 @@ from napari_deferredseg.usecases.running.domain import domain_lines
 from napari_deferredseg.usecases.running.models import EXTERNAL, Known
 from napari_deferredseg.usecases.running.predict import ExternalInput, ModelInput
 from napari_deferredseg.usecases.running.route import Channels, make_channels
-from napari_deferredseg.widgets.qt.fields import Choice, NoteField
+from napari_deferredseg.widgets.qt.fields import NoteField, QuietComboBox
 from napari_deferredseg.widgets.qt.plain import PlainLabel
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class ExpertTable(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.people: dict[str, Choice] = {}
+        self.people: dict[str, QuietComboBox] = {}
         self.purpose = NoteField("Purpose (must be stated; it is kept with the run)")
         self.purpose.setToolTip("What the learned reliability of these people is used for")
         self._grid = QGridLayout(self)
@@ -233,8 +233,8 @@ class ExpertTable(QWidget):
     def _chosen(self) -> dict[str, str]:
         return {channel: x.currentData() for channel, x in self.people.items() if x.currentData() is not None}
 
-    def _people(self, readers: Sequence[Reader]) -> Choice:
-        choice = Choice()
+    def _people(self, readers: Sequence[Reader]) -> QuietComboBox:
+        choice = QuietComboBox()
         choice.setMinimumContentsLength(12)
         choice.addItem(NOBODY, None)
         for reader in readers:

@@ -10,7 +10,7 @@ from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWhatsThis, QWidget
 
 from napari_deferredseg.core.version import __version__
-from napari_deferredseg.widgets.qt.fields import Choice
+from napari_deferredseg.widgets.qt.fields import QuietComboBox
 from napari_deferredseg.widgets.qt.listening import listen
 from napari_deferredseg.widgets.seat.keys import SHORTCUTS
 from napari_deferredseg.widgets.viewer.hands import image_to_window
@@ -33,7 +33,7 @@ class ViewBar(QWidget):
         self._viewer = seat.viewer
         self.planes = {plane: QPushButton(plane.name.capitalize()) for plane in Plane}
         self.three = QPushButton("3-D")
-        self.window_presets = Choice()
+        self.window_presets = QuietComboBox()
         self.window_presets.addItems([WINDOW, *PRESETS])
         self.help = QPushButton("Help ?")
         self.help.setToolTip(what_hands_do())

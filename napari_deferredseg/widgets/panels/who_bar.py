@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from napari_deferredseg.core.names import visible
 from napari_deferredseg.widgets.qt.colors import reader_colors, swatch
-from napari_deferredseg.widgets.qt.fields import Choice
+from napari_deferredseg.widgets.qt.fields import QuietComboBox
 from napari_deferredseg.widgets.qt.listening import listen
 from napari_deferredseg.widgets.seat.settings import last_reader, remember_reader
 
@@ -25,7 +25,7 @@ class WhoBar(QWidget):
         super().__init__()
         self._seat = seat
         self._session = seat.session
-        self.choice = Choice()
+        self.choice = QuietComboBox()
         self.choice.setToolTip("Who is this? Corrections, and what you send to others, are kept under this name.")
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -33,6 +33,7 @@ class WhoBar(QWidget):
         row.addWidget(self.choice, 1)
         self.choice.activated.connect(self._choose)
         listen(self, self._session.events.project, self._list_readers)
+        listen(self, self._session.events.readers, self._list_readers)
         listen(self, self._session.events.reader, self._show_reader)
         self._list_readers()
 
@@ -41,7 +42,7 @@ class WhoBar(QWidget):
         self.choice.addItem(NOBODY, None)
         readers = self._session.readers()
         colors = reader_colors(readers)
-        for reader in readers:
+        for reader in (x for x in readers if x.active):
             self.choice.addItem(swatch(colors[reader.login]), visible(reader.name), reader.login)
         known = self.choice.findData(last_reader())
         if self._session.reader is None and known > 0:

@@ -23,7 +23,7 @@ class Relay(QtCore.QObject):
     """Carries calls from any thread to the window's: Qt queues what another thread emits."""
 
     progressed = QtCore.Signal(float, str)
-    told = QtCore.Signal(str)
+    problem = QtCore.Signal(str)
     done = QtCore.Signal(object)
     failed = QtCore.Signal(str)
     saved = QtCore.Signal()

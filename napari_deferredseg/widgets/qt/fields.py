@@ -54,7 +54,7 @@ def leave_keys_to_viewer(panel: QWidget) -> None:
             widget.setFocusPolicy(Qt.FocusPolicy.TabFocus)
 
 
-class Choice(QComboBox):
+class QuietComboBox(QComboBox):
     """A list to choose from that leaves the wheel and the letters to the picture.
 
     Qt's own changes what is chosen when the wheel turns above it or a letter is typed.

@@ -54,12 +54,12 @@ class Stop:
         """End the run where it next tells its progress. What is kept already stays."""
         self._asked.set()
 
-    def heeded(self, progress: Progress) -> Progress:
+    def cancellable(self, progress: Progress) -> Progress:
         """Progress that ends the work with an InputError once somebody asked for that."""
 
-        def told(share: float, doing: str) -> None:
+        def report(share: float, doing: str) -> None:
             if self.asked and share < 1:
                 raise InputError("the run was cancelled")
             progress(share, doing)
 
-        return told
+        return report

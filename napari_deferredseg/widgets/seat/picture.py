@@ -132,7 +132,7 @@ class Picture:
 
     def _hear(self, layers: CaseLayers) -> None:
         # psygnal tries out a signal's own `emit` when it is connected: whoever listens would hear that
-        layers.anchors.told.connect(lambda line: self._events.problem.emit(line))
+        layers.anchors.warned.connect(lambda line: self._events.problem.emit(line))
         layers.brush.warned.connect(lambda line: self._events.problem.emit(line))
         layers.brush.said.connect(lambda line: self._events.message.emit(line))
         layers.brush.changed.connect(lambda: self._events.tool.emit())

@@ -63,7 +63,7 @@ class Seat:
         self._later.setSingleShot(True)
         self._later.timeout.connect(self.refresh_lists)
         self._relay = Relay()
-        self._relay.told.connect(self.events.problem.emit)
+        self._relay.problem.connect(self.events.problem.emit)
         self.saved = self._relay.saved
         self.letters = OrientationLetters(viewer)
         self.hands = Hands(viewer)
@@ -74,8 +74,8 @@ class Seat:
         events.worklist.connect(self._on_worklist)
         events.message.connect(self.events.message.emit)
         events.saved.connect(self._relay.saved.emit)
-        events.save_failed.connect(self._relay.told.emit)
-        events.claim_lost.connect(self._relay.told.emit)
+        events.save_failed.connect(self._relay.problem.emit)
+        events.claim_lost.connect(self._relay.problem.emit)
 
     @property
     def layers(self) -> CaseLayers | None:

@@ -28,7 +28,7 @@ class Anchors:
     A displaced layer shows its voxels in one place and keeps what is painted on it in another.
     """
 
-    told = Signal(str)
+    warned = Signal(str)
 
     def __init__(self, layers: Sequence[Layer], frame: Frame) -> None:
         self._layers = tuple(layers)
@@ -58,13 +58,13 @@ class Anchors:
         layer = event.source
         if not self._busy and not self._stands(layer):
             self._put_back(layer)
-            self.told.emit(MOVED_BACK.format(name=layer.name))
+            self.warned.emit(MOVED_BACK.format(name=layer.name))
 
     def _on_mode(self, event: Any) -> None:
         layer = event.source
         if str(layer.mode) == TRANSFORM:
             layer.mode = self._modes.get(layer.unique_id, "pan_zoom")
-            self.told.emit(NO_TRANSFORM.format(name=layer.name))
+            self.warned.emit(NO_TRANSFORM.format(name=layer.name))
         else:
             self._modes[layer.unique_id] = str(layer.mode)
 

@@ -59,12 +59,12 @@ class Brush:
         self._known: Area | None = None
         self._ball_key: tuple[float, ...] = ()
         self._ball_shape = np.ones((1, 1, 1), bool)
-        self._told: set[str] = set()
+        self._said_before: set[str] = set()
         self._foreground = int(layer.selected_label)
         self._data = data
         self._table = table
         self.resting = Resting(layer, viewer)
-        self.resting.told.connect(lambda line: self.warned.emit(line))
+        self.resting.warned.connect(lambda line: self.warned.emit(line))
         paint_polygons_where_shown(layer, viewer, self.warned.emit)
         self._paint_in_slice, self._fill_in_slice = layer.paint, layer.fill
         layer.paint, layer.fill = self._paint, self._fill
@@ -84,7 +84,7 @@ class Brush:
         What is left of a polygon in the last one is gone.
         """
         drop_polygon(self._layer)
-        self._told.clear()
+        self._said_before.clear()
         self._known, self._area = None, area
 
     def check(self) -> None:
@@ -190,8 +190,8 @@ class Brush:
         return self._ball_shape
 
     def _say_once(self, line: str) -> None:
-        if line not in self._told:
-            self._told.add(line)
+        if line not in self._said_before:
+            self._said_before.add(line)
             self.said.emit(line)
 
     def _on_plane(self, event: Any = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.widgets.viewer.volume_layers import LayerInfo
 
 NAME = "deferredseg_cursor"
+_CHARACTER_PIXELS, _LETTER_PIXELS = 7.5, 30.0
 _STYLE = {"font_size": 11, "color": (0.9, 0.9, 0.9, 1.0), "position": "bottom_left", "box": False}
 
 
@@ -44,14 +46,15 @@ class UnderCursor:
     texts: tuple[str, ...]
     orientation_known: bool
 
-    def text(self) -> str:
-        """Position, and what is there on a second line."""
+    def text(self, most: float = math.inf) -> str:
+        """Position, and what is there on a second line; on more lines where one has more than `most` characters."""
         names = ("LR", "PA", "SI") if self.orientation_known else ("xx", "yy", "zz")
         place = [
             f"{pair[value < 0]} {abs(value) if self.orientation_known else value:.1f}"
             for pair, value in zip(names, self.lps, strict=True)
         ]
-        return "\n".join(("  ".join(place) + " mm", "  |  ".join(self.texts)))
+        place[-1] += " mm"
+        return "\n".join((*_lines(place, "  ", most), *_lines(self.texts, "  |  ", most)))
 
 
 def under_cursor(viewer: ViewerModel, world: Sequence[float]) -> UnderCursor | None:
@@ -119,6 +122,10 @@ class CursorLine:
         self._viewer.events.mouse_over_canvas.disconnect(self._on_leave)
         del self._viewer.canvas.overlays[NAME]
 
+    def _room(self) -> float:
+        """Characters of a line that ends before the letter in the middle of the canvas."""
+        return max(0.0, float(self._viewer.canvas.size[1]) / 2 - _LETTER_PIXELS) / _CHARACTER_PIXELS
+
     def _on_move(self, viewer: ViewerModel, event: Any) -> None:
         self._position = tuple(event.position)
         self._refresh()
@@ -139,8 +146,20 @@ class CursorLine:
         overlay.opacity = 1.0 if found else 0.0
         overlay.box = found is not None
         if found:
-            overlay.text = found.text()
+            overlay.text = found.text(self._room())
             overlay.visible = True
+
+
+def _lines(parts: Sequence[str], between: str, most: float) -> list[str]:
+    """Parts one after the other, on as few lines as fit; a part that is too long by itself has its own."""
+    lines = [""]
+    for part in parts:
+        longer = f"{lines[-1]}{between}{part}" if lines[-1] else part
+        if lines[-1] and len(longer) > most:
+            lines.append(part)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def _text(layer: Layer, info: LayerInfo, index: tuple[int, ...]) -> list[str]:

@@ -19,7 +19,7 @@ HIDDEN = "{name} is hidden: show it to paint on it."
 class Resting:
     """Puts the drawing tools of one labels layer away, and gives back the one that was in the hand."""
 
-    told = Signal(str)
+    warned = Signal(str)
 
     def __init__(self, layer: Labels, viewer: ViewerModel) -> None:
         self._layer = layer
@@ -52,7 +52,7 @@ class Resting:
     def explain(self) -> None:
         """Say why the tool rests, where it does."""
         if line := self._why_not():
-            self.told.emit(line)
+            self.warned.emit(line)
 
     def _why_not(self) -> str:
         if self._viewer.dims.ndisplay == 3:
