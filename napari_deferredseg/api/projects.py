@@ -8,7 +8,7 @@ from napari_deferredseg.api.given import opened, path_of
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.usecases import demo, export
 from napari_deferredseg.usecases import project as projects
-from napari_deferredseg.usecases.readers import who_acts
+from napari_deferredseg.usecases.readers import first_admin, who_acts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,14 +28,14 @@ def make_demo(folder: StrPath, seed: int = 0, progress: Progress = silent) -> Ru
 
 
 def init_project(folder: StrPath, name: str | None = None) -> Project:
-    """Make a project in a new folder; close it, or use it in a `with` block.
+    """Make a project in a new folder, its admin this computer's user; close it, or use it in a `with` block.
 
     Raises
     ------
     InputError
         The folder holds something already, lies on a network share, or cannot be written.
     """
-    return projects.init_project(path_of(folder), name)
+    return projects.init_project(path_of(folder), name, first_admin().reader)
 
 
 def open_project(folder: StrPath) -> Project:
