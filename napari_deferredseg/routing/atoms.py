@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from napari_deferredseg.masks.convex import hull_share
+from napari_deferredseg.masks.convex import is_compact
 from napari_deferredseg.routing.plates import cut_cluster, cut_part, minutes, split
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def make_atoms(codes: Array, geometry: Geometry) -> Atoms:
         if len(part) < SPECK_VOXELS:
             loose.append(part)
             continue
-        whole = minutes(part, geometry) <= COMPACT_MINUTES and hull_share(part) >= COMPACT
+        whole = minutes(part, geometry) <= COMPACT_MINUTES and is_compact(part, COMPACT)
         found, ends = ([part], [False]) if whole else _pieces(part, geometry)
         pieces += found
         compact += [whole] * len(found)

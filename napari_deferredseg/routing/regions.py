@@ -16,7 +16,7 @@ import numpy as np
 from napari_deferredseg.core.boxes import Box, bounding_box, slices
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.records import Region
-from napari_deferredseg.masks.components import components, deepest_index
+from napari_deferredseg.masks.components import deepest_index, numbered
 from napari_deferredseg.routing.acquired import Acquired
 from napari_deferredseg.routing.atoms import Atoms, make_atoms
 from napari_deferredseg.routing.budget import SHARES, Budget, lowest_threshold, most_voxels
@@ -190,7 +190,7 @@ def _region(prediction: Prediction, case_key: str, prediction_id: str, points: P
     defer = prediction.defer[crop][mask]
     own, other = prediction.labels[crop][mask], prediction.alternative[crop][mask]
     about = np.where(own > 0, own, other) if subject is None else subject[crop][mask]
-    x, y, z = geometry.lps(np.add(low, _middle(mask, geometry)).tolist()).tolist()
+    x, y, z = geometry.lps(np.add(low, _middle(mask, points - low, geometry)).tolist()).tolist()
     digest = hashlib.blake2b(f"{prediction_id}{box}".encode() + np.packbits(mask).tobytes(), digest_size=16)
     return Region(
         id=digest.hexdigest(),
@@ -208,12 +208,15 @@ def _region(prediction: Prediction, case_key: str, prediction_id: str, points: P
     )
 
 
-def _middle(mask: NDArray[np.bool_], geometry: Geometry) -> list[int]:
-    """Deepest voxel of a region's largest connected part: where a reader is taken to."""
-    parts = components(mask)
-    largest = int(np.argmax(parts.voxels))
-    inside = deepest_index(parts.mask(largest + 1), geometry.spacing_zyx)
-    return [i + low for i, (low, _) in zip(inside, parts.boxes[largest], strict=True)]
+def _middle(mask: NDArray[np.bool_], points: Points, geometry: Geometry) -> Points:
+    """Deepest voxel of a region's largest connected part: where a reader is taken to. `points` are its voxels."""
+    part = numbered(mask)[tuple(points.T)]
+    own = points[part == 1 + np.argmax(np.bincount(part)[1:])]
+    corner = own.min(axis=0)
+    inside = np.zeros(own.max(axis=0) - corner + 1, bool)
+    inside[tuple((own - corner).T)] = True
+    middle: Points = corner + np.array(deepest_index(inside, geometry.spacing_zyx), np.int32)
+    return middle
 
 
 def _labels(subject: Array, own: Array, other: Array, weight: NDArray[np.float32]) -> tuple[int, ...]:

@@ -139,7 +139,7 @@ def compare(
     require_doubt([label_map.source for label_map in maps], probabilities and probabilities.source)
     maps = [on_grid_of(volume, label_map) for label_map in maps]
     for label_map in maps:
-        if np.array_equal(label_map.array, volume.array):
+        if _same_voxels(label_map.array, volume.array):
             raise InputError(
                 f"{volume.source} holds the very voxels of the mask {label_map.source}: give the image as the volume"
             )
@@ -166,6 +166,11 @@ def require_doubt(masks: Sequence[object], probabilities: object | None) -> None
         raise InputError(f"{masks[0]} alone shows no doubt: give a second mask, or the AI's probabilities")
     if len(masks) > 1 and probabilities is not None:
         raise InputError(f"{probabilities} is given beside a second mask: leave one of both out")
+
+
+def _same_voxels(one: Array, other: Array) -> bool:
+    """Whether two arrays are equal, told by the first plane that is not."""
+    return one.shape == other.shape and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def _most_probable(probabilities: Probabilities) -> LabelMap:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from napari_deferredseg.core.records import CaseRecord, PredictionRecord
 from napari_deferredseg.core.volume import voxel_hash
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.routing.regions import make_regions
-from napari_deferredseg.store.arrays import PredictionFiles
+from napari_deferredseg.store.arrays import KEPT_DEFER
 from napari_deferredseg.usecases.permissions import Action, require
 from napari_deferredseg.usecases.project import require_writable
 from napari_deferredseg.usecases.running.cautions import cautions, require_same_meaning
@@ -228,7 +229,7 @@ def _prediction_record(
 
     Content decides what is the same, not where the files lie.
     """
-    labels_hash, alternative_hash = voxel_hash(prediction.labels, b""), voxel_hash(prediction.alternative, b"")
+    labels_hash, alternative_hash, raw_hash, kept_hash = _hashes(prediction)
     told = {k: legible(v) if isinstance(v, str) else v for k, v in prediction.settings.items()}
     settings = {**told, "budget": budget.amount, "budget_unit": budget.unit}
     if budget.mode == "fixed_threshold":
@@ -240,7 +241,7 @@ def _prediction_record(
         prediction.model_id,
         labels_hash,
         alternative_hash,
-        voxel_hash(prediction.defer, b""),
+        raw_hash,
         prediction.table.model_dump_json(),
         str(budget),
         str(channels or ""),
@@ -258,9 +259,16 @@ def _prediction_record(
         table=prediction.table,
         labels_hash=labels_hash,
         alternative_hash=alternative_hash,
-        defer_hash=voxel_hash(PredictionFiles.kept_defer(prediction.defer), b""),
+        defer_hash=kept_hash,
         settings=settings,
     )
+
+
+def _hashes(prediction: Prediction) -> tuple[str, ...]:
+    """Hashes of the labels, the alternative, the deferral map as it is and as it is kept; two at a time."""
+    arrays = (prediction.labels, prediction.alternative, prediction.defer, prediction.defer)
+    with ThreadPoolExecutor(2) as pool:
+        return tuple(pool.map(voxel_hash, arrays, [b""] * 4, [None, None, None, KEPT_DEFER]))
 
 
 def _digest(text: str) -> str:

@@ -32,7 +32,7 @@ from napari_deferredseg.usecases.permissions import open_to_all
 from napari_deferredseg.usecases.readers import USUAL_CAPACITY, Profile, standing_of
 from napari_deferredseg.widgets.panels.panel import Panel
 from napari_deferredseg.widgets.panels.who_bar import WhoBar
-from napari_deferredseg.widgets.qt.fields import Choice
+from napari_deferredseg.widgets.qt.fields import QuietComboBox
 from napari_deferredseg.widgets.qt.listening import listen
 from napari_deferredseg.widgets.qt.plain import PlainLabel, RichLabel, as_tip, escaped
 
@@ -232,7 +232,7 @@ class ProfileForm(QWidget):
         self.capacity = QSpinBox()
         self.capacity.setRange(0, 24 * 60)
         self.capacity.setToolTip("Minutes of reading a day; with 0 nothing is routed to them")
-        self.role = Choice()
+        self.role = QuietComboBox()
         for role in Role:
             self.role.addItem(str(role), role)
         self.specialities, self.groups = QLineEdit(), QLineEdit()
