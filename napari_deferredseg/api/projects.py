@@ -8,6 +8,7 @@ from napari_deferredseg.api.given import opened, path_of
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.usecases import demo, export
 from napari_deferredseg.usecases import project as projects
+from napari_deferredseg.usecases.readers import first_admin, who_acts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,14 +28,14 @@ def make_demo(folder: StrPath, seed: int = 0, progress: Progress = silent) -> Ru
 
 
 def init_project(folder: StrPath, name: str | None = None) -> Project:
-    """Make a project in a new folder; close it, or use it in a `with` block.
+    """Make a project in a new folder, its admin this computer's user; close it, or use it in a `with` block.
 
     Raises
     ------
     InputError
         The folder holds something already, lies on a network share, or cannot be written.
     """
-    return projects.init_project(path_of(folder), name)
+    return projects.init_project(path_of(folder), name, first_admin().reader)
 
 
 def open_project(folder: StrPath) -> Project:
@@ -54,6 +55,7 @@ def export_labels(
     form: str = "nifti",
     *,
     cases: Sequence[str] = (),
+    by: str | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> list[Exported]:
@@ -63,6 +65,8 @@ def export_labels(
     ----------
     form : {"nifti", "nnunet", "monai"}
         Masks, an nnU-Net v2 raw data set, or a MONAI data list with every reader.
+    by : str, optional
+        Login of whoever acts; this computer's user by default, where that is one.
     **options
         Of the form, as `deferredseg export --help` names them, such as `ignore_unreviewed=True`.
 
@@ -73,4 +77,4 @@ def export_labels(
     """
     exporter = export.make_exporter(form, **options)
     with opened(project) as kept:
-        return export.export_cases(kept, path_of(out), exporter, cases, progress)
+        return export.export_cases(kept, path_of(out), exporter, cases, progress, who_acts(kept, by))

@@ -8,6 +8,7 @@ from napari_deferredseg.api.given import budget_of, known_model, opened, path_of
 from napari_deferredseg.core.budget import DEFAULT_BUDGET
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.engine import Engine, InProcess
+from napari_deferredseg.usecases.readers import who_acts
 from napari_deferredseg.usecases.running import predict, run
 from napari_deferredseg.usecases.running.route import make_channels
 
@@ -29,9 +30,12 @@ def run_external(
     budget: str | Budget = DEFAULT_BUDGET,
     series: str | None = None,
     orientation_checked: bool = False,
+    by: str | None = None,
     progress: Progress = silent,
 ) -> RunReport:
     """Do what `compare_masks` and `propose_regions` do, give the regions to readers, keep all in the project.
+
+    `by` is the login of whoever acts; this computer's user by default, where that is one.
 
     Raises
     ------
@@ -46,7 +50,7 @@ def run_external(
         orientation_checked=orientation_checked,
     )
     with opened(project) as kept:
-        return run.run_external(kept, files, budget_of(budget), progress)
+        return run.run_external(kept, files, budget_of(budget), progress, by=who_acts(kept, by))
 
 
 def run_model(
@@ -64,6 +68,7 @@ def run_model(
     orientation_checked: bool = False,
     outside_domain: bool = False,
     engine: Engine | None = None,
+    by: str | None = None,
     progress: Progress = silent,
 ) -> RunReport:
     """Do what `Model.predict` and `propose_regions` do, give the regions to readers, keep all in the project.
@@ -74,6 +79,8 @@ def run_model(
         A folder; or, as `str`, the name of a model of the project or of one that comes with the product.
     readers : mapping of str to str
         Which login or group stands behind which expert channel, for the stated `purpose`.
+    by : str, optional
+        Login of whoever acts; this computer's user by default, where that is one.
 
     Raises
     ------
@@ -93,4 +100,6 @@ def run_model(
             outside_domain=outside_domain,
         )
         channels = make_channels(readers or {}, purpose)
-        return run.run_model(kept, files, engine or InProcess(), budget_of(budget), channels, progress)
+        return run.run_model(
+            kept, files, engine or InProcess(), budget_of(budget), channels, progress, who_acts(kept, by)
+        )
