@@ -16,7 +16,7 @@ from napari_deferredseg.core.volume import Volume, voxel_hash
 from napari_deferredseg.io.phantom import TABLE
 from napari_deferredseg.io.writing import write_volume
 from napari_deferredseg.routing.effort import estimated_minutes
-from napari_deferredseg.store.arrays import PredictionFiles
+from napari_deferredseg.store.arrays import KEPT_DEFER
 from napari_deferredseg.usecases.project import init_project
 from napari_deferredseg.usecases.running.triage import identify
 
@@ -62,7 +62,7 @@ def make_project(folder: Path, shape: Shape, regions: int, seed: int) -> None:
             table=TABLE,
             labels_hash=voxel_hash(arrays.labels, b""),
             alternative_hash=voxel_hash(arrays.alternative, b""),
-            defer_hash=voxel_hash(PredictionFiles.kept_defer(arrays.defer), b""),
+            defer_hash=voxel_hash(arrays.defer, b"", KEPT_DEFER),
             settings={},
         )
         made = [

@@ -26,12 +26,14 @@ def main(folder: Path) -> None:
     session = Session()
     session.set_project(open_project(folder / "project"))
     session.choose_reader("ada")
-    session.set_case(load_case(session.need_project(), report.case.key))
+    case = load_case(session.need_project(), report.case.key)
+    session.set_case(case)
     item = session.worklist()[0]
-    session.begin(item)
+    if not session.begin(item) or session.work is None:
+        sys.exit("somebody else reads this region")
     # Paint: here, give the whole region to what the second mask said.
     box = slices(item.region.box)
-    session.work[box][item.region.mask] = session.case.alternative[box][item.region.mask]
+    session.work[box][item.region.mask] = case.alternative[box][item.region.mask]
     session.note_change(item.region.box)
     correction = session.submit(Verdict.EDITED)
     changed = int((correction.before != correction.after).sum())

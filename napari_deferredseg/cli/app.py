@@ -15,10 +15,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from napari_deferredseg import __version__
 from napari_deferredseg.cli import demo, export, model, project, reader, run, simulate, train, worklist
 from napari_deferredseg.cli.console import err
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.version import __version__
 
 
 class Commands(TyperGroup):

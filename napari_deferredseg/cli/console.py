@@ -57,6 +57,24 @@ ProjectOption = Annotated[
 ]
 
 
+AsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        help="Login of who acts; this computer's user where that is a login of the project.",
+        metavar="LOGIN",
+        show_default=False,
+    ),
+]
+
+
+def acting(project: Project, login: str | None) -> str | None:
+    """Login of who acts in a command; None where nobody is named and this computer's user is no login."""
+    from napari_deferredseg.usecases.readers import who_acts
+
+    return who_acts(project, login)
+
+
 def show_table(table: Table) -> None:
     """Print a table; in a pipe every row is one line."""
     if out.is_terminal:

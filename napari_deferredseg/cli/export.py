@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from napari_deferredseg.cli.console import ProjectOption, given_path, opened, progress_bar, show_table
+from napari_deferredseg.cli.console import AsOption, ProjectOption, acting, given_path, opened, progress_bar, show_table
 
 
 def export(
@@ -52,6 +52,7 @@ def export(
         bool,
         typer.Option("--with-sources", help="Say in the provenance which files image and masks were read from."),
     ] = False,
+    by: AsOption = None,
 ) -> None:
     """Write the AI's masks with the readers' corrections, on the source grid, to look at or to train with."""
     from napari_deferredseg.usecases.export import export_cases, make_exporter
@@ -69,7 +70,7 @@ def export(
     }
     exporter = make_exporter(form, **{key: value for key, value in options.items() if value is not None})
     with opened(project) as open_project, progress_bar() as progress:
-        done = export_cases(open_project, to, exporter, case or (), progress)
+        done = export_cases(open_project, to, exporter, case or (), progress, acting(open_project, by))
     table = Table("case", "file", "corrections", "regions waiting", box=None)
     for x in done:
         table.add_row(x.case.key, str(x.files[0]) if x.files else "-", str(x.corrections), str(x.waiting))

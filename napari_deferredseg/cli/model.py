@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from napari_deferredseg.cli.console import ProjectOption, given_path, opened, out, progress_bar, show_table
+from napari_deferredseg.cli.console import (
+    AsOption,
+    ProjectOption,
+    acting,
+    given_path,
+    opened,
+    out,
+    progress_bar,
+    show_table,
+)
 
 if TYPE_CHECKING:
     from napari_deferredseg.usecases.running.models import Known
@@ -60,12 +69,13 @@ def add(
         Path, typer.Argument(help="Model folder, made by: deferredseg train.", parser=given_path, metavar="FOLDER")
     ],
     project: ProjectOption,
+    by: AsOption = None,
 ) -> None:
     """Copy a model folder into a project, whose members then choose it by its name."""
     from napari_deferredseg.usecases.running.models import add_model
 
     with opened(project) as open_project:
-        added = add_model(open_project, folder)
+        added = add_model(open_project, folder, acting(open_project, by))
     out.print(f"Added model {added.name}; use it with: deferredseg run VOLUME --model {added.name}")
 
 

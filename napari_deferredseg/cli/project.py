@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from napari_deferredseg.cli.console import ProjectOption, err, given_path, note, opened, out, progress_bar
+from napari_deferredseg.cli.console import (
+    AsOption,
+    ProjectOption,
+    acting,
+    err,
+    given_path,
+    note,
+    opened,
+    out,
+    progress_bar,
+)
 
 app = typer.Typer(help="Make and check projects.", no_args_is_help=True)
 keys = typer.Typer(help="The key that seals a project's record.", no_args_is_help=True)
@@ -31,9 +41,12 @@ def init(
 ) -> None:
     """Make a project: a folder that holds the database, predictions and the journal."""
     from napari_deferredseg.usecases.project import init_project
+    from napari_deferredseg.usecases.readers import first_admin
 
-    with init_project(folder, name) as made:
+    admin = first_admin()
+    with init_project(folder, name, admin.reader) as made:
         out.print(f"Made project {made.info.name!r} in {made.folder}")
+    out.print(str(admin))
 
 
 @app.command("verify")
@@ -67,12 +80,16 @@ def verify(
 def export_key(
     file: Annotated[Path, typer.Argument(help="New file for the key.", parser=given_path, metavar="FILE")],
     project: ProjectOption,
+    by: AsOption = None,
 ) -> None:
     """Write the project's key to a file, to hand it on or to keep it apart. Whoever has it can seal."""
+    from napari_deferredseg.usecases.permissions import open_to_all
     from napari_deferredseg.usecases.record.hand_on import export_key
 
     with opened(project) as at:
-        key = export_key(at, file)
+        if free := open_to_all(at):
+            note(free)
+        key = export_key(at, file, acting(at, by))
     out.print(f"Wrote the key {key.id} to {file}: keep it apart from the project")
 
 
@@ -80,12 +97,13 @@ def export_key(
 def import_key(
     file: Annotated[Path, typer.Argument(help="File that holds the key.", parser=given_path, metavar="FILE")],
     project: ProjectOption,
+    by: AsOption = None,
 ) -> None:
     """Keep the project's key on this computer, and seal what was written without it."""
     from napari_deferredseg.usecases.record.hand_on import import_key
 
     with opened(project) as at:
-        key = import_key(at, file)
+        key = import_key(at, file, acting(at, by))
         seals = not at.store.reads_only
     out.print(f"This computer has the key {key.id} of {project} now")
     if not seals:

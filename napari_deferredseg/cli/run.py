@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from napari_deferredseg.cli.console import ProjectOption, err, given_path, opened, out, progress_bar, show_table
+from napari_deferredseg.cli.console import (
+    AsOption,
+    ProjectOption,
+    acting,
+    err,
+    given_path,
+    opened,
+    out,
+    progress_bar,
+    show_table,
+)
 from napari_deferredseg.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -118,6 +128,7 @@ def run(
             "--outside-domain", help="Run a model on an image unlike those that it learned from all the same."
         ),
     ] = False,
+    by: AsOption = None,
 ) -> None:
     """Find where not to trust a segmentation, and give those regions to the project's readers."""
     from napari_deferredseg.engine import Engine
@@ -138,6 +149,7 @@ def run(
         )
     people = make_channels(_people(mapped or ()), purpose or "")
     with opened(project) as open_project, progress_bar() as progress:
+        who = acting(open_project, by)
         if is_external:
             masks = ExternalInput(
                 volume=volume,
@@ -146,7 +158,7 @@ def run(
                 series=series,
                 orientation_checked=orientation_checked,
             )
-            report = run_external(open_project, masks, amount, progress)
+            report = run_external(open_project, masks, amount, progress, by=who)
         else:
             found = find_model(model, open_project)
             if labels or probabilities:
@@ -164,7 +176,7 @@ def run(
                 outside_domain=outside_domain,
             )
             with Engine() as engine:
-                report = run_model(open_project, images, engine, amount, people, progress)
+                report = run_model(open_project, images, engine, amount, people, progress, who)
     _print(report)
 
 

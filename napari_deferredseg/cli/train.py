@@ -10,12 +10,13 @@ import typer
 from rich.table import Table
 
 from napari_deferredseg.cli.console import given_path, note, out, progress_bar, show_table
+from napari_deferredseg.scoring.tolerance import TOLERANCE_MM
 
 DataOption = Annotated[
     Path, typer.Option("--data", help="Cases file (JSON, MONAI datalist style).", parser=given_path, metavar="PATH")
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-COLUMNS = ("realised", "dice", "headroom", "remaining", "hd95", "regions", "max_min_share")
+COLUMNS = ("realised", "dice", "headroom", "remaining", "hd95", "nsd", "regions", "max_min_share")
 
 
 class Part(StrEnum):
@@ -62,6 +63,9 @@ def evaluate(
         list[str] | None, typer.Option(help="Such as 5%; repeat for more. Those of the model by default.")
     ] = None,
     unit: Annotated[ShareUnit | None, typer.Option(help="What a budget is a share of. The model's by default.")] = None,
+    tolerance: Annotated[
+        float, typer.Option(help="How far a surface may be off for the normalised surface Dice (NSD), mm.")
+    ] = TOLERANCE_MM,
     device: DeviceOption = "auto",
 ) -> None:
     """Judge a model against every baseline at the same budget: metrics.json, cases.csv and report.html."""
@@ -75,6 +79,7 @@ def evaluate(
             split=split.value,
             budgets=budget or (),
             unit=unit.value if unit else None,
+            tolerance_mm=tolerance,
             device=device,
             progress=progress,
             tell=note,

@@ -54,7 +54,9 @@ def worklist(
 def release(
     case: Annotated[str, typer.Argument(help="Case of the region, as the worklist names it.")],
     region: Annotated[int, typer.Argument(help="Number of the region.")],
-    by: Annotated[str, typer.Option(help="Login or name of who does it: the one who holds the region, or a lead.")],
+    by: Annotated[
+        str, typer.Option("--by", "--as", help="Login or name of who does it: the one who holds the region, or a lead.")
+    ],
     project: ProjectOption,
     note: Annotated[str, typer.Option(help="Why, kept in the record (no patient names).")] = "",
 ) -> None:

@@ -15,6 +15,10 @@ class InputError(ValueError):
         super().__init__(legible(" ".join(message.split())))
 
 
+class NotAllowed(InputError):
+    """Whoever acts may not do this in the project; the line says who they are, what is needed and who has it."""
+
+
 def legible(text: str) -> str:
     """Text that can be shown and kept: file names that are not UTF-8 carry letters that can be neither."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
+from typing import Self
 from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from napari_deferredseg.core.boxes import Box, size
 from napari_deferredseg.core.geometry import Geometry, Vector
@@ -31,7 +32,7 @@ def new_id() -> str:
 
 
 class Role(StrEnum):
-    """What somebody may do: read, also settle and assign, also manage readers."""
+    """Whose part somebody has in a project; what each may do stands in `usecases.permissions`."""
 
     READER = "reader"
     LEAD = "lead"
@@ -76,16 +77,20 @@ class Record(BaseModel):
 class Reader(Record):
     """A named expert.
 
-    `capacity` is minutes of reading a day; `specialities` are label names (none: a generalist); a member of a group
-    may claim what is assigned to the group.
+    `capacity` is minutes of reading a day (0: nothing is routed to them); `specialities` are label names (none: a
+    generalist); a member of a group may claim what is assigned to the group. They are absent from the first to the
+    last day of `absent_from` and `absent_to`. Who is not `active` does nothing any more; what they did stays.
     """
 
     login: str
     name: Name
-    capacity: float = Field(default=60.0, gt=0, le=24 * 60)
+    capacity: float = Field(default=60.0, ge=0, le=24 * 60)
     specialities: tuple[Name, ...] = ()
     role: Role = Role.READER
     groups: tuple[Name, ...] = ()
+    active: bool = True
+    absent_from: date | None = None
+    absent_to: date | None = None
 
     @field_validator("login")
     @classmethod
@@ -93,6 +98,24 @@ class Reader(Record):
         if not LOGIN.fullmatch(value):
             raise ValueError(f"{value!r} is no login: use up to 40 letters, digits, dot, dash or underscore")
         return value
+
+    @model_validator(mode="after")
+    def _whole_absence(self) -> Self:
+        first, last = self.absent_from, self.absent_to
+        if (first is None) != (last is None):
+            raise ValueError("an absence has a first and a last day: give both")
+        if first is not None and last is not None and last < first:
+            raise ValueError(f"the last day of an absence, {last}, is before its first, {first}")
+        return self
+
+    def is_absent(self, day: date) -> bool:
+        """Whether they are away on a day."""
+        return self.absent_from is not None and self.absent_to is not None and self.absent_from <= day <= self.absent_to
+
+    @property
+    def is_routed_to(self) -> bool:
+        """Whether regions are given to them when they are not away."""
+        return self.active and self.capacity > 0
 
 
 class CaseRecord(Record):

@@ -140,7 +140,7 @@ class Probabilities:
     notes: tuple[str, ...] = ()
 
 
-def voxel_hash(array: Array, key: bytes) -> str:
+def voxel_hash(array: Array, key: bytes, kept: np.dtype[Any] | None = None) -> str:
     """Keyed hash of dtype, shape and voxels: equal only for the same image, worth nothing without the key.
 
     Parameters
@@ -149,11 +149,14 @@ def voxel_hash(array: Array, key: bytes) -> str:
         Hashed in C order.
     key : bytes
         At most 64 bytes; one a project.
+    kept : dtype, optional
+        Type that the voxels are kept in, where that is another: the hash is of what is kept.
     """
     h = hashlib.blake2b(key=key, digest_size=16)
-    h.update(f"{array.dtype.str}{array.shape}".encode())
+    dtype = kept or array.dtype
+    h.update(f"{dtype.str}{array.shape}".encode())
     for plane in array if array.ndim > 2 else (array,):
-        h.update(np.ascontiguousarray(plane).data)
+        h.update(np.ascontiguousarray(plane, dtype).data)
     return h.hexdigest()
 
 

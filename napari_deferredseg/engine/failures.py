@@ -21,6 +21,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def out_of_memory(error: BaseException) -> InputError | None:
+    """What to tell where memory ran out; None for any other error."""
+    if not is_out_of_memory(error):
+        return None
+    return InputError(f"not enough memory ({_first_line(error)}): {ADVICE}")
+
+
 def portable(error: BaseException) -> Exception:
     """Exception to raise in the caller for one that was raised in the worker.
 
@@ -29,8 +36,8 @@ def portable(error: BaseException) -> Exception:
     """
     if isinstance(error, InputError):
         return InputError(str(error))
-    if is_out_of_memory(error):
-        return InputError(f"not enough memory ({_first_line(error)}): {ADVICE}")
+    if (told_simply := out_of_memory(error)) is not None:
+        return told_simply
     told = error if isinstance(error, Exception) and _survives(error) else RuntimeError(_first_line(error))
     told.add_note("In the worker process:\n" + "".join(traceback.format_exception(error)).rstrip())
     return told

@@ -47,11 +47,15 @@ class Components:
 
 def components(array: Array) -> Components:
     """Separate (z, y, x) bool or labels into connected parts of one value each."""
+    return counted(numbered(array))
+
+
+def numbered(array: Array) -> Array:
+    """Number (z, y, x) of the connected part that each voxel of bool or labels is in, from 1; 0 where it is 0."""
     whole = np.ascontiguousarray(array)
     if whole.dtype == np.bool_:
         whole = whole.view(np.uint8)  # of truth values cc3d expects too few parts on a grid of a few voxels, and raises
-    ids = cc3d.connected_components(whole, connectivity=26)
-    return counted(np.asarray(ids))
+    return np.asarray(cc3d.connected_components(whole, connectivity=26))
 
 
 def counted(ids: Array) -> Components:

@@ -15,6 +15,23 @@ FLAT = 1e-9
 CHUNK = 2_000_000
 
 
+def is_compact(points: NDArray[np.integer[Any]], least: float) -> bool:
+    """Whether `hull_share` of a part is at least so much; a tangle is mostly told without making its hull."""
+    between = max(_between_ends(points, axis) for axis in range(3))
+    return len(points) / between >= least and hull_share(points) >= least
+
+
+def _between_ends(points: NDArray[np.integer[Any]], axis: int) -> int:
+    """Voxels from the first to the last of each row along an axis: all of them are in the hull."""
+    at = np.roll(points - points.min(axis=0), 2 - axis, axis=1).astype(np.int64)
+    size = at.max(axis=0) + 1
+    row = at[:, 0] * size[1] + at[:, 1]
+    order = np.argsort(row * size[2] + at[:, 2])
+    row, along = row[order], at[order, 2]
+    ends = np.flatnonzero(np.concatenate(([True], row[1:] != row[:-1], [True])))
+    return int((along[ends[1:] - 1] - along[ends[:-1]] + 1).sum())
+
+
 def hull_share(points: NDArray[np.integer[Any]]) -> float:
     """Share of the voxels in a part's convex hull that belong to the part, over 0 to 1.
 

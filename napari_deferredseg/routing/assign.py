@@ -11,10 +11,11 @@ import numpy as np
 from scipy.optimize import linprog
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.records import Assignment, Reader, Region, Role
+from napari_deferredseg.core.records import Assignment, Reader, Region
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import date
 
     from numpy.typing import NDArray
 
@@ -78,6 +79,7 @@ def assign(
     seed: int = 0,
     busy: Mapping[str, float] | None = None,
     columns: Mapping[str, int] | None = None,
+    day: date | None = None,
 ) -> Plan:
     """Give each region to one reader.
 
@@ -90,7 +92,7 @@ def assign(
     regions : sequence of Region
         What is to be read; the first of `labels` decides the speciality.
     readers : sequence of Reader
-        Those with the role reader or lead are candidates. Their order does not matter.
+        Those who are active and have a capacity are candidates. Their order does not matter.
     table : LabelTable
         Names of the labels; case does not matter.
     seed : int
@@ -100,15 +102,21 @@ def assign(
     columns : mapping of login to int, optional
         Whose gain is which of the regions' scores. Beside the declared speciality, asking somebody then costs what
         their gain falls short of the best mapped reader's; who is not mapped falls short by the mean.
+    day : date, optional
+        Who is absent on this day is no candidate; without it nobody's absence counts.
 
     Raises
     ------
     InputError
         There is no candidate.
     """
-    candidates = sorted((r for r in readers if r.role in (Role.READER, Role.LEAD)), key=lambda r: r.login)
-    if not candidates:
+    reading = sorted((r for r in readers if r.is_routed_to), key=lambda r: r.login)
+    if not reading:
         raise InputError("the project has no readers; add one with: deferredseg reader add")
+    candidates = [r for r in reading if day is None or not r.is_absent(day)]
+    if not candidates:
+        who = ", ".join(f"{r.login} until {r.absent_to}" for r in reading)
+        raise InputError(f"all readers of the project are absent on {day}: {who}; change that or add a reader")
     if not regions:
         none = {r.login: 0.0 for r in candidates}
         return Plan([], none, dict(none))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cc3d
 import numpy as np
@@ -11,11 +11,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from napari_deferredseg.masks.convex import hull_share
-from napari_deferredseg.routing.effort import outline_mm, pace
+from napari_deferredseg.masks.convex import is_compact
+from napari_deferredseg.routing.plates import cut_cluster, cut_part, minutes, split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -29,9 +29,6 @@ COMPACT = 0.8
 
 COMPACT_MINUTES = 6.0
 """A compact part of at most so long a reading is never cut."""
-
-ATOM_MINUTES = 0.15
-"""Tangled parts are cut into pieces of at most so long a reading, the visit itself not counted."""
 
 SPECK_VOXELS = 8
 """A part of fewer voxels is a speck: too small for a shape, and for a visit of its own."""
@@ -53,12 +50,15 @@ class Atoms:
         Indices (z, y, x) of each piece's voxels.
     compact : list of n bool
         Whether it is the whole of a compact part.
+    within : list of n bool
+        Whether it ends within a slice, where what is connected is too much for one region.
     specks : list of (voxels, 3) int32
         What is too small for a visit, and near to nothing larger.
     """
 
     points: list[Points]
     compact: list[bool]
+    within: list[bool]
     specks: list[Points]
 
     @property
@@ -69,7 +69,7 @@ class Atoms:
     def moved(self, corner: Sequence[int]) -> Atoms:
         """Pieces of a crop that begins at this index, in the whole array."""
         by = np.array(corner, np.int32)
-        return Atoms([p + by for p in self.points], self.compact, [p + by for p in self.specks])
+        return Atoms([p + by for p in self.points], self.compact, self.within, [p + by for p in self.specks])
 
 
 def make_atoms(codes: Array, geometry: Geometry) -> Atoms:
@@ -78,7 +78,7 @@ def make_atoms(codes: Array, geometry: Geometry) -> Atoms:
     Parameters
     ----------
     codes : (z, y, x) uint8, uint16 or uint32
-        0 is nothing to look at.
+        Slices along the first axis; 0 is nothing to look at.
     geometry : Geometry
         Grid of the array.
 
@@ -89,79 +89,42 @@ def make_atoms(codes: Array, geometry: Geometry) -> Atoms:
     """
     pieces: list[Points] = []
     compact: list[bool] = []
+    within: list[bool] = []
     loose: list[Points] = []
     for part in _parts(codes):
         if len(part) < SPECK_VOXELS:
             loose.append(part)
             continue
-        whole = _minutes(part, geometry) <= COMPACT_MINUTES and hull_share(part) >= COMPACT
-        found = [part] if whole else _pieces(part, geometry)
+        whole = minutes(part, geometry) <= COMPACT_MINUTES and is_compact(part, COMPACT)
+        found, ends = ([part], [False]) if whole else _pieces(part, geometry)
         pieces += found
         compact += [whole] * len(found)
+        within += ends
     clusters = _clusters(loose, geometry)
     left = _attach(pieces, [cluster for cluster in clusters if len(cluster) < SPECK_VOXELS], geometry)
     for cluster in clusters:
         if len(cluster) >= SPECK_VOXELS:
-            found = _cut(cluster, geometry, _halves)
+            found = cut_cluster(cluster, geometry)
             pieces += found
             compact += [False] * len(found)
-    return Atoms(pieces, compact, left)
+            within += [False] * len(found)
+    return Atoms(pieces, compact, within, left)
 
 
 def _parts(codes: Array) -> list[Points]:
     ids = cc3d.connected_components(np.ascontiguousarray(codes), connectivity=26)
     where = np.argwhere(ids).astype(np.int32)
-    return _split(where, ids[tuple(where.T)])
+    return split(where, ids[tuple(where.T)])
 
 
-def _split(points: Points, number: NDArray[np.integer[Any]]) -> list[Points]:
-    """Points (n, 3) by their number, which counts from 1."""
-    order = np.argsort(number, kind="stable")
-    ends = np.cumsum(np.bincount(number)[1:])[:-1]
-    return np.split(points[order], ends) if len(points) else []
-
-
-def _pieces(part: Points, geometry: Geometry) -> list[Points]:
-    """Connected pieces of a tangled part, each read quickly; crumbs of the cutting are in the nearest piece."""
-
-    def connected_halves(points: Points, geometry: Geometry) -> list[Points]:
-        return [piece for half in _halves(points, geometry) for piece in _connected(half)]
-
-    found = _cut(part, geometry, connected_halves)
-    done = [piece for piece in found if len(piece) >= SPECK_VOXELS]
-    left = _attach(done, [piece for piece in found if len(piece) < SPECK_VOXELS], geometry)
-    return [*done, *left]
-
-
-def _cut(points: Points, geometry: Geometry, halves: Callable[[Points, Geometry], list[Points]]) -> list[Points]:
-    most = ATOM_MINUTES + pace(geometry).visit / 60
-    todo, done = [points], []
-    while todo:
-        piece = todo.pop()
-        if len(piece) > 1 and _minutes(piece, geometry) > most:
-            todo += halves(piece, geometry)
-        else:
-            done.append(piece)
-    return done
-
-
-def _halves(points: Points, geometry: Geometry) -> list[Points]:
-    """Both sides of the plane between two slices that halves the points best, else of one across their length.
-
-    A cut between slices adds no outline and no extent: two pieces that are read together cost what the whole does.
-    """
-    z = points[:, 0] - points[:, 0].min()
-    if z.any():
-        below = np.cumsum(np.bincount(z))
-        high = z > int(np.argmin(np.abs(below[:-1] - below[-1] / 2)))
-    else:
-        at = (points - points.mean(axis=0)) * geometry.spacing_zyx
-        axis = np.linalg.eigh(at.T @ at)[1][:, -1]
-        axis *= np.sign(axis[np.argmax(np.abs(axis))])
-        order = np.argsort(np.round(at @ axis, 6), kind="stable")
-        high = np.zeros(len(points), bool)
-        high[order[len(order) // 2 :]] = True
-    return [points[~high], points[high]]
+def _pieces(part: Points, geometry: Geometry) -> tuple[list[Points], list[bool]]:
+    """Connected pieces of a tangled part; crumbs of the cutting are in the nearest one. Which end within a slice."""
+    cut = cut_part(part, geometry)
+    done = [n for n, points in enumerate(cut.points) if len(points) >= SPECK_VOXELS]
+    crumbs = [points for points in cut.points if len(points) < SPECK_VOXELS]
+    found = [cut.points[n] for n in done]
+    left = _attach(found, crumbs, geometry)
+    return [*found, *left], [*(cut.within[n] for n in done), *(False for _ in left)]
 
 
 def _clusters(specks: Sequence[Points], geometry: Geometry) -> list[Points]:
@@ -183,30 +146,12 @@ def _clusters(specks: Sequence[Points], geometry: Geometry) -> list[Points]:
     count = len(specks) + len(cells)
     links = coo_array((np.ones(len(nodes), bool), (nodes, others)), shape=(count, count))
     number = connected_components(links, directed=False)[1][owner]
-    return _split(points, np.unique(number, return_inverse=True)[1].ravel() + 1)
+    return split(points, np.unique(number, return_inverse=True)[1].ravel() + 1)
 
 
 def _near_mm(geometry: Geometry) -> float:
     """How far a speck may be from what it is looked at with; what touches is near on any grid."""
     return max(NEAR_MM, float(np.linalg.norm(geometry.spacing_zyx))) * (1 + 1e-9)
-
-
-def _connected(points: Points) -> list[Points]:
-    mask = _dense(points).astype(np.uint8)
-    ids = cc3d.connected_components(mask, connectivity=26)
-    return _split(points, ids[tuple((points - points.min(axis=0)).T)])
-
-
-def _dense(points: Points) -> NDArray[np.bool_]:
-    at = points - points.min(axis=0)
-    mask = np.zeros(at.max(axis=0) + 1, bool)
-    mask[tuple(at.T)] = True
-    return mask
-
-
-def _minutes(points: Points, geometry: Geometry) -> float:
-    outline = outline_mm(_dense(points), geometry.spacing_zyx)
-    return pace(geometry).minutes(len(np.unique(points[:, 0])), outline)
 
 
 def _attach(pieces: list[Points], crumbs: Sequence[Points], geometry: Geometry) -> list[Points]:

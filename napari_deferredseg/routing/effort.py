@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_deferredseg.routing.acquired import Acquired, slice_axis
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -43,9 +45,10 @@ class Pace:
 
 def pace(geometry: Geometry) -> Pace:
     """Pace on a grid: by millimetres across slices and surface, so that finer storage does not cost a reader time."""
-    if geometry.shape[0] == 1:
+    across = slice_axis(geometry)
+    if geometry.shape[across] == 1:
         return Pace(SECONDS_PER_PICTURE, 0.0, SECONDS_PER_CM / 10)
-    distance = geometry.spacing_zyx[0]
+    distance = geometry.spacing_zyx[across]
     return Pace(SECONDS_PER_VISIT, SECONDS_PER_MM * distance, SECONDS_PER_CM2 * distance / 100)
 
 
@@ -55,7 +58,7 @@ def estimated_minutes(mask: NDArray[np.bool_], geometry: Geometry) -> float:
     Parameters
     ----------
     mask : (dz, dy, dx) bool
-        The region, slices along the first axis.
+        The region, axes as in the geometry.
     geometry : Geometry
         Grid that it is a crop of; an image of one slice is read as a picture.
 
@@ -64,8 +67,10 @@ def estimated_minutes(mask: NDArray[np.bool_], geometry: Geometry) -> float:
     float
         Minutes. Nothing is learned from how long anybody took.
     """
+    acquired = Acquired.of(geometry)
+    mask = acquired.array(mask)
     slices = int(mask.any(axis=(1, 2)).sum())
-    return pace(geometry).minutes(slices, outline_mm(mask, geometry.spacing_zyx))
+    return pace(geometry).minutes(slices, outline_mm(mask, acquired.geometry.spacing_zyx))
 
 
 def outline_mm(mask: NDArray[np.bool_], spacing_zyx: Vector) -> float:
@@ -73,9 +78,9 @@ def outline_mm(mask: NDArray[np.bool_], spacing_zyx: Vector) -> float:
 
     Counts the voxel edges and takes off what a staircase is longer than a circle of the same extent (pi / 4).
     """
-    padded = np.pad(mask, ((0, 0), (1, 1), (1, 1)))
-    across_y = np.count_nonzero(padded[:, 1:] != padded[:, :-1])
-    across_x = np.count_nonzero(padded[:, :, 1:] != padded[:, :, :-1])
+    count = np.count_nonzero
+    across_y = count(mask[:, 1:] != mask[:, :-1]) + count(mask[:, 0]) + count(mask[:, -1])
+    across_x = count(mask[:, :, 1:] != mask[:, :, :-1]) + count(mask[:, :, 0]) + count(mask[:, :, -1])
     along_y, along_x = edge_mm(spacing_zyx)
     return across_y * along_y + across_x * along_x
 

@@ -16,7 +16,8 @@ import numpy as np
 from napari_deferredseg.core.boxes import Box, bounding_box, slices
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.records import Region
-from napari_deferredseg.masks.components import components, deepest_index
+from napari_deferredseg.masks.components import deepest_index, numbered
+from napari_deferredseg.routing.acquired import Acquired
 from napari_deferredseg.routing.atoms import Atoms, make_atoms
 from napari_deferredseg.routing.budget import SHARES, Budget, lowest_threshold, most_voxels
 from napari_deferredseg.routing.cut import cut, pair_codes, smooth_map
@@ -83,16 +84,16 @@ def make_regions(
 def _from_votes(
     prediction: Prediction, case_key: str, prediction_id: str, budget: Budget, progress: Progress
 ) -> Proposal:
-    geometry = prediction.geometry
+    acquired = Acquired.of(prediction.geometry)
     progress(0.0, "finding what differs")
     codes, corner = pair_codes(prediction)
     count = int(np.count_nonzero(codes))
-    atoms = make_atoms(codes, geometry).moved(corner)
+    atoms = make_atoms(acquired.array(codes), acquired.geometry).moved(acquired.index(corner))
     del codes
     progress(0.5, "making regions")
-    found = _paid(atoms, prediction.defer, prediction, budget)
-    regions = [_region(prediction, case_key, prediction_id, points, None) for points in found.regions]
-    return _proposal(prediction, budget, regions, found, against=count, faint=0)
+    found = _paid(atoms, prediction.defer, prediction, budget, acquired)
+    regions = [_region(prediction, case_key, prediction_id, acquired.in_file(p), None) for p in found.regions]
+    return _proposal(prediction, budget, regions, found, against=count, faint=0, least=0.0)
 
 
 def _from_map(
@@ -115,19 +116,24 @@ def _from_map(
     chosen = cut(smoothed.values, limit, lowest, geometry.spacing_zyx, sigma_mm)
     box = bounding_box(chosen)
     if box is None:
-        return _proposal(prediction, budget, [], Spent(), against=reached, faint=faint)
-    atoms = make_atoms(chosen[slices(box)].astype(np.uint8), geometry).moved([low for low, _ in box])
+        return _proposal(prediction, budget, [], Spent(), against=reached, faint=faint, least=lowest)
+    acquired = Acquired.of(geometry)
+    codes = acquired.array(chosen[slices(box)].astype(np.uint8))
+    atoms = make_atoms(codes, acquired.geometry).moved(acquired.index([low for low, _ in box]))
     progress(0.7, "making regions")
     if limit is None:
-        found = _paid(atoms, smoothed.values, prediction, budget)
+        found = _paid(atoms, smoothed.values, prediction, budget, acquired)
     else:
-        found = without_specks(atoms, smoothed.values, geometry)
-    regions = [_region(prediction, case_key, prediction_id, points, smoothed.subject) for points in found.regions]
-    return _proposal(prediction, budget, regions, found, against=reached, faint=faint)
+        found = without_specks(atoms, acquired.array(smoothed.values), acquired.geometry)
+    subject = smoothed.subject
+    regions = [_region(prediction, case_key, prediction_id, acquired.in_file(p), subject) for p in found.regions]
+    return _proposal(prediction, budget, regions, found, against=reached, faint=faint, least=lowest)
 
 
-def _paid(atoms: Atoms, weight: NDArray[np.float32], prediction: Prediction, budget: Budget) -> Spent:
-    geometry = prediction.geometry
+def _paid(
+    atoms: Atoms, weight: NDArray[np.float32], prediction: Prediction, budget: Budget, acquired: Acquired
+) -> Spent:
+    weight, geometry = acquired.array(weight), acquired.geometry
     if budget.unit == "minutes":
         return spend_minutes(atoms, weight, geometry, budget.amount)
     if budget.unit == "regions":
@@ -144,8 +150,10 @@ def _proposal(
     *,
     against: int,
     faint: int,
+    least: float,
 ) -> Proposal:
     ordered = sorted(regions, key=lambda r: (-r.gain * r.mask.sum(), r.box, r.id))
+    cut = {region.id for region, within in zip(regions, found.within, strict=True) if within}
     covered = sum(int(region.mask.sum()) for region in regions)
     account = Account(
         compared=bool(prediction.votes),
@@ -157,6 +165,8 @@ def _proposal(
         faint=faint,
         foreground=int(np.count_nonzero(prediction.labels)),
         next_piece=found.next_piece,
+        within=tuple(number for number, region in enumerate(ordered, start=1) if region.id in cut),
+        least=least,
     )
     return Proposal(tuple(replace(r, number=n) for n, r in enumerate(ordered, start=1)), account)
 
@@ -164,8 +174,8 @@ def _proposal(
 def _reason(prediction: Prediction, budget: Budget) -> str:
     if not prediction.votes and budget.unit in SHARES:
         if budget.mode == "fixed_threshold":
-            return "below the threshold that validation fixed"
-        return "below what the budget's share of the map reaches"
+            return "in which the map is below the threshold that validation fixed"
+        return "for which the budget has no room: the map is lower there than in the regions"
     return "for which the budget has no room"
 
 
@@ -180,7 +190,7 @@ def _region(prediction: Prediction, case_key: str, prediction_id: str, points: P
     defer = prediction.defer[crop][mask]
     own, other = prediction.labels[crop][mask], prediction.alternative[crop][mask]
     about = np.where(own > 0, own, other) if subject is None else subject[crop][mask]
-    x, y, z = geometry.lps(np.add(low, _middle(mask, geometry)).tolist()).tolist()
+    x, y, z = geometry.lps(np.add(low, _middle(mask, points - low, geometry)).tolist()).tolist()
     digest = hashlib.blake2b(f"{prediction_id}{box}".encode() + np.packbits(mask).tobytes(), digest_size=16)
     return Region(
         id=digest.hexdigest(),
@@ -198,12 +208,15 @@ def _region(prediction: Prediction, case_key: str, prediction_id: str, points: P
     )
 
 
-def _middle(mask: NDArray[np.bool_], geometry: Geometry) -> list[int]:
-    """Deepest voxel of a region's largest connected part: where a reader is taken to."""
-    parts = components(mask)
-    largest = int(np.argmax(parts.voxels))
-    inside = deepest_index(parts.mask(largest + 1), geometry.spacing_zyx)
-    return [i + low for i, (low, _) in zip(inside, parts.boxes[largest], strict=True)]
+def _middle(mask: NDArray[np.bool_], points: Points, geometry: Geometry) -> Points:
+    """Deepest voxel of a region's largest connected part: where a reader is taken to. `points` are its voxels."""
+    part = numbered(mask)[tuple(points.T)]
+    own = points[part == 1 + np.argmax(np.bincount(part)[1:])]
+    corner = own.min(axis=0)
+    inside = np.zeros(own.max(axis=0) - corner + 1, bool)
+    inside[tuple((own - corner).T)] = True
+    middle: Points = corner + np.array(deepest_index(inside, geometry.spacing_zyx), np.int32)
+    return middle
 
 
 def _labels(subject: Array, own: Array, other: Array, weight: NDArray[np.float32]) -> tuple[int, ...]:

@@ -107,8 +107,9 @@ def _outlines(
         before = _owner_at(place, owner, place - step)
         outline += mm * np.bincount(owner[before != owner], minlength=count)
         touch = (after != owner) & (after >= 0)
-        pairs, edges = np.unique(np.stack([owner[touch], after[touch]]), axis=1, return_counts=True)
-        for a, b, n in zip(*pairs.tolist(), edges.tolist(), strict=True):
+        pairs, edges = np.unique(owner[touch] * count + after[touch], return_counts=True)
+        for pair, n in zip(pairs.tolist(), edges.tolist(), strict=True):
+            a, b = divmod(pair, count)
             shared[a][b] = shared[b][a] = shared[a].get(b, 0.0) + n * mm
     return outline.tolist(), shared
 
@@ -124,19 +125,13 @@ def _seen(
 ) -> tuple[list[NDArray[np.intp]], NDArray[np.float64]]:
     cells = _Cells.of(points, owner, geometry, CELL_MM)
     worth = np.bincount(cells.number, weight.astype(float), minlength=len(cells.middle)).astype(float)
-    return cells.around(SEEN_MM), worth
+    return _rows(cells.near(SEEN_MM)), worth
 
 
 def _near(points: NDArray[np.int32], owner: NDArray[np.intp], geometry: Geometry) -> list[set[int]]:
     cells = _Cells.of(points, owner, geometry, COARSE_MM)
-    owners: list[set[int]] = [set() for _ in cells.middle]
-    for piece, own in enumerate(cells.mine):
-        for cell in own.tolist():
-            owners[cell].add(piece)
-    return [
-        {other for cell in around.tolist() for other in owners[cell]} - {piece}
-        for piece, around in enumerate(cells.around(JOIN_MM))
-    ]
+    found = cells.near(JOIN_MM) @ cells.own.T
+    return [set(others.tolist()) - {piece} for piece, others in enumerate(_rows(found))]
 
 
 @dataclass(frozen=True)
@@ -152,22 +147,32 @@ class _Cells:
     def of(cls, points: NDArray[np.int32], owner: NDArray[np.intp], geometry: Geometry, size_mm: float) -> _Cells:
         spacing = np.array(geometry.spacing_zyx)
         step = np.maximum(1, np.rint(size_mm / spacing).astype(int))
-        cells, number = np.unique(points // step, axis=0, return_inverse=True)
-        pairs = np.unique(np.stack([owner, number.ravel()]), axis=1)
+        grid = tuple(np.array(geometry.shape) // step + 1)
+        places, number = np.unique(np.ravel_multi_index(tuple((points // step).T), grid), return_inverse=True)
+        cells = np.stack(np.unravel_index(places, grid), axis=1)
+        piece, cell = np.divmod(np.unique(owner * len(cells) + number), len(cells))
         middle = (cells * step + (step - 1) / 2) * spacing
-        mine = np.split(pairs[1], np.cumsum(np.bincount(pairs[0]))[:-1])
-        return cls(middle, number.ravel(), mine, cKDTree(middle))
+        mine = np.split(cell, np.cumsum(np.bincount(piece))[:-1])
+        return cls(middle, number, mine, cKDTree(middle))
 
-    def around(self, distance_mm: float) -> list[NDArray[np.intp]]:
+    @property
+    def own(self) -> csr_array:
+        """Which cells each piece has, (pieces, cells) bool."""
+        owners = np.repeat(np.arange(len(self.mine)), [len(own) for own in self.mine])
+        shape = (len(self.mine), len(self.middle))
+        return csr_array((np.ones(len(owners), bool), (owners, np.concatenate(self.mine))), shape=shape)
+
+    def near(self, distance_mm: float) -> csr_array:
         """Cells of each piece and those whose middle is within a distance of the middle of one of them, mm."""
         count = len(self.middle)
         pairs = self.tree.query_pairs(distance_mm * (1 + 1e-9), output_type="ndarray")
         ends = np.concatenate([pairs[:, 0], pairs[:, 1], np.arange(count)])
         others = np.concatenate([pairs[:, 1], pairs[:, 0], np.arange(count)])
         near = csr_array((np.ones(len(ends), bool), (ends, others)), shape=(count, count))
-        owners = np.repeat(np.arange(len(self.mine)), [len(own) for own in self.mine])
-        shape = (len(self.mine), count)
-        own = csr_array((np.ones(len(owners), bool), (owners, np.concatenate(self.mine))), shape=shape)
-        found = csr_array(own @ near)
-        found.sort_indices()
-        return [part.astype(np.intp) for part in np.split(found.indices, found.indptr[1:-1])]
+        return csr_array(self.own @ near)
+
+
+def _rows(found: csr_array) -> list[NDArray[np.intp]]:
+    """Columns of each row, ascending."""
+    found.sort_indices()
+    return [part.astype(np.intp) for part in np.split(found.indices, found.indptr[1:-1])]

@@ -15,6 +15,7 @@ from napari_deferredseg.scoring.methods import METHODS, Choice
 from napari_deferredseg.scoring.prices import EVEN
 from napari_deferredseg.scoring.settle import Rules, price_batch, settle
 from napari_deferredseg.scoring.system import Scorer
+from napari_deferredseg.scoring.tolerance import TOLERANCE_MM, require_tolerance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,6 +42,7 @@ def judge(
     sigma_mm: float = 0.0,
     seed: int = 0,
     even: float = EVEN,
+    tolerance_mm: float = TOLERANCE_MM,
     methods: Sequence[Method] = METHODS,
 ) -> Judgement:
     """Judge every method at every budget.
@@ -65,6 +67,8 @@ def judge(
         Of whatever is random.
     even : float
         Ratio of the largest to the smallest share that prices reach on the validation cases.
+    tolerance_mm : float
+        Of NSD, over 0.
 
     Returns
     -------
@@ -73,12 +77,14 @@ def judge(
     Raises
     ------
     InputError
-        A part has no cases, a patient is in both parts, a case has another number of readers, or a budget is no share.
+        A part has no cases, a patient is in both parts, a case has another number of readers, a budget is no share,
+        or the tolerance none.
     """
+    require_tolerance(tolerance_mm)
     if not budgets or not all(0 <= b <= 1 for b in budgets):
         raise InputError(f"budgets {list(budgets)} must be shares from 0 to 1, at least one")
     names = tuple(experts)
-    rules = Rules(tuple(dict.fromkeys(float(b) for b in budgets)), unit, mode, sigma_mm, seed, even)
+    rules = Rules(tuple(dict.fromkeys(float(b) for b in budgets)), unit, mode, sigma_mm, seed, even, tolerance_mm)
     settled = settle(lambda: _checked(validation(), names), methods, rules)
     price_batch(lambda: _checked(test(), names), methods, settled)
     rows: list[dict[str, Any]] = []
@@ -113,7 +119,7 @@ def _checked(cases: Iterable[JudgedCase], experts: tuple[str, ...]) -> Iterator[
 def _rows(
     case: JudgedCase, settled: Settled, methods: Sequence[Method], experts: tuple[str, ...]
 ) -> Iterator[dict[str, Any]]:
-    maps, scorer = settled.rules.maps(case), Scorer(case)
+    maps, scorer = settled.rules.maps(case), Scorer(case, settled.rules.tolerance_mm)
     whole = settled.rules.whole(case)
     about = {"case": case.key, "patient": case.patient} | {GROUP + k: v for k, v in case.groups.items()}
     for budget in settled.rules.budgets:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_deferredseg.core.names import visible
 from napari_deferredseg.scoring.judgement import SHARE
 from napari_deferredseg.scoring.methods import STAYS, Deferral, composed
 
@@ -175,5 +176,5 @@ def _svg(figure: Figure) -> str:
 
 def _plain(name: str) -> str:
     """Name that is drawn as it is: no mathematics, and not hidden from the legend."""
-    shown = name.replace("$", r"\$")
+    shown = visible(name).replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown

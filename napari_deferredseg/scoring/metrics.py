@@ -8,12 +8,15 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from napari_deferredseg.core.boxes import bounding_box, slices
+from napari_deferredseg.scoring.tolerance import TOLERANCE_MM
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_deferredseg.core.geometry import Vector
     from napari_deferredseg.core.volume import Array
+
+    Distances = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 DEFINITIONS: dict[str, str] = {
     "Dice, IoU": (
@@ -29,7 +32,13 @@ DEFINITIONS: dict[str, str] = {
         "the plane for flat images; mean over labels as for Dice. Two empty masks: 0 mm. One empty mask: the diagonal "
         "of the image."
     ),
+    "NSD": (
+        "normalised surface Dice at a tolerance (Nikolov et al. 2018): (|S within t of M| + |M within t of S|) / "
+        "(|S| + |M|), S and M the surface voxels of truth and mask as for HD95, each counted once, t in mm (in "
+        "metrics.json); a voxel right at t is within. Mean over labels as for Dice. Two empty masks: 1. One: 0."
+    ),
 }
+_HAIR = 1e-6  # mm: a distance of 3 x 0.7 is 2.1
 
 
 def confusion(truth: Array, mask: Array, classes: int) -> NDArray[np.int64]:
@@ -90,7 +99,15 @@ def sensitivity(truth: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:
 
 def hd95(truth: NDArray[np.bool_], mask: NDArray[np.bool_], spacing_zyx: Vector) -> float:
     """95th percentile Hausdorff distance of two masks (z, y, x), mm, see `DEFINITIONS`."""
-    return surface_hd95(surface(truth, spacing_zyx), surface(mask, spacing_zyx), diagonal(truth, spacing_zyx))
+    apart = surface_distances(surface(truth, spacing_zyx), surface(mask, spacing_zyx))
+    return hd95_of(apart, diagonal(truth, spacing_zyx))
+
+
+def nsd(
+    truth: NDArray[np.bool_], mask: NDArray[np.bool_], spacing_zyx: Vector, tolerance_mm: float = TOLERANCE_MM
+) -> float:
+    """Normalised surface Dice of two masks (z, y, x) at a tolerance in mm, 0 to 1, see `DEFINITIONS`."""
+    return nsd_of(surface_distances(surface(truth, spacing_zyx), surface(mask, spacing_zyx)), tolerance_mm)
 
 
 def surface(mask: NDArray[np.bool_], spacing_zyx: Vector) -> NDArray[np.float64]:
@@ -111,13 +128,29 @@ def surface(mask: NDArray[np.bool_], spacing_zyx: Vector) -> NDArray[np.float64]
     return np.asarray((np.argwhere(part & ~inner) + corner) * np.array(spacing_zyx))
 
 
-def surface_hd95(first: NDArray[np.float64], second: NDArray[np.float64], apart: float) -> float:
-    """HD95 of two surfaces (n, 3) and (m, 3), mm; `apart` when only one of them is empty."""
+def surface_distances(first: NDArray[np.float64], second: NDArray[np.float64]) -> Distances:
+    """How far each point of two surfaces (n, 3) and (m, 3) is from the other, (n,) and (m,) mm.
+
+    Infinite where the other one is empty.
+    """
     if not len(first) or not len(second):
-        return 0.0 if len(first) == len(second) else apart
-    there, _ = KDTree(second).query(first)
-    back, _ = KDTree(first).query(second)
+        return np.full(len(first), np.inf), np.full(len(second), np.inf)
+    there, back = KDTree(second).query(first)[0], KDTree(first).query(second)[0]
+    return np.asarray(there), np.asarray(back)
+
+
+def hd95_of(distances: Distances, apart: float) -> float:
+    """HD95 of two surfaces, mm; `apart` when only one of them is empty."""
+    there, back = distances
+    if not len(there) or not len(back):
+        return 0.0 if len(there) == len(back) else apart
     return float(max(np.percentile(there, 95), np.percentile(back, 95)))
+
+
+def nsd_of(distances: Distances, tolerance_mm: float) -> float:
+    """Share of the points of both surfaces that lie within the tolerance of the other, 1 where both are empty."""
+    both = np.concatenate(distances)
+    return float(np.count_nonzero(both <= tolerance_mm + _HAIR) / both.size) if both.size else 1.0
 
 
 def diagonal(array: Array, spacing_zyx: Vector) -> float:

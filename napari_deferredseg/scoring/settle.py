@@ -12,6 +12,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.scoring.methods import HAIR, NEVER, Choice, Deferral, Maps, Method, highest
 from napari_deferredseg.scoring.prices import even_prices
 from napari_deferredseg.scoring.system import Scorer
+from napari_deferredseg.scoring.tolerance import TOLERANCE_MM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -45,6 +46,8 @@ class Rules:
         Smoothing of every score map and gain, mm.
     even : float
         Ratio of the largest to the smallest share that prices have to reach on the validation cases.
+    tolerance_mm : float
+        Of NSD, over 0.
     """
 
     budgets: tuple[float, ...]
@@ -53,6 +56,7 @@ class Rules:
     sigma_mm: float
     seed: int
     even: float
+    tolerance_mm: float = TOLERANCE_MM
 
     def maps(self, case: JudgedCase) -> Maps:
         """Score maps of a case."""

@@ -14,12 +14,15 @@ from napari_deferredseg.scoring.metrics import (
     confusion,
     diagonal,
     dice_of,
+    hd95_of,
     iou_of,
     mean_of,
+    nsd_of,
     sensitivity_of,
     surface,
-    surface_hd95,
+    surface_distances,
 )
+from napari_deferredseg.scoring.tolerance import TOLERANCE_MM
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,10 +45,12 @@ class Scorer:
     """Judges deferrals of one case. What they share is computed once.
 
     A voxel that is not deferred keeps the AI's label, so only the deferred ones are counted anew each time.
+    `tolerance_mm` is that of NSD.
     """
 
-    def __init__(self, case: JudgedCase) -> None:
+    def __init__(self, case: JudgedCase, tolerance_mm: float = TOLERANCE_MM) -> None:
         self.case = case
+        self.tolerance_mm = tolerance_mm
         found = [np.unique(a) for a in (case.truth, case.labels, case.experts[case.valid])]
         self.values = np.unique(np.concatenate([[0], *found]))
         self._truth = self._coded(case.truth)
@@ -69,7 +74,7 @@ class Scorer:
         row = _overlaps(system, "")
         for counts, name in ((kept, "kept_"), (given, "deferred_")):
             row |= _overlaps(counts, name) if counts.any() else dict.fromkeys(_overlaps(counts, name), float("nan"))
-        row["hd95"] = self._hd95(deferral)
+        row["hd95"], row["nsd"] = self._of_surfaces(deferral)
         row["regions"], row["errands"] = self._regions(deferral)
         if len(self.values) > 2:
             row |= {f"dice_{v}": d for v, d in zip(self.values[1:].tolist(), dice_of(system).tolist(), strict=True)}
@@ -81,14 +86,17 @@ class Scorer:
         given = self._coded(self.case.experts.reshape(len(self.case.experts), -1)[deferral.reader, at])
         return self._all - self._counts(truth, self._own[at]), self._counts(truth, given)
 
-    def _hd95(self, deferral: Deferral) -> float:
-        mask = composed(self.case, deferral)
+    def _of_surfaces(self, deferral: Deferral) -> tuple[float, float]:
+        """HD95 and NSD, means over the labels that are there."""
+        mask, spacing = composed(self.case, deferral), self.case.spacing_zyx
         found = []
         for value in self.values[1:]:
-            truth, own = self._surfaces[int(value)], surface(mask == value, self.case.spacing_zyx)
+            truth, own = self._surfaces[int(value)], surface(mask == value, spacing)
             if len(truth) or len(own):
-                found.append(surface_hd95(truth, own, diagonal(mask, self.case.spacing_zyx)))
-        return float(np.mean(found)) if found else 0.0
+                apart = surface_distances(truth, own)
+                found.append((hd95_of(apart, diagonal(mask, spacing)), nsd_of(apart, self.tolerance_mm)))
+        far, within = np.mean(found, axis=0) if found else (0.0, 1.0)
+        return float(far), float(within)
 
     @cached_property
     def _surfaces(self) -> dict[int, NDArray[np.float64]]:

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,13 +17,16 @@ from napari_deferredseg.core.volume import voxel_hash
 from napari_deferredseg.store.files import is_left_alone, patiently, private_folder, remedy, sync_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_deferredseg.core.volume import Array
 
 Arrays = tuple["Array", "Array", "NDArray[np.float32]"]
+
+KEPT_DEFER = np.dtype(np.float16)
+"""Type that a deferral map is kept in."""
 
 NAMES = ("labels", "alternative", "defer")
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -61,7 +64,7 @@ class PredictionFiles:
             The folder cannot be written.
         """
         target = self._path(prediction_id)
-        arrays = (labels, alternative, self.kept_defer(defer))
+        arrays = (labels, alternative, defer)
         if self._holds(target, arrays):
             return False
         try:
@@ -128,11 +131,6 @@ class PredictionFiles:
         except (OSError, ValueError, EOFError):
             raise InputError(f"{target} is damaged: delete it and run the model on this case again") from None
 
-    @staticmethod
-    def kept_defer(defer: NDArray[np.floating]) -> NDArray[np.float16]:
-        """Deferral map as the file holds it."""
-        return defer.astype(np.float16)
-
     def _path(self, prediction_id: str) -> Path:
         if not NAME.fullmatch(prediction_id):
             raise ValueError(f"{prediction_id!r} is no prediction id")
@@ -144,15 +142,20 @@ class PredictionFiles:
         except (OSError, ValueError, EOFError):
             return False
         return all(
-            a.dtype == b.dtype and np.array_equal(a, b, equal_nan=False) for a, b in zip(kept, arrays, strict=True)
+            a.dtype == dtype
+            and a.shape == b.shape
+            and all(np.array_equal(x, y) for x, y in zip(a, _planes(b, dtype), strict=True))
+            for a, b, dtype in zip(kept, arrays, _types(arrays), strict=True)
         )
 
     def _write(self, target: Path, arrays: tuple[Array, ...]) -> None:
         fresh, old = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder)), None
         try:
-            for name, array in zip(NAMES, arrays, strict=True):
+            for name, array, dtype in zip(NAMES, arrays, _types(arrays), strict=True):
                 with (fresh / f"{name}.npy").open("wb") as stream:
-                    np.save(stream, array, allow_pickle=False)
+                    head = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": array.shape}
+                    np.lib.format.write_array_header_1_0(stream, head)
+                    stream.writelines(plane.data for plane in _planes(array, dtype))
                     stream.flush()
                     os.fsync(stream.fileno())
             sync_folder(fresh)
@@ -165,6 +168,19 @@ class PredictionFiles:
             shutil.rmtree(fresh, ignore_errors=True)
             if old is not None:
                 shutil.rmtree(old, ignore_errors=True)
+
+
+def _types(arrays: tuple[Array, ...]) -> tuple[np.dtype[Any], ...]:
+    """Types that labels, alternative and deferral map are kept in."""
+    labels, alternative, _ = arrays
+    return labels.dtype, alternative.dtype, KEPT_DEFER
+
+
+def _planes(array: Array, dtype: np.dtype[Any]) -> Iterator[Array]:
+    """Planes as they are kept: a whole volume of another type would take long and much memory."""
+    if dtype.hasobject:
+        raise ValueError("objects would need a pickle")
+    return (np.ascontiguousarray(plane, dtype) for plane in array)
 
 
 def _read(target: Path) -> tuple[Array, Array, Array]:

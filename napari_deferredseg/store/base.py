@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari_deferredseg.core.records import (
         Assignment,
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from napari_deferredseg.store.seal import Audit, Mark, Memory, ProjectKey
 
 LEASE = timedelta(minutes=30)
+
+ReaderChange = Literal["edit", "absence", "deactivate", "activate"]
 
 
 class Store(Protocol):
@@ -51,8 +53,15 @@ class Store(Protocol):
         """Whether nothing can be written: the database lies on read-only media. Every change is an InputError then."""
 
     # readers
-    def add_reader(self, reader: Reader) -> None:
-        """Add a reader. InputError when the login (case does not matter) is taken."""
+    def add_reader(self, reader: Reader, by: str = "") -> None:
+        """Add a reader; `by` is the login of who does it. InputError when the login (case does not matter) is taken."""
+
+    def change_reader(self, login: str, what: ReaderChange, changes: Mapping[str, object], by: str = "") -> Reader:
+        """Change some fields of a reader, never the login, and return what is kept now.
+
+        The record calls it `what`. Regions that somebody reads who is deactivated are opened again. ValueError when
+        the fields make no reader; InputError when nobody would be admin any more.
+        """
 
     def readers(self) -> list[Reader]:
         """List all, by login."""

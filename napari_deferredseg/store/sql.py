@@ -24,7 +24,7 @@ from napari_deferredseg.store.tables import sql_cases, sql_corrections, sql_even
 from napari_deferredseg.store.tables.clock import StoreClock, computer_clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
     from pathlib import Path
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         WorkItem,
     )
     from napari_deferredseg.store.arrays import PredictionFiles
+    from napari_deferredseg.store.base import ReaderChange
     from napari_deferredseg.store.seal import Mark, Memory, ProjectKey
 
 
@@ -123,10 +124,18 @@ class SqlStore:
             return sql_events.mark(connection)
 
     # readers
-    def add_reader(self, reader: Reader) -> None:
+    def add_reader(self, reader: Reader, by: str = "") -> None:
         """Add a reader."""
         with self._transaction(self._writer) as connection:
-            sql_readers.add_reader(connection, reader)
+            sql_readers.add_reader(connection, reader, by)
+
+    def change_reader(self, login: str, what: ReaderChange, changes: Mapping[str, object], by: str = "") -> Reader:
+        """Change some fields of a reader."""
+        with self._transaction(self._writer) as connection:
+            changed = sql_readers.change_reader(connection, login, what, changes, by)
+            if not changed.active:
+                sql_work.release_all(connection, changed.login, by, self._clock.moment(connection))
+            return changed
 
     def readers(self) -> list[Reader]:
         """List all, by login."""

@@ -15,6 +15,7 @@ from napari_deferredseg.export.monai import MonaiExport
 from napari_deferredseg.export.nifti import NiftiExport
 from napari_deferredseg.export.nnunet import NnunetExport
 from napari_deferredseg.io.reading import forms_of
+from napari_deferredseg.usecases.permissions import Action, require
 from napari_deferredseg.usecases.reading.open_case import load_prediction, read_source
 from napari_deferredseg.usecases.record.receipts import write_receipt
 
@@ -69,6 +70,7 @@ def export_cases(
     exporter: Exporter = MASKS,
     keys: Sequence[str] = (),
     progress: Progress = silent,
+    by: str | None = None,
 ) -> list[Exported]:
     """Write the corrected labels of the chosen cases, or of all, and a receipt beside them.
 
@@ -77,7 +79,10 @@ def export_cases(
     InputError
         Unknown case; nothing to export; the folder is a file, not writable, or holds files in the way that are not an
         earlier export; the format cannot hold these cases.
+    NotAllowed
+        `by`, the login of who acts, may not do this.
     """
+    require(project, Action.EXPORT, by)
     cases = [project.store.case(key) for key in dict.fromkeys(keys)] if keys else project.store.cases()
     if not cases:
         raise InputError(f"{project.folder} has no cases to export; run a model on a volume first")

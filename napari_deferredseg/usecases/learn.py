@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, Tell, silent, unsaid
 from napari_deferredseg.io.datalist import read_datalist
+from napari_deferredseg.scoring.tolerance import TOLERANCE_MM, require_tolerance
 from napari_deferredseg.usecases.extras import require_model
 
 if TYPE_CHECKING:
@@ -49,23 +50,28 @@ def train_model(
 def evaluate_model(
     model: Path,
     data: Path,
-    out: Path,
+    out: Path | None = None,
     *,
     split: Split = "test",
     budgets: Sequence[str] = (),
     unit: BudgetUnit | None = None,
+    tolerance_mm: float = TOLERANCE_MM,
     device: str = "auto",
     progress: Progress = silent,
     tell: Tell = unsaid,
 ) -> pd.DataFrame:
-    """Judge a model on a part of a cases file and write metrics.json, cases.csv and report.html into `out`.
+    """Judge a model on a part of a cases file.
 
     Parameters
     ----------
+    out : Path, optional
+        New folder that metrics.json, cases.csv and report.html are written into; the table alone where none is given.
     budgets : sequence of str
         Such as "5%"; those of the model by default.
     unit : str, optional
         "voxels" or "predicted-foreground"; the model's by default.
+    tolerance_mm : float
+        How far a surface may be off for NSD, over 0.
 
     Returns
     -------
@@ -75,9 +81,10 @@ def evaluate_model(
     Raises
     ------
     InputError
-        As `train_model`; or `out` holds other files.
+        As `train_model`; `out` holds other files; or the tolerance is none.
     """
     require_model()
+    require_tolerance(tolerance_mm)
     from napari_deferredseg.deferral.data.devices import pick
     from napari_deferredseg.deferral.evaluation.evaluate import evaluate
     from napari_deferredseg.deferral.model.model import load_model
@@ -88,7 +95,7 @@ def evaluate_model(
     shares = [_share(text) for text in budgets] or list(policy.budgets)
     unit = unit or policy.unit
     datalist = read_datalist(data)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} exists and is not empty: give a new folder for the report")
     judged, examples = evaluate(
         loaded,
@@ -96,14 +103,16 @@ def evaluate_model(
         split,
         shares,
         unit or policy.unit,
+        tolerance_mm=tolerance_mm,
         device=pick(device),
         progress=lambda s, d: progress(s * 0.95, d),
         tell=tell,
     )
-    progress(0.95, "writing the report")
-    out.mkdir(parents=True, exist_ok=True)
-    title = f"{loaded.spec.name} on {split} cases"
-    write_report(judged, out, title=title, notes=_notes(datalist, loaded.spec.config.data.consensus), examples=examples)
+    if out is not None:
+        progress(0.95, "writing the report")
+        out.mkdir(parents=True, exist_ok=True)
+        notes = _notes(datalist, loaded.spec.config.data.consensus)
+        write_report(judged, out, title=f"{loaded.spec.name} on {split} cases", notes=notes, examples=examples)
     progress(1.0, "done")
     return judged.summary()
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+    from napari_deferredseg.core.records import Reader
     from napari_deferredseg.store.base import Store
 
 FILE = "project.json"
@@ -126,8 +127,13 @@ class Mount(NamedTuple):
     opts: str
 
 
-def init_project(folder: Path, name: str | None = None) -> Project:
+def init_project(folder: Path, name: str | None = None, admin: Reader | None = None) -> Project:
     """Make a new project folder.
+
+    Parameters
+    ----------
+    admin : Reader, optional
+        Its first admin. A project without one grants everything to everybody.
 
     Raises
     ------
@@ -149,7 +155,16 @@ def init_project(folder: Path, name: str | None = None) -> Project:
         if isinstance(error, OSError):
             raise InputError(f"{folder} cannot be written: {error.strerror or error}; choose another place") from None
         raise
-    return open_project(folder)
+    project = open_project(folder)
+    if admin is None:
+        return project
+    try:
+        project.store.add_reader(admin, admin.login)
+    except BaseException:
+        project.close()
+        _unmake(folder, made)
+        raise
+    return project
 
 
 def open_project(folder: Path) -> Project:

@@ -33,7 +33,10 @@ def project(shell, tmp_path_factory, ct, masks) -> Path:
     """A project with three readers in which a run was made, all by commands."""
     folder = tmp_path_factory.mktemp("loop") / "my project"
     said = shell("project", "init", folder)
-    assert said == (0, f"Made project 'my project' in {folder.resolve()}\n", "")
+    assert (said.code, said.err) == (0, "")
+    first, second = said.out.splitlines()
+    assert first == f"Made project 'my project' in {folder.resolve()}"
+    assert second.endswith("is its admin; no regions are routed to an admin without a capacity")
     for words in (
         ("Ada Moreau", "--capacity", 20, "--speciality", "label 5", "--speciality", "label 2", "--role", "reader"),
         ("Ben Ökonom [b] :smile:", "--capacity", 40, "--role", "lead", "--group", "abdomen", "--login", "ben"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_deferredseg import __version__
+from napari_deferredseg.core.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,8 +78,8 @@ HELP = {
     ("project", "verify"): ("--against",),
     ("project", "key", "export"): ("--project",),
     ("project", "key", "import"): ("--project",),
-    ("reader",): ("add", "list"),
-    ("reader", "add"): ("[default: 60", "[default: reader]", "--speciality", "--group", "--login"),
+    ("reader",): ("add", "edit", "absence", "deactivate", "activate", "list"),
+    ("reader", "add"): ("60 by default", "[default: reader]", "--speciality", "--group", "--login"),
     ("reader", "list"): ("--project", "DEFERREDSEG_PROJECT"),
     ("model",): ("list", "add", "show"),
     ("model", "list"): ("DEFERREDSEG_PROJECT",),

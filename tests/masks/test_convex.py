@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial import Delaunay
 
-from napari_deferredseg.masks.convex import hull_share
+from napari_deferredseg.masks.convex import hull_share, is_compact
 
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 7))).filter(np.any)
 
@@ -29,3 +29,10 @@ def test_balls_discs_and_boxes_are_whole_and_rings_are_not():
         assert hull_share(np.argwhere(mask)) > 0.95
     for mask in ((away > 20) & (away < 25), (away > 20) & (away < 25) & (at[0] == 0)):
         assert hull_share(np.argwhere(mask)) < 0.6
+
+
+@settings(deadline=None, max_examples=60)
+@given(masks, st.floats(0.3, 1))
+def test_a_tangle_told_without_its_hull_is_one(mask, least):
+    points = np.argwhere(mask)
+    assert is_compact(points, least) == (hull_share(points) >= least)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -147,13 +149,36 @@ def test_single_regions_do_not_always_go_to_the_same_person():
     assert first == {"ann", "bob", "cyd"}
 
 
-def test_admins_do_not_read_and_nobody_is_an_error():
-    admin = Reader(login="root", name="R", role=Role.ADMIN)
-    for readers in ([], [admin]):
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("out", [{"capacity": 0}, {"active": False}])
+def test_who_has_no_time_or_has_stopped_gets_nothing_and_nobody_is_an_error(role, out):
+    resting = Reader(login="root", name="R", role=role, **out)
+    for readers in ([], [resting]):
         with pytest.raises(InputError, match="deferredseg reader add"):
             assign([region("r", 1.0)], readers, ORGANS)
     lead = Reader(login="lead", name="L", role=Role.LEAD)
-    assert by_region(assign([region("r", 1.0)], [admin, lead], ORGANS)) == {"r": "lead"}
+    assert by_region(assign([region("r", 1.0)], [resting, lead], ORGANS)) == {"r": "lead"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dates(), st.integers(0, 400), st.integers(-500, 500), region_lists)
+def test_who_is_absent_on_the_day_gets_nothing_and_on_other_days_their_share(first, length, offset, regions):
+    day, last = shifted(first, offset), shifted(first, length)
+    absent = Reader(login="away", name="A", absent_from=first, absent_to=last)
+    readers = [absent, Reader(login="here", name="H")]
+    plan = assign(regions, readers, ORGANS, day=day)
+    present = assign(regions, [x.model_copy(update={"absent_from": None, "absent_to": None}) for x in readers], ORGANS)
+    if first <= day <= last:
+        assert set(by_region(plan).values()) == {"here"}
+        with pytest.raises(InputError, match=f"absent on {day}: away until {last}"):
+            assign(regions, [absent], ORGANS, day=day)
+    else:
+        assert by_region(plan) == by_region(present)
+    assert by_region(assign(regions, readers, ORGANS)) == by_region(present)
+
+
+def shifted(day, by):
+    return date.fromordinal(min(max(day.toordinal() + by, date.min.toordinal()), date.max.toordinal()))
 
 
 def test_no_regions_no_assignments():

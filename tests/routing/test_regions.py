@@ -212,7 +212,7 @@ def test_specks_are_looked_at_with_what_is_near_and_others_come_last_or_are_coun
     (region,) = found.regions
     assert region.mask.sum() == thing.sum() + 1
     assert (found.account.specks, found.account.unpaid) == (1, 0)
-    assert "1 in specks" in str(found.account)
+    assert "1 voxel in specks" in str(found.account)
     assert painted(regions_of(p, Budget(amount=1.0)), shape)[10, 20, 55]
 
 

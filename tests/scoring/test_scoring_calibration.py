@@ -79,3 +79,33 @@ def test_probabilities_of_zero_and_one_are_taken() -> None:
     streamed.add(np.array([0.0, 1.0, 1.0]), np.array([False, True, True]))
     assert streamed.figures()["ece"] == 0
     assert streamed.figures()["auroc"] == 1
+
+
+@given(SCORES)
+def test_auroc_and_brier_agree_with_scikit_learn(drawn: tuple[np.ndarray, np.ndarray]) -> None:
+    sk = pytest.importorskip("sklearn.metrics")
+    score, hit = drawn
+    assert brier(score / 9, hit) == pytest.approx(sk.brier_score_loss(hit, score / 9, pos_label=True))
+    if hit.any() and not hit.all():
+        assert auroc(score, hit) == pytest.approx(sk.roc_auc_score(hit, score))
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_bins_of_equal_mass_agree_with_scikit_learn(seed: int) -> None:
+    curve = pytest.importorskip("sklearn.calibration").calibration_curve
+    rng = np.random.default_rng(seed)
+    p = rng.permutation(np.arange(600) + 0.5) / 600
+    right = rng.random(600) < p
+    share, mean = curve(right, p, n_bins=15, strategy="quantile")
+    assert ece(p, right, bins=15) == pytest.approx(float(np.abs(share - mean).mean()))
+
+
+@given(SCORES)
+@settings(deadline=None, max_examples=30)
+def test_ece_of_one_bin_agrees_with_torchmetrics(drawn: tuple[np.ndarray, np.ndarray]) -> None:
+    torch = pytest.importorskip("torch")
+    error = pytest.importorskip("torchmetrics.functional.classification").binary_calibration_error
+    score, hit = drawn
+    expected = error(torch.tensor(score / 10), torch.tensor(hit.astype(int)), n_bins=1)
+    assert ece(score / 10, hit, bins=1) == pytest.approx(float(expected), abs=1e-6)

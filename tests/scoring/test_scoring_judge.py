@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
 import subprocess
@@ -296,6 +297,18 @@ def test_the_report_stands_alone_and_escapes_names(few, tmp_path: Path) -> None:
     for text in DEFINITIONS:
         assert f"<dt>{text}</dt>" in page
     assert all(m.name in page for m in METHODS)
+
+
+@pytest.mark.parametrize("text", ["<img src=x onerror=alert(1)>", "{{ 7 * 191 }}", "left\u202egnp.exe", "a'\"b"])
+def test_whatever_comes_from_data_is_shown_letter_by_letter(few, tmp_path: Path, text: str) -> None:
+    test = [replace(x, groups={"site": text}) for x in few["test"][:4]]
+    judged = _judged({"validation": few["validation"][:6], "test": test}, budgets=(0.1,), experts=(text, "Ben", "Lea"))
+    page = write_report(judged, tmp_path, title=text, notes=[text], resamples=1000).read_text("utf-8")
+    shown = html.escape(text.replace("\u202e", "\\u202e"), quote=False)
+    body = page.replace("&#34;", '"').replace("&#39;", "'")
+    found = re.findall(r'<(title|h1|p class="note"|th|td)>([^<]*)<', body)
+    assert {where for where, said in found if said == shown} == {"title", "h1", 'p class="note"', "th", "td"}
+    assert "\u202e" not in page
 
 
 def test_the_files_hold_what_the_report_says(judged: Judgement, tmp_path: Path) -> None:

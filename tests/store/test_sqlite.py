@@ -116,7 +116,7 @@ class TestVersions:
             options = {"version_table": VERSION_TABLE, "compare_type": True}
             assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
         engine.dispose()
-        assert ask(path, f"SELECT version_num FROM {VERSION_TABLE}") == [("0002",)]
+        assert ask(path, f"SELECT version_num FROM {VERSION_TABLE}") == [("0003",)]
 
     def test_a_current_one_is_opened_without_a_backup(self, path):
         open_sqlite(path).close()

@@ -321,9 +321,9 @@ def test_nobody_to_read(unread, tmp_path):
     with init_project(tmp_path / "empty") as project, pytest.raises(InputError, match="deferredseg reader add"):
         run_external(project, unread.files)
     with init_project(tmp_path / "admin") as project:
-        project.store.add_reader(Reader(login="root", name="Root", role="admin"))
+        project.store.add_reader(Reader(login="root", name="Root", role="admin", capacity=0))
         with pytest.raises(InputError, match="no readers"):
-            run_external(project, unread.files)
+            run_external(project, unread.files, by="root")
         assert project.store.cases() == []
     assert not (tmp_path / "admin" / "predictions").exists()
 

@@ -19,7 +19,7 @@ from napari_deferredseg.widgets.viewer.volume_layers import in_place
 
 NAME = "napari-deferredseg"
 ROOT = Path(__file__).parents[2] / "napari.yaml"
-WIDGETS = {"Run deferral model", "Defer to expert", "My worklist", "Export labels"}
+WIDGETS = {"Run deferral model", "Defer to expert", "My worklist", "Export labels", "Readers"}
 MENUS = {
     "napari/layers/segment": {"Run deferral model"},
     "napari/layers/annotate": {"My worklist", "Defer to expert"},

@@ -17,7 +17,8 @@ def test_running_a_model_and_exporting(open_seat, qtbot, unread, tmp_path):
     run.run_button.click()
     assert run.notice.text() == "open a project first"
     run.project_bar.make_folder(tmp_path / "new")
-    assert "reader add" in panels["worklist"].summary.text()
+    assert "no readers yet" in panels["worklist"].summary.text()
+    assert panels["worklist"].readers.isVisibleTo(panels["worklist"])
     run.run_button.click()
     assert "no readers yet" in run.notice.text()
     run.project_bar.make_folder(tmp_path / "new")

@@ -14,6 +14,7 @@ from napari_deferredseg.deferral.data.prepared import prepare
 from napari_deferredseg.deferral.evaluation.judging import judged_case, judged_cases, keep_logits, keep_maps
 from napari_deferredseg.scoring.evaluate import judge
 from napari_deferredseg.scoring.figures import Example, example
+from napari_deferredseg.scoring.tolerance import TOLERANCE_MM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,7 @@ def evaluate(
     budgets: Sequence[float],
     unit: BudgetUnit,
     *,
+    tolerance_mm: float = TOLERANCE_MM,
     device: torch.device,
     scratch: Path | None = None,
     progress: Progress = silent,
@@ -47,6 +49,8 @@ def evaluate(
 
     Parameters
     ----------
+    tolerance_mm : float
+        Of NSD, over 0.
     scratch : Path, optional
         Where a folder for the maps is made for the time being; they take about 50 bytes a voxel.
 
@@ -88,6 +92,7 @@ def evaluate(
             sigma_mm=spec.config.policy.smoothing_mm,
             seed=spec.seed,
             even=spec.config.policy.share_ratio,
+            tolerance_mm=tolerance_mm,
         )
         progress(0.95, "drawing examples")
         return judgement, [_example(case, spec.policy, judgement) for case in test[:EXAMPLES]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_deferredseg import __version__
+from napari_deferredseg.core.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

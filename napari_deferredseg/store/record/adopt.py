@@ -11,7 +11,7 @@ from napari_deferredseg.store import chain
 from napari_deferredseg.store.tables import schema
 from napari_deferredseg.store.tables.sql_cases import case_entries, region_entry
 from napari_deferredseg.store.tables.sql_events import Entry, append
-from napari_deferredseg.store.tables.sql_readers import reader_entry
+from napari_deferredseg.store.tables.sql_readers import plain_reader, reader_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,9 @@ def _origin(connection: Connection) -> str:
     readers = connection.execute(select(schema.readers).order_by(schema.readers.c.login)).mappings()
     told = [_told(row, found["entries"]) for row in record if row["what"] not in ("seal", "key")]
     said = [list(row) for row in connection.execute(people)]
-    return chain.content({"found": found, "told": told, "people": said, "readers": [dict(row) for row in readers]})
+    return chain.content(
+        {"found": found, "told": told, "people": said, "readers": [plain_reader(dict(row)) for row in readers]}
+    )
 
 
 def _told(row: Any, older: int) -> list[Any]:

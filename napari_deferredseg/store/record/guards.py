@@ -26,8 +26,14 @@ KEYS = {
 }
 # Columns that stay where others may change.
 FIXED = {
+    "readers": ("login", "login_key", "rowid"),
     "cases": ("sequence", "key", "geometry", "voxel_hash", "modality", "created"),
     "assignments": ("region_id", "rowid"),
+}
+# What else must be so where a row may change: a reader's only by an entry that says so.
+WHILE = {
+    "readers": "EXISTS (SELECT 1 FROM events WHERE sequence = (SELECT max(sequence) FROM events) "
+    "AND what IN ('edit', 'absence', 'deactivate', 'activate'))",
 }
 _ITS_REGION = "(SELECT region_id FROM corrections WHERE id = events.correction_id)"
 _ERASED = (
@@ -52,6 +58,8 @@ def expected() -> dict[str, str]:
     for table, keys in KEYS.items():
         same = " OR ".join(f"{key} = NEW.{key}" for key in (*keys, "rowid"))
         changed = " OR ".join(f"NEW.{name} IS NOT OLD.{name}" for name in FIXED.get(table, ()))
+        if table in WHILE:
+            changed += f" OR NOT {WHILE[table]}"
         made[f"{table}_no_replace"] = _refusal(
             table, "replace", "INSERT", f"EXISTS (SELECT 1 FROM {table} WHERE {same})"
         )

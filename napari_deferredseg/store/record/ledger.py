@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
 
+READER_CHANGES = ("edit", "absence", "deactivate", "activate")
 KINDS = frozenset(
     (
-        *("reader", "case", "move", "run", "region", "assign", "claim", "release", "skip", "decline", "withdraw"),
+        *("reader", *READER_CHANGES),
+        *("case", "move", "run", "region", "assign", "claim", "release", "skip", "decline", "withdraw"),
         *("submit", "amend", "erase", "key", "seal", "adopt", "guard"),
     )
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_deferredseg.store import chain
-from napari_deferredseg.store.record.ledger import each, facts_of
+from napari_deferredseg.store.record.ledger import READER_CHANGES, each, facts_of
 from napari_deferredseg.store.tables import schema
+from napari_deferredseg.store.tables.sql_readers import plain_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,8 @@ def subject_problems(connection: Connection, ledger: Ledger) -> list[str]:
     """Compare readers, cases, predictions, regions and corrections with the entries that tell of them."""
     logins = [login for login, _ in each(connection, schema.readers, "login")]
     by_reader = _told(ledger, ("reader",), lambda e: _login(ledger, e, logins))
+    changed = _told(ledger, READER_CHANGES, lambda e: _login(ledger, e, logins))
+    readers = {login: _newest(entries, changed.get(login, [])) for login, entries in by_reader.items()}
     by_case = _told(ledger, ("case",), lambda e: _fact(e, "case"))
     places = _told(ledger, ("move",), lambda e: _fact(e, "case"))
     runs = _told(ledger, ("run",), lambda e: _fact(e, "prediction"))
@@ -27,7 +30,7 @@ def subject_problems(connection: Connection, ledger: Ledger) -> list[str]:
     sent = _told(ledger, ("submit", "amend"), lambda e: e["correction_id"])
 
     def reader_hash(row: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
-        return chain.content(row, ledger.people[entry["sequence"]]["salt"])
+        return chain.content(plain_reader(row), ledger.people[entry["sequence"]]["salt"])
 
     def place_hash(row: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
         salt = ledger.people[entry["sequence"]]["salt"]
@@ -41,7 +44,7 @@ def subject_problems(connection: Connection, ledger: Ledger) -> list[str]:
 
     newest = {key: entries[-1:] for key, entries in places.items()}
     checks = (
-        (schema.readers, "login", by_reader, reader_hash, ledger.reader),
+        (schema.readers, "login", readers, reader_hash, ledger.reader),
         (schema.cases, "key", by_case, case_hash, lambda key: f"case {key}"),
         (schema.cases, "key", newest, place_hash, lambda key: f"where the image of {key} lies"),
         (schema.predictions, "id", runs, whole, ledger.run),
@@ -49,6 +52,11 @@ def subject_problems(connection: Connection, ledger: Ledger) -> list[str]:
         (schema.corrections, "id", sent, lambda row, _: row["chain"], ledger.correction),
     )
     return [line for check in checks for line in _compare(connection, *check)]
+
+
+def _newest(made: list[Mapping[str, Any]], changed: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Entry that says how a row stands now, where it was made once."""
+    return [*made, *changed][-1:] if len(made) == 1 else made
 
 
 def _compare(

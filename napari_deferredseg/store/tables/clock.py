@@ -36,7 +36,7 @@ _HELD = (
     .join(schema.regions, schema.regions.c.id == _ASSIGNMENTS.region_id)
     .where(_ASSIGNMENTS.state == State.CLAIMED)
 )
-_LEAD = select(_READERS.login).where(_READERS.role.in_((Role.LEAD, Role.ADMIN))).limit(1)
+_LEAD = select(_READERS.login).where(_READERS.active, _READERS.role.in_((Role.LEAD, Role.ADMIN))).limit(1)
 
 
 def computer_clock() -> Callable[[], datetime]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     text,
+    true,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +64,10 @@ readers = Table(
     Column("specialities", JSON, nullable=False),
     Column("role", String(16), nullable=False),
     Column("groups", JSON, nullable=False),
+    Column("active", Boolean, nullable=False, server_default=true()),
+    # Days, as ISO 8601 spells them.
+    Column("absent_from", String(10), nullable=True),
+    Column("absent_to", String(10), nullable=True),
 )
 
 cases = Table(

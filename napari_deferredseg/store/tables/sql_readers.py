@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, insert, select, update
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import InputError, NotAllowed
+from napari_deferredseg.core.records import Reader, Role
 from napari_deferredseg.store import chain
 from napari_deferredseg.store.tables import rows, schema
 from napari_deferredseg.store.tables.prepared import Prepared
@@ -18,21 +19,42 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from napari_deferredseg.core.records import Reader
-
 # Built once, since a reader waits for it.
-_SPELLED = Prepared(select(schema.readers.c.login).where(schema.readers.c.login_key == bindparam("key")))
+_SPELLED = Prepared(
+    select(schema.readers.c.login, schema.readers.c.active).where(schema.readers.c.login_key == bindparam("key"))
+)
 _BY_LOGIN = Prepared(select(schema.readers).where(schema.readers.c.login_key == bindparam("key")))
 
 
-def add_reader(connection: Connection, reader: Reader) -> None:
+# What readers of before could not be is left out where it is not so: their hashes stay what they were.
+_AS_EVER = {"active": True, "absent_from": None, "absent_to": None}
+
+
+def add_reader(connection: Connection, reader: Reader, by: str = "") -> None:
     """Add a reader; as `Store.add_reader`."""
     taken = _by_login(connection, reader.login)
     if taken is not None:
-        raise InputError(f"the login {reader.login!r} is taken by {taken.name}: choose another (--login)")
+        raise InputError(
+            f"the login {reader.login!r} is taken by {taken.name}: choose another (--login), or change that one"
+        )
     values = rows.reader_values(reader)
     connection.execute(insert(schema.readers).values(values))
-    append(connection, [reader_entry(values)])
+    append(connection, [reader_entry(values, by=by)])
+
+
+def change_reader(connection: Connection, login: str, what: str, changes: Mapping[str, Any], by: str) -> Reader:
+    """Change some fields of a reader; as `Store.change_reader`."""
+    old = require_login(connection, login)
+    new = Reader.model_validate(old.model_dump() | dict(changes) | {"login": old.login})
+    if new == old:
+        return old
+    _keep_an_admin(connection, old, new)
+    values = rows.reader_values(new)
+    readers = schema.readers
+    changed = [name for name in Reader.model_fields if getattr(new, name) != getattr(old, name)]
+    append(connection, [reader_entry(values, what, by, {"changed": changed})])  # first: the trigger looks for it
+    connection.execute(update(readers).where(readers.c.login == old.login).values(values))
+    return new
 
 
 def all_readers(connection: Connection) -> list[Reader]:
@@ -67,23 +89,56 @@ def require_login(connection: Connection, login: str) -> Reader:
 
 
 def spelled(connection: Connection, login: str) -> str:
-    """Return a login as the readers table spells it. InputError names the known logins."""
-    found: str | None = _SPELLED.scalar(connection, {"key": login.casefold()})
-    return found or require_login(connection, login).login
+    """Return the login of who does something as the readers table spells it; errors as `acting`."""
+    found = _SPELLED.one(connection, {"key": login.casefold()})
+    if found is None or not found["active"]:
+        return acting(connection, login).login
+    return str(found["login"])
+
+
+def acting(connection: Connection, login: str) -> Reader:
+    """Find who does something, by login alone. InputError as `require_login`; NotAllowed where they have stopped."""
+    found = require_login(connection, login)
+    if not found.active:
+        raise NotAllowed(
+            f"{found.name} (login {found.login}) was deactivated in this project and does nothing there any more; "
+            "an admin can take them in again: deferredseg reader activate"
+        )
+    return found
 
 
 def require_group(connection: Connection, group: str) -> None:
     """Raise InputError when nobody is in a group: its regions would wait for ever."""
-    known = {g for reader in all_readers(connection) for g in reader.groups}
+    known = {g for reader in all_readers(connection) if reader.active for g in reader.groups}
     if group not in known:
         raise InputError(f"nobody is in a group {group!r}; known groups: {', '.join(sorted(known)) or 'none'}")
 
 
-def reader_entry(values: Mapping[str, Any]) -> Entry:
-    """Entry that tells of a new row of `readers`, by salted hashes alone."""
+def reader_entry(
+    values: Mapping[str, Any], what: str = "reader", by: str = "", facts: Mapping[str, Any] | None = None
+) -> Entry:
+    """Entry that tells of a new or changed row of `readers`, by salted hashes alone, and who did it."""
     salt = chain.new_salt()
-    login = chain.content({"login": values["login"]}, salt)
-    return Entry("reader", facts={"login": login}, subject=chain.content(values, salt), who="", salt=salt)
+    told = {"login": chain.content({"login": values["login"]}, salt), **(facts or {})}
+    return Entry(what, facts=told, subject=chain.content(plain_reader(values), salt), who=by, salt=salt)
+
+
+def plain_reader(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Row of a reader as its hash covers it."""
+    return {name: value for name, value in values.items() if name not in _AS_EVER or value != _AS_EVER[name]}
+
+
+def _keep_an_admin(connection: Connection, old: Reader, new: Reader) -> None:
+    """Raise InputError where nobody would be admin any more, which would open the project to everybody."""
+    if not is_admin(old) or is_admin(new):
+        return
+    if not any(is_admin(x) for x in all_readers(connection) if x.login != old.login):
+        raise InputError(f"{old.name} is the only admin of this project: first make another one (--role admin)")
+
+
+def is_admin(reader: Reader) -> bool:
+    """Whether somebody manages readers now."""
+    return reader.active and reader.role is Role.ADMIN
 
 
 def _by_login(connection: Connection, login: str) -> Reader | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, select, update
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import InputError, NotAllowed
 from napari_deferredseg.core.records import Assignment, Reader, Role, State
 from napari_deferredseg.store.chain import time_text
 from napari_deferredseg.store.tables import rows, schema
@@ -18,7 +18,7 @@ from napari_deferredseg.store.tables.clock import LONGEST_LEASE, plausible
 from napari_deferredseg.store.tables.prepared import Prepared
 from napari_deferredseg.store.tables.sql_events import record_event
 from napari_deferredseg.store.tables.sql_names import no_region, person, place
-from napari_deferredseg.store.tables.sql_readers import require_group, require_login
+from napari_deferredseg.store.tables.sql_readers import acting, require_group, require_login
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -64,7 +64,7 @@ def assign(
     where = place(connection, region_id)
     if (reader is None) == (group is None):
         raise InputError(f"give {where} to a reader or to a group: one of both")
-    login = None if reader is None else require_login(connection, reader).login
+    login = None if reader is None else acting(connection, reader).login
     if group is not None:
         require_group(connection, group)
     found = current(connection, region_id)
@@ -81,14 +81,14 @@ def assign(
 
 def claim(connection: Connection, region_id: str, login: str, lease: timedelta, moment: Moment) -> Assignment | None:
     """Take a region; as `Store.claim`."""
-    return _claim(connection, region_id, require_login(connection, login), lease, moment)
+    return _claim(connection, region_id, acting(connection, login), lease, moment)
 
 
 def exchange(
     connection: Connection, given_back: str, taken: str, login: str, lease: timedelta, moment: Moment
 ) -> Assignment | None:
     """Give one region back and take another; as `Store.exchange`."""
-    reader = require_login(connection, login)
+    reader = acting(connection, login)
     _release(connection, given_back, reader, moment)
     return _claim(connection, taken, reader, lease, moment)
 
@@ -98,13 +98,21 @@ def release(connection: Connection, region_id: str, login: str, moment: Moment) 
     return _release(connection, region_id, require_login(connection, login), moment) is not None
 
 
+def release_all(connection: Connection, login: str, by: str, moment: Moment) -> None:
+    """Open every region that a reader has claimed, for somebody who acts, or "" where that is not known."""
+    held = select(ASSIGNMENTS.region_id).where(ASSIGNMENTS.state == State.CLAIMED, ASSIGNMENTS.holder == login)
+    for region_id in connection.scalars(held.order_by(ASSIGNMENTS.region_id)).all():
+        _change(connection, current(connection, region_id), State.OPEN, moment.now)
+        record_event(connection, "release", region_id=region_id, who=by, target=login, at=moment.now)
+
+
 def take_back(connection: Connection, region_id: str, by: str, note: str, moment: Moment) -> Assignment:
     """Open a region that somebody has claimed; as `Store.take_back`."""
-    lead = require_login(connection, by)
+    lead = acting(connection, by)
     where = place(connection, region_id)
     found = current(connection, region_id)
     if lead.role not in (Role.LEAD, Role.ADMIN) and not _is_held(found, lead):
-        raise InputError(f"{lead.name} is no lead: only a lead can release {where} for somebody else")
+        raise NotAllowed(f"{lead.name} is no lead: only a lead can release {where} for somebody else")
     if found.state is not State.CLAIMED:
         raise InputError(f"nobody is reading {where}: it is {found.state}")
     changed = _change(connection, found, State.OPEN, moment.now)
@@ -115,7 +123,7 @@ def take_back(connection: Connection, region_id: str, by: str, note: str, moment
 
 def skip(connection: Connection, region_id: str, login: str, moment: Moment) -> bool:
     """Put off a region; as `Store.skip`."""
-    reader, found = require_login(connection, login), current(connection, region_id)
+    reader, found = acting(connection, login), current(connection, region_id)
     if not (_is_held(found, reader) or (found.state is State.OPEN and _is_for(found, reader))):
         return False
     _noted(connection, "skip", reader, _change(connection, found, State.SKIPPED, moment.now))
@@ -127,7 +135,7 @@ def decline(connection: Connection, region_id: str, login: str, reason: str, mom
     why = reason.strip()
     if not why:
         raise InputError(f"say why you decline {place(connection, region_id)}: the reason is empty")
-    reader, found = require_login(connection, login), current(connection, region_id)
+    reader, found = acting(connection, login), current(connection, region_id)
     if not (_is_held(found, reader) or (found.state in UNREAD and _is_for(found, reader))):
         return False
     _noted(connection, "decline", reader, _change(connection, found, State.DECLINED, moment.now, reason=why), why)

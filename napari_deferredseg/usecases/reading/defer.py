@@ -12,6 +12,7 @@ from napari_deferredseg.core.records import Assignment, Origin, Region, State, n
 from napari_deferredseg.core.volume import labels_present
 from napari_deferredseg.masks.components import deepest_index
 from napari_deferredseg.routing.effort import estimated_minutes
+from napari_deferredseg.usecases.permissions import Action, require
 from napari_deferredseg.usecases.running.route import route
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def defer_region(project: Project, region_id: str, target: Target, by: str, note
     InputError
         Somebody is reading it, it is submitted, or the reader or group does not exist.
     """
+    require(project, Action.DEFER, by)
     chosen = _resolve(project, project.store.region(region_id), target)
     return project.store.assign(region_id, reader=chosen.reader, group=chosen.group, by=by, note=note)
 
@@ -66,9 +68,12 @@ def release_region(project: Project, case_key: str, number: int, by: str, note: 
             f"{case_key} has {len(held)} regions {number} that are being read, by {names}: choose the one in napari, "
             "Defer to expert, and press Release for others"
         )
-    chosen = (held or named)[0].region
-    project.store.take_back(chosen.id, project.store.reader(by).login, note)
-    return chosen
+    chosen = (held or named)[0]
+    login = project.store.reader(by).login
+    own = chosen.assignment.holder == login
+    require(project, Action.RELEASE_OWN if own else Action.RELEASE, login)
+    project.store.take_back(chosen.region.id, login, note)
+    return chosen.region
 
 
 def defer_drawn(
@@ -81,6 +86,7 @@ def defer_drawn(
     InputError
         Nothing is drawn, or the reader or group does not exist.
     """
+    require(project, Action.DEFER, by)
     box = bounding_box(drawn)
     if box is None:
         raise InputError("nothing is drawn yet: draw an outline around the region first")
@@ -119,8 +125,8 @@ def _near(case: OpenCase, box: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
 def _resolve(project: Project, region: Region, target: Target) -> Target:
     readers = project.store.readers()
     if target.group is not None:
-        if not any(target.group in reader.groups for reader in readers):
-            known = ", ".join(sorted({g for reader in readers for g in reader.groups})) or "none"
+        if not any(target.group in reader.groups for reader in readers if reader.active):
+            known = ", ".join(sorted({g for reader in readers if reader.active for g in reader.groups})) or "none"
             raise InputError(f"no reader is in a group {target.group!r}; known groups: {known}")
         return target
     if target.reader is not None:

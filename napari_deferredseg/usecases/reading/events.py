@@ -10,6 +10,7 @@ class SessionEvents(SignalGroup):
 
     project = Signal()
     reader = Signal()
+    readers = Signal()
     case = Signal()
     reading = Signal()
     worklist = Signal()

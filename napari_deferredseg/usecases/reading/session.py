@@ -73,12 +73,29 @@ class Session:
     def choose_reader(self, login: str | None) -> None:
         """Say who is reading. InputError when the project has no such reader."""
         reader = None if login is None else self.need_project().store.reader(login)
+        if reader is not None and not reader.active:
+            raise InputError(f"{reader.name} was deactivated in this project: an admin can activate them again")
         if reader == self.reader:
             return
         self.leave()
         self.reader = reader
         self.last = None
         self.events.reader.emit()
+        self.events.worklist.emit()
+
+    def actor(self) -> str | None:
+        """Login of who acts here: who was chosen, None where nobody was."""
+        return None if self.reader is None else self.reader.login
+
+    def readers_changed(self) -> None:
+        """Take in that readers of the project were added or changed, whoever reads here among them."""
+        if self.reader is not None:
+            now = self.need_project().store.reader(self.reader.login)
+            if not now.active:
+                self.choose_reader(None)
+            else:
+                self.reader = now
+        self.events.readers.emit()
         self.events.worklist.emit()
 
     def worklist(self) -> list[WorkItem]:

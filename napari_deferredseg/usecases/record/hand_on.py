@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.usecases.keys import KeyMemory, key_path, own_key, read_key, write_new_key
+from napari_deferredseg.usecases.permissions import Action, require
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,14 +15,17 @@ if TYPE_CHECKING:
     from napari_deferredseg.usecases.project import Project
 
 
-def export_key(project: Project, file: Path) -> ProjectKey:
+def export_key(project: Project, file: Path, by: str | None = None) -> ProjectKey:
     """Write the key of a project to a file that only its user may read, to be handed on or kept apart.
 
     Raises
     ------
     InputError
         This person does not have it; the file exists or cannot be written.
+    NotAllowed
+        `by`, the login of who acts, may not do this.
     """
+    require(project, Action.EXPORT_KEY, by)
     key = own_key(project.info.id)
     if key is None:
         named = project.store.key_id() or "none"
@@ -30,14 +34,17 @@ def export_key(project: Project, file: Path) -> ProjectKey:
     return key
 
 
-def import_key(project: Project, file: Path) -> ProjectKey:
+def import_key(project: Project, file: Path, by: str | None = None) -> ProjectKey:
     """Keep the key in a file as one's own, and seal with it what was written without, where that can be written.
 
     Raises
     ------
     InputError
         The file holds no key, that of another project, or one that this project does not name.
+    NotAllowed
+        `by`, the login of who acts, may not do this.
     """
+    require(project, Action.IMPORT_KEY, by)
     if not file.is_file():
         raise InputError(f"{file} does not exist: give the file that deferredseg project key export wrote")
     key = read_key(file, project.info.id)

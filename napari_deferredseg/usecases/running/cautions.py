@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.errors import InputError
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
 def cautions(project: Project, prediction: Prediction) -> tuple[str, ...]:
     """Sentences, mostly none: what a run fell short of, labels without names, unknown specialities, overfull days."""
     told = (*_fell_back(prediction), *_in_vain(prediction), *_nameless(prediction))
-    return (*told, *_other_names(project, prediction), *_unknown_specialities(project, prediction), *_overfull(project))
+    return (
+        *told,
+        *_other_names(project, prediction),
+        *_unknown_specialities(project, prediction),
+        *_overfull(project),
+        *_out(project),
+    )
 
 
 def require_same_meaning(project: Project, case_key: str, table: LabelTable) -> None:
@@ -82,15 +89,28 @@ def _other_names(project: Project, prediction: Prediction) -> Iterator[str]:
 
 def _unknown_specialities(project: Project, prediction: Prediction) -> Iterator[str]:
     names = {label.name.casefold() for label in prediction.table.labels}
-    for reader in project.store.readers():
+    for reader in (x for x in project.store.readers() if x.is_routed_to):
         unknown = [s for s in reader.specialities if s.strip().casefold() not in names]
         if unknown:
             yield f"No label here is called {', '.join(unknown)}, the speciality of {reader.login}."
+
+
+def _out(project: Project) -> Iterator[str]:
+    """Who would have been asked, but is away; and who has stopped with regions still theirs."""
+    waiting, today = minutes_waiting(project), date.today()
+    for reader in project.store.readers():
+        if reader.is_routed_to and reader.is_absent(today):
+            yield f"{reader.login} is absent until {reader.absent_to} and got nothing."
+        elif not reader.active and reader.login in waiting:
+            yield (
+                f"{waiting[reader.login]:.0f} min wait for {reader.login}, who was deactivated: send them to others in "
+                "Defer to expert."
+            )
 
 
 def _overfull(project: Project) -> Iterator[str]:
     waiting = minutes_waiting(project)
     for reader in project.store.readers():
         minutes = waiting.get(reader.login, 0.0)
-        if minutes > reader.capacity:
+        if minutes > reader.capacity and reader.is_routed_to:
             yield f"{minutes:.0f} min wait for {reader.login}, whose day has {reader.capacity:.0f}."

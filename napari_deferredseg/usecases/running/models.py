@@ -16,6 +16,7 @@ from napari_deferredseg.deferral.data.segmentor_settings import ModuleConfig
 from napari_deferredseg.deferral.model.spec import CARD, read_spec
 from napari_deferredseg.deferral.model.trust import call_of, distrust, trust, trusted
 from napari_deferredseg.store.files import remedy
+from napari_deferredseg.usecases.permissions import Action, require
 from napari_deferredseg.usecases.project import require_writable
 
 if TYPE_CHECKING:
@@ -118,14 +119,17 @@ def describe_model(folder: Path, *, shipped: bool = False) -> Known:
     )
 
 
-def add_model(project: Project, folder: Path) -> Known:
+def add_model(project: Project, folder: Path, by: str | None = None) -> Known:
     """Copy a model folder into the project's registry, whole or not at all.
 
     Raises
     ------
     InputError
         It is no model folder, one of this name is there, or the project cannot be written.
+    NotAllowed
+        `by`, the login of who acts, may not do this.
     """
+    require(project, Action.ADD_MODEL, by)
     require_writable(project)
     name = describe_model(folder).name
     if name == EXTERNAL or name in (model.name for model in list_models(project)):

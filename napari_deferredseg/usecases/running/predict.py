@@ -27,13 +27,13 @@ from napari_deferredseg.usecases.running.models import describe_model
 from napari_deferredseg.usecases.running.numbers import number_notes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.core.prediction import Prediction
     from napari_deferredseg.core.volume import Array, LabelTable, Probabilities, Volume
-    from napari_deferredseg.engine import Engine
+    from napari_deferredseg.engine import Runner
     from napari_deferredseg.usecases.running.models import Known
 
     Check = Callable[[Volume, LabelTable], None]
@@ -78,6 +78,22 @@ class ModelInput:
     """Somebody knows that the image may be unlike those that the model learned from."""
 
 
+@dataclass(frozen=True)
+class Ask:
+    """How a model is asked: where to look, as a mask on the image's grid and as boxes, on which device.
+
+    `outside_domain`: somebody knows that the image may be unlike those that the model learned from.
+    """
+
+    prompt: LabelMap | None = None
+    boxes: tuple[SliceBox, ...] = ()
+    device: str = "auto"
+    outside_domain: bool = False
+
+
+PLAINLY = Ask()
+
+
 def anything(volume: Volume, table: LabelTable) -> None:
     """Let any image and any labels pass."""
 
@@ -97,32 +113,64 @@ def predict_external(
     InputError
         A file cannot be used, two of them are on different grids, or there is nothing to compare the first mask with.
     """
-    if not files.labels:
-        raise InputError("no mask is given: give the AI's mask, and a second one or the AI's probabilities")
-    if len(files.labels) == 1 and files.probabilities is None:
-        raise InputError(f"{files.labels[0]} alone shows no doubt: give a second mask, or the AI's probabilities")
-    if len(files.labels) > 1 and files.probabilities is not None:
-        raise InputError(f"{files.probabilities} is given beside a second mask: leave one of both out")
+    require_doubt(files.labels, files.probabilities)
     progress(0.0, "reading the volume")
     volume = read_volume(files.volume, files.series)
     progress(0.3, "reading the masks")
-    maps = [on_grid_of(volume, read_labels(path)) for path in files.labels]
-    for path, label_map in zip(files.labels, maps, strict=True):
-        if np.array_equal(label_map.array, volume.array):
-            raise InputError(f"{files.volume} holds the very voxels of the mask {path}: give the image as the volume")
+    maps = [read_labels(path) for path in files.labels]
+    probabilities = read_probabilities(files.probabilities) if files.probabilities is not None else None
+    return volume, compare(volume, maps, probabilities, progress, check)
+
+
+def compare(
+    volume: Volume,
+    maps: Sequence[LabelMap],
+    probabilities: Probabilities | None = None,
+    progress: Progress = silent,
+    check: Check = anything,
+) -> Prediction:
+    """Compare the first of an AI's masks with the others, or with its probabilities; its notes are theirs.
+
+    Raises
+    ------
+    InputError
+        As `predict_external`, of what is in memory already.
+    """
+    require_doubt([label_map.source for label_map in maps], probabilities and probabilities.source)
+    maps = [on_grid_of(volume, label_map) for label_map in maps]
+    for label_map in maps:
+        if _same_voxels(label_map.array, volume.array):
+            raise InputError(
+                f"{volume.source} holds the very voxels of the mask {label_map.source}: give the image as the volume"
+            )
         if _looks_like_an_image(label_map.array):
-            raise InputError(f"{path} looks like an image, not like a mask: give the image as the volume")
+            raise InputError(f"{label_map.source} looks like an image, not like a mask: give the image as the volume")
     check(volume, merged_table(maps[0], maps[1:]))
     notes = tuple(note for label_map in maps for note in label_map.notes)
-    if files.probabilities is None:
+    if probabilities is None:
         progress(0.6, "comparing the masks")
         notes += tuple(note for other in maps[1:] for note in number_notes(maps[0], other))
-        return volume, replace(from_labels(maps[0], maps[1:]), notes=notes)
-    probabilities = on_grid_of(volume, read_probabilities(files.probabilities))
+        return replace(from_labels(maps[0], maps[1:]), notes=notes)
+    probabilities = on_grid_of(volume, probabilities)
     progress(0.6, "measuring the uncertainty")
     prediction = from_probabilities(maps[0], probabilities)
     numbers = number_notes(maps[0], _most_probable(probabilities))
-    return volume, replace(prediction, notes=(*notes, *probabilities.notes, *numbers))
+    return replace(prediction, notes=(*notes, *probabilities.notes, *numbers))
+
+
+def require_doubt(masks: Sequence[object], probabilities: object | None) -> None:
+    """Check that there is one thing to compare the first mask with; InputError names what is missing or too much."""
+    if not masks:
+        raise InputError("no mask is given: give the AI's mask, and a second one or the AI's probabilities")
+    if len(masks) == 1 and probabilities is None:
+        raise InputError(f"{masks[0]} alone shows no doubt: give a second mask, or the AI's probabilities")
+    if len(masks) > 1 and probabilities is not None:
+        raise InputError(f"{probabilities} is given beside a second mask: leave one of both out")
+
+
+def _same_voxels(one: Array, other: Array) -> bool:
+    """Whether two arrays are equal, told by the first plane that is not."""
+    return one.shape == other.shape and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def _most_probable(probabilities: Probabilities) -> LabelMap:
@@ -144,9 +192,9 @@ def _looks_like_an_image(labels: Array) -> bool:
 
 
 def predict_with_model(
-    files: ModelInput, engine: Engine, progress: Progress = silent, check: Check = anything
+    files: ModelInput, runner: Runner, progress: Progress = silent, check: Check = anything
 ) -> tuple[Volume, Prediction]:
-    """Read a volume and run a model on it in the engine's process. The volume returned is without its companions.
+    """Read a volume and run a model on it where the runner runs jobs. The volume returned is without its companions.
 
     Parameters
     ----------
@@ -162,53 +210,84 @@ def predict_with_model(
     require_model()
     progress(0.0, "reading the volume")
     volume = read_volume(files.volume, files.series)
-    require_known_sides(files, volume)
-    channels = as_channels([volume, *(read_volume(path) for path in files.companions)])
+    require_known_sides(volume, files.orientation_checked)
+    image = as_channels([volume, *(read_volume(path) for path in files.companions)])
     model = describe_model(files.model)
-    _require_channels(model, channels)
+    _require_prompted(model, files.prompt is not None or bool(files.boxes))
+    if files.drawn_on is not None and (how := volume.geometry.difference(files.drawn_on)):
+        raise InputError(f"{files.volume}: the boxes were drawn on another image ({how}); draw them on this one")
+    asked = Ask(
+        prompt=read_labels(files.prompt) if files.prompt is not None else None,
+        boxes=files.boxes,
+        device=files.device,
+        outside_domain=files.outside_domain,
+    )
+    _require_channels(model, image)
     check(volume, model.table)
-    notes = domain_notes(model, channels, files.outside_domain)
-    prompt = on_grid_of(volume, read_labels(files.prompt)) if files.prompt is not None and model.prompted else None
-    boxes, left_out = _boxes(files, model, volume, prompt)
+    prediction = ask_model(model, image, runner, asked, progress)
+    return volume, replace(prediction, notes=(*image.notes[len(volume.notes) :], *prediction.notes))
+
+
+def ask_model(
+    model: Known,
+    image: Volume,
+    runner: Runner,
+    asked: Ask = PLAINLY,
+    progress: Progress = silent,
+) -> Prediction:
+    """Run a model on an image in memory, with all the channels that it learned from.
+
+    Raises
+    ------
+    InputError
+        As `predict_with_model`, of what was read already.
+    """
+    require_model()
+    _require_channels(model, image)
+    notes = domain_notes(model, image, asked.outside_domain)
+    _require_prompted(model, asked.prompt is not None or bool(asked.boxes))
+    prompt = on_grid_of(image, asked.prompt) if asked.prompt is not None else None
+    boxes, left_out = _boxes(model, prompt, asked.boxes)
     progress(0.1, "starting the model")
-    prediction = engine.run(
+    prediction = runner.run(
         predict,
-        files.model.resolve(),
-        Scan(channels, boxes),
-        files.device,
+        model.folder.resolve(),
+        Scan(image, boxes),
+        asked.device,
         progress=lambda share, doing: progress(0.1 + share * 0.9, doing),
     )
     settings = dict(prediction.settings)
     if left_out:
         settings[LEFT_OUT] = ", ".join(left_out)
-    if files.outside_domain:
+    if asked.outside_domain:
         settings["outside_domain"] = True
-    said = (*channels.notes[len(volume.notes) :], *(prompt.notes if prompt is not None else ()))
-    return volume, replace(prediction, settings=settings, notes=(*said, *notes, *prediction.notes))
+    said = prompt.notes if prompt is not None else ()
+    return replace(prediction, settings=settings, notes=(*said, *notes, *prediction.notes))
 
 
 def _boxes(
-    files: ModelInput, model: Known, volume: Volume, prompt: LabelMap | None
+    model: Known, prompt: LabelMap | None, drawn: tuple[SliceBox, ...]
 ) -> tuple[tuple[SliceBox, ...] | None, tuple[str, ...]]:
     """Boxes for a model that needs some, those of the prompt mask first, and what that mask shows in vain."""
     if not model.prompted:
-        if files.prompt is not None or files.boxes:
-            raise InputError(f"the model {model.name} looks everywhere by itself: leave the prompt out")
         return None, ()
-    if files.drawn_on is not None and (how := volume.geometry.difference(files.drawn_on)):
-        raise InputError(f"{files.volume}: the boxes were drawn on another image ({how}); draw them on this one")
     found: tuple[SliceBox, ...] = ()
     left_out: tuple[str, ...] = ()
     if prompt is not None:
         array, left_out = in_terms_of(model.table, prompt)
         found = boxes_of(array)
-        if not found and not files.boxes:
-            raise InputError(f"{files.prompt} holds nothing to look at: give another mask, or draw boxes")
-    if not found and not files.boxes:
+        if not found and not drawn:
+            raise InputError(f"{prompt.source} holds nothing to look at: give another mask, or draw boxes")
+    if not found and not drawn:
         raise InputError(
             f"the model {model.name} must be told where to look: give a mask as prompt (--prompt), or draw boxes"
         )
-    return (*found, *files.boxes), left_out
+    return (*found, *drawn), left_out
+
+
+def _require_prompted(model: Known, given: bool) -> None:
+    if given and not model.prompted:
+        raise InputError(f"the model {model.name} looks everywhere by itself: leave the prompt out")
 
 
 def _require_channels(model: Known, volume: Volume) -> None:
@@ -220,7 +299,7 @@ def _require_channels(model: Known, volume: Volume) -> None:
         )
 
 
-def require_known_sides(files: ExternalInput | ModelInput, volume: Volume) -> None:
+def require_known_sides(volume: Volume, checked: bool) -> None:
     """Check that somebody knows which side of the image is left.
 
     Raises
@@ -228,8 +307,8 @@ def require_known_sides(files: ExternalInput | ModelInput, volume: Volume) -> No
     InputError
         Neither the file says it nor has anybody made sure.
     """
-    if not volume.geometry.orientation_known and not files.orientation_checked:
+    if not volume.geometry.orientation_known and not checked:
         raise InputError(
-            f"{files.volume} does not say how it lies in the patient, so left and right may be swapped: "
+            f"{volume.source} does not say how it lies in the patient, so left and right may be swapped: "
             "check it, then confirm it (--orientation-checked, or the box in the panel) and run again"
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.names import Name
-from napari_deferredseg.core.records import Record, Role, State
+from napari_deferredseg.core.records import Record, State
 from napari_deferredseg.routing.assign import assign
 
 if TYPE_CHECKING:
@@ -68,10 +69,10 @@ def route(
     Raises
     ------
     InputError
-        The project has no reader.
+        The project has no reader, or all are absent today.
     """
     busy = minutes_waiting(project, replaced_case)
-    return assign(regions, project.store.readers(), table, busy=busy, columns=columns).assignments
+    return assign(regions, project.store.readers(), table, busy=busy, columns=columns, day=date.today()).assignments
 
 
 def minutes_waiting(project: Project, leave_out: str | None = None) -> dict[str, float]:
@@ -100,7 +101,7 @@ def columns_of(project: Project, channels: Channels, experts: Sequence[str]) -> 
         people = [
             r.login
             for r in project.store.readers()
-            if r.role is not Role.ADMIN and (name.casefold() == r.login.casefold() or name in r.groups)
+            if r.is_routed_to and (name.casefold() == r.login.casefold() or name in r.groups)
         ]
         if not people:
             raise InputError(

@@ -8,6 +8,7 @@ from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.routing.budget import number_of
 from napari_deferredseg.routing.jobs import regions
 from napari_deferredseg.routing.regions import make_regions
+from napari_deferredseg.usecases.permissions import Action, require
 from napari_deferredseg.usecases.running.cautions import require_same_meaning
 from napari_deferredseg.usecases.running.models import describe_model
 from napari_deferredseg.usecases.running.predict import ExternalInput, ModelInput, predict_external, predict_with_model
@@ -24,7 +25,7 @@ from napari_deferredseg.usecases.running.triage import (
 if TYPE_CHECKING:
     from napari_deferredseg.core.prediction import Prediction
     from napari_deferredseg.core.volume import LabelTable, Volume
-    from napari_deferredseg.engine import Engine
+    from napari_deferredseg.engine import Runner
     from napari_deferredseg.routing.budget import Budget
     from napari_deferredseg.routing.proposal import Proposal
     from napari_deferredseg.usecases.project import Project
@@ -39,6 +40,7 @@ def run_external(
     budget: Budget = DEFAULT_BUDGET,
     progress: Progress = silent,
     make: RegionMaker = make_regions,
+    by: str | None = None,
 ) -> RunReport:
     """Compare what an AI said with other masks or its probabilities; regions to readers.
 
@@ -46,12 +48,15 @@ def run_external(
     ----------
     make : callable
         `make_regions`, or that of `regions_in` an engine's process.
+    by : str, optional
+        Login of who acts.
 
     Raises
     ------
     InputError
         As `predict_external` and `triage`.
     """
+    require(project, Action.RUN, by)
     require_readers(project)
     volume, prediction = predict_external(
         files, lambda share, doing: progress(share * 0.6, doing), labels_kept(project)
@@ -66,24 +71,27 @@ def run_external(
         budget,
         progress=lambda share, doing: progress(0.6 + share * 0.4, doing),
         make=make,
+        by=by,
     )
 
 
 def run_model(
     project: Project,
     files: ModelInput,
-    engine: Engine,
+    runner: Runner,
     budget: Budget = DEFAULT_BUDGET,
     channels: Channels | None = None,
     progress: Progress = silent,
+    by: str | None = None,
 ) -> RunReport:
-    """Run a deferral model in the engine's process; regions to readers.
+    """Run a deferral model where the runner runs jobs, for whom `by` names; regions to readers.
 
     Raises
     ------
     InputError
         As `describe_model`, `predict_with_model` and `triage`.
     """
+    require(project, Action.RUN, by)
     require_readers(project)
     model = describe_model(files.model)  # what is wrong is said before the long work, not only after it
     if channels is not None:
@@ -91,7 +99,7 @@ def run_model(
     if budget.mode == "fixed_threshold":
         number_of(budget, model.thresholds)
     volume, prediction = predict_with_model(
-        files, engine, lambda share, doing: progress(share * 0.7, doing), labels_kept(project)
+        files, runner, lambda share, doing: progress(share * 0.7, doing), labels_kept(project)
     )
     case, prediction = recognised(project, files, volume, prediction)
     del volume
@@ -103,7 +111,8 @@ def run_model(
         budget,
         channels,
         lambda share, doing: progress(0.7 + share * 0.3, doing),
-        regions_in(engine),
+        regions_in(runner),
+        by,
     )
 
 
@@ -116,10 +125,10 @@ def labels_kept(project: Project) -> Check:
     return check
 
 
-def regions_in(engine: Engine) -> RegionMaker:
-    """Make regions in the engine's process, so that a window beside it stays fluent."""
+def regions_in(runner: Runner) -> RegionMaker:
+    """Make regions where the runner runs jobs: in an engine's process a window beside it stays fluent."""
 
     def make(prediction: Prediction, case_key: str, prediction_id: str, budget: Budget, progress: Progress) -> Proposal:
-        return engine.run(regions, prediction, case_key, prediction_id, budget, progress=progress)
+        return runner.run(regions, prediction, case_key, prediction_id, budget, progress=progress)
 
     return make

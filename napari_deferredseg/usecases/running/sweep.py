@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_deferredseg.usecases.permissions import Action, require
+
 if TYPE_CHECKING:
     from napari_deferredseg.usecases.project import Project
 
 
-def sweep(project: Project) -> int:
+def sweep(project: Project, by: str | None = None) -> int:
     """Delete what nothing in the project needs any more; returns how many runs' arrays and files went.
 
     What somebody may be writing at this moment stays: whatever no run in the database names goes only an hour after it
@@ -19,10 +21,13 @@ def sweep(project: Project) -> int:
     ------
     InputError
         The database cannot be read now.
+    NotAllowed
+        `by`, the login of who acts, may not do this.
     """
     store = project.store
     if store.reads_only:
         return 0
+    require(project, Action.SWEEP, by)
     runs = store.predictions()
     known = {run.id for run in runs}
     return project.predictions.sweep(keep=store.runs_in_use(), known=known) + project.journal.sweep()

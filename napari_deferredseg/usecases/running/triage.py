@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ from napari_deferredseg.core.records import CaseRecord, PredictionRecord
 from napari_deferredseg.core.volume import voxel_hash
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.routing.regions import make_regions
-from napari_deferredseg.store.arrays import PredictionFiles
+from napari_deferredseg.store.arrays import KEPT_DEFER
+from napari_deferredseg.usecases.permissions import Action, require
 from napari_deferredseg.usecases.project import require_writable
 from napari_deferredseg.usecases.running.cautions import cautions, require_same_meaning
 from napari_deferredseg.usecases.running.predict import require_known_sides
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
     RegionMaker = Callable[[Prediction, str, str, Budget, Progress], Proposal]
 
-LAWS = "regions 2"
+LAWS = "regions 3"
 """How regions are made; another way makes another run of the same files."""
 
 DEFAULT_BUDGET = Budget(amount=0.10, unit="predicted-foreground")
@@ -73,7 +75,7 @@ def require_readers(project: Project) -> None:
         The project cannot be written, or has no reader.
     """
     require_writable(project)
-    if not project.store.readers():
+    if not any(reader.is_routed_to for reader in project.store.readers()):
         raise InputError(f"{project.folder} has no readers; add one with: deferredseg reader add NAME --project ...")
 
 
@@ -86,6 +88,7 @@ def triage(
     channels: Channels | None = None,
     progress: Progress = silent,
     make: RegionMaker = make_regions,
+    by: str | None = None,
 ) -> RunReport:
     """Make regions of a prediction within the budget, assign them, and keep everything in one step.
 
@@ -97,13 +100,18 @@ def triage(
         Which readers stand behind the model's expert channels; without it capacity and speciality alone decide.
     make : callable
         `make_regions`, or what runs it elsewhere.
+    by : str, optional
+        Login of who acts.
 
     Raises
     ------
     InputError
         The project has no readers, a channel is mapped onto nobody, somebody is reading a region of an earlier run of
         this case, or corrections of it would get another label's name.
+    NotAllowed
+        `by` may not run a model here.
     """
+    require(project, Action.RUN, by)
     require_readers(project)
     columns = columns_of(project, channels, prediction.experts) if channels is not None else None
     require_same_meaning(project, case.key, prediction.table)
@@ -119,7 +127,7 @@ def triage(
     # as they are kept: numbers that are taken are not given twice
     items = [x for x in project.store.items(case_key=case.key) if x.region.prediction_id == record.id]
     regions, assignments = [x.region for x in items], [x.assignment for x in items]
-    remarks = _tidied(project) if new else ()
+    remarks = _tidied(project, by) if new else ()
     progress(1.0, "done")
     voxels = sum(int(region.mask.sum()) for region in regions)
     foreground = int(np.count_nonzero(prediction.labels))
@@ -147,7 +155,7 @@ def recognised(
     InputError
         Its sides are not known.
     """
-    require_known_sides(files, volume)
+    require_known_sides(volume, files.orientation_checked)
     case = identify(project, volume, files.volume)
     return case, replace(prediction, notes=(*volume.notes, *prediction.notes))
 
@@ -196,10 +204,10 @@ def _keep(
         raise
 
 
-def _tidied(project: Project) -> tuple[str, ...]:
+def _tidied(project: Project, by: str | None) -> tuple[str, ...]:
     """Sweep after a run that is kept, which nothing that goes wrong here may undo; sentences about what did."""
     try:
-        sweep(project)
+        sweep(project, by)
     except (InputError, OSError) as error:
         return (f"What earlier runs have left stays for now: {error}.",)
     return ()
@@ -221,7 +229,7 @@ def _prediction_record(
 
     Content decides what is the same, not where the files lie.
     """
-    labels_hash, alternative_hash = voxel_hash(prediction.labels, b""), voxel_hash(prediction.alternative, b"")
+    labels_hash, alternative_hash, raw_hash, kept_hash = _hashes(prediction)
     told = {k: legible(v) if isinstance(v, str) else v for k, v in prediction.settings.items()}
     settings = {**told, "budget": budget.amount, "budget_unit": budget.unit}
     if budget.mode == "fixed_threshold":
@@ -233,7 +241,7 @@ def _prediction_record(
         prediction.model_id,
         labels_hash,
         alternative_hash,
-        voxel_hash(prediction.defer, b""),
+        raw_hash,
         prediction.table.model_dump_json(),
         str(budget),
         str(channels or ""),
@@ -251,9 +259,16 @@ def _prediction_record(
         table=prediction.table,
         labels_hash=labels_hash,
         alternative_hash=alternative_hash,
-        defer_hash=voxel_hash(PredictionFiles.kept_defer(prediction.defer), b""),
+        defer_hash=kept_hash,
         settings=settings,
     )
+
+
+def _hashes(prediction: Prediction) -> tuple[str, ...]:
+    """Hashes of the labels, the alternative, the deferral map as it is and as it is kept; two at a time."""
+    arrays = (prediction.labels, prediction.alternative, prediction.defer, prediction.defer)
+    with ThreadPoolExecutor(2) as pool:
+        return tuple(pool.map(voxel_hash, arrays, [b""] * 4, [None, None, None, KEPT_DEFER]))
 
 
 def _digest(text: str) -> str:

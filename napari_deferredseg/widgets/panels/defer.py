@@ -14,6 +14,7 @@ from napari_deferredseg.core.records import Role, State
 from napari_deferredseg.usecases.reading.defer import ROUTER, Target
 from napari_deferredseg.usecases.reading.views import names_of
 from napari_deferredseg.widgets.panels.panel import Panel
+from napari_deferredseg.widgets.panels.readers import readers_button
 from napari_deferredseg.widgets.panels.who_bar import WhoBar
 from napari_deferredseg.widgets.qt.colors import LINK, reader_colors, swatch
 from napari_deferredseg.widgets.qt.fields import NoteField, QuietComboBox
@@ -73,6 +74,7 @@ class DeferPanel(Panel):
         self.body.addWidget(self.send)
         self.body.addWidget(self.release)
         self.body.addWidget(self.declined)
+        self.body.addWidget(readers_button(seat))
         self.finish_layout()
         self._drawn: Labels | None = None
         self._guards: tuple[()] | tuple[Anchors, Resting] = ()
@@ -83,6 +85,7 @@ class DeferPanel(Panel):
         listen(self, seat.events.picked, self._show)
         listen(self, seat.session.events.reader, lambda: self._show(self.seat.picked))
         listen(self, seat.session.events.project, self._list_targets)
+        listen(self, seat.session.events.readers, self._list_targets)
         listen(self, seat.session.events.case, self._forget_drawing)
         listen(self, seat.session.events.reading, lambda: self._show(self.seat.picked))
         listen(self, seat.viewer.layers.events.removed, self._on_removed)
@@ -160,9 +163,9 @@ class DeferPanel(Panel):
         readers = self.session.readers()
         self._names = names_of(readers)
         colors = reader_colors(readers)
-        for reader in readers:
+        for reader in (x for x in readers if x.active):
             self.to.addItem(swatch(colors[reader.login]), visible(reader.name), Target(reader=reader.login))
-        for group in sorted({g for reader in readers for g in reader.groups}):
+        for group in sorted({g for reader in readers if reader.active for g in reader.groups}):
             self.to.addItem(swatch(colors[group]), visible(f"group {group}"), Target(group=group))
 
     def _need_case(self) -> OpenCase:

@@ -62,11 +62,12 @@ class ExportPanel(Panel):
         keys = () if self.case.value == EVERY else (self.case.value,)
         folder, form = self.folder.value, self.form.value
         exporter = make_exporter(form, **{name: field.value for name, field in self.options.get(form, {}).items()})
+        by = self.session.actor()
         self.result.clear()
         self.progress.show()
         self.export_button.setEnabled(False)
         in_background(
-            lambda progress: export_cases(project, folder, exporter, keys, progress),
+            lambda progress: export_cases(project, folder, exporter, keys, progress, by),
             done=self._done,
             failed=self._failed,
             progressed=self._progressed,

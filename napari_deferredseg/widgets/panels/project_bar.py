@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from napari_deferredseg.usecases.project import init_project
+from napari_deferredseg.usecases.readers import first_admin
 from napari_deferredseg.widgets.qt.listening import listen
 from napari_deferredseg.widgets.qt.plain import RichLabel, as_tip, escaped
 from napari_deferredseg.widgets.seat.settings import last_project, remember_project
@@ -52,8 +53,11 @@ class ProjectBar(QWidget):
 
     def make_folder(self, folder: Path) -> None:
         """Make a project in a new folder and open it."""
-        if self._seat.attempt(lambda: init_project(folder).close()):
+        admin = first_admin()
+        if self._seat.attempt(lambda: init_project(folder, admin=admin.reader).close()):
             self.open_folder(folder)
+            self._seat.attempt(lambda: self._seat.session.choose_reader(admin.reader.login))
+            self._seat.events.message.emit(f"Made project {folder.name}. {admin}.")
 
     def _ask_open(self) -> None:
         start = last_project()

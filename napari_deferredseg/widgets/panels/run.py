@@ -13,7 +13,6 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPush
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.names import visible
-from napari_deferredseg.core.records import Role
 from napari_deferredseg.usecases.running.models import Known, describe_model, list_models
 from napari_deferredseg.usecases.running.predict import ExternalInput, ModelInput
 from napari_deferredseg.usecases.running.run import regions_in, run_external, run_model
@@ -154,8 +153,8 @@ class RunPanel(Panel):
 
     def _start(self) -> None:
         project = self.session.need_project()
-        if not self.session.readers():
-            raise InputError("this project has no readers yet: add one with deferredseg reader add NAME --project ...")
+        if not any(x.is_routed_to for x in self.session.readers()):
+            raise InputError("this project has no readers yet: add one under Defer to expert, Readers ...")
         work = self._work(project)
         self._stop = stop = Stop()
         self.destroyed.connect(stop.ask)
@@ -175,8 +174,8 @@ class RunPanel(Panel):
             files = self._with_boxes(files)
         engine = self.seat.inference.engine()
         if isinstance(files, ExternalInput):
-            return partial(run_external, project, files, budget, make=regions_in(engine))
-        return partial(run_model, project, files, engine, budget, self.experts.value())
+            return partial(run_external, project, files, budget, make=regions_in(engine), by=self.session.actor())
+        return partial(run_model, project, files, engine, budget, self.experts.value(), by=self.session.actor())
 
     def _with_boxes(self, files: ModelInput) -> ModelInput:
         """Files with the boxes of the chosen layer, where the model needs some. InputError as `drawn_boxes`."""
@@ -249,7 +248,7 @@ class RunPanel(Panel):
             self._browse()
             return
         self._model = self.form.chosen
-        readers = [x for x in self.session.readers() if x.role is not Role.ADMIN]
+        readers = [x for x in self.session.readers() if x.is_routed_to]
         self.experts.show_channels(self._model.experts if self._model is not None else (), readers)
         self.draw_button.setVisible(self._model is not None and self._model.prompted)
         leave_keys_to_viewer(self)

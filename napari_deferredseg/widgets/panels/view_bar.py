@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWhatsThis, QWidget
 
-from napari_deferredseg import __version__
+from napari_deferredseg.core.version import __version__
 from napari_deferredseg.widgets.qt.fields import QuietComboBox
 from napari_deferredseg.widgets.qt.listening import listen
 from napari_deferredseg.widgets.seat.keys import SHORTCUTS

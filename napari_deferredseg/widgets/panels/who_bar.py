@@ -33,6 +33,7 @@ class WhoBar(QWidget):
         row.addWidget(self.choice, 1)
         self.choice.activated.connect(self._choose)
         listen(self, self._session.events.project, self._list_readers)
+        listen(self, self._session.events.readers, self._list_readers)
         listen(self, self._session.events.reader, self._show_reader)
         self._list_readers()
 
@@ -41,7 +42,7 @@ class WhoBar(QWidget):
         self.choice.addItem(NOBODY, None)
         readers = self._session.readers()
         colors = reader_colors(readers)
-        for reader in readers:
+        for reader in (x for x in readers if x.active):
             self.choice.addItem(swatch(colors[reader.login]), visible(reader.name), reader.login)
         known = self.choice.findData(last_reader())
         if self._session.reader is None and known > 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_deferredseg.widgets.panels.panel import Panel
+from napari_deferredseg.widgets.panels.readers import readers_button
 from napari_deferredseg.widgets.panels.region_card import RegionCard
 from napari_deferredseg.widgets.panels.view_bar import ViewBar
 from napari_deferredseg.widgets.panels.who_bar import WhoBar
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.usecases.reading.views import Progress, WorkRow
     from napari_deferredseg.widgets.seat.seat import Seat
 
-NO_READERS = 'This project has no readers yet: deferredseg reader add "NAME" --project FOLDER adds one.'
+NO_READERS = "This project has no readers yet."
 
 
 class WorklistPanel(Panel):
@@ -37,6 +38,8 @@ class WorklistPanel(Panel):
         self.region = RegionCard(seat, self.notice)
         self.body.addWidget(bar)
         self.body.addWidget(self.summary)
+        self.readers = readers_button(seat)
+        self.body.addWidget(self.readers)
         self.body.addWidget(self.table, 1)
         self.body.addWidget(self.region)
         self.body.addWidget(ViewBar(seat))
@@ -55,16 +58,20 @@ class WorklistPanel(Panel):
         self._rows = session.rows(self.seat.items)
         self.table.show_rows(self._rows)
         waits = session.progress()
-        self.summary.setText(self._summary(waits))
+        nobody_reads = not waits.regions and not any(x.is_routed_to for x in session.readers())
+        self.readers.setVisible(session.project is not None and nobody_reads)
+        self.summary.setText(self._summary(waits, nobody_reads))
         if waits.regions:
             self.region.invite()
         self._mark()
 
-    def _summary(self, waits: Progress) -> str:
+    def _summary(self, waits: Progress, nobody_reads: bool) -> str:
         if self.session.project is None:
             return f"Press <b>Open ...</b> and choose your project's folder{_or_the_last()}."
+        if nobody_reads:
+            return NO_READERS
         if self.session.reader is None:
-            return "Choose your name: corrections are kept under it." if self.who.count() > 1 else NO_READERS
+            return "Choose your name: corrections are kept under it."
         if not waits.regions:
             return "Nothing waits for you."
         where = "" if waits.cases == 1 else f" in {waits.cases} cases"

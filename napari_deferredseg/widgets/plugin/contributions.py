@@ -10,6 +10,7 @@ from napari_deferredseg.io.formats import stem_of
 from napari_deferredseg.io.phantom import make_phantom
 from napari_deferredseg.widgets.panels.defer import DeferPanel
 from napari_deferredseg.widgets.panels.export import ExportPanel
+from napari_deferredseg.widgets.panels.readers import ReadersPanel
 from napari_deferredseg.widgets.panels.run import RunPanel
 from napari_deferredseg.widgets.panels.worklist import WorklistPanel
 from napari_deferredseg.widgets.plugin.seats import seat_of
@@ -45,6 +46,13 @@ class WorklistDock(WorklistPanel):
 
 class ExportDock(ExportPanel):
     """*Export labels*."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__(seat_of(viewer))
+
+
+class ReadersDock(ReadersPanel):
+    """*Readers*."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(seat_of(viewer))

@@ -1,0 +1,120 @@
+"""*Readers*, by hand: who is in it, who may change it, what the other panels show afterwards."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from qtpy.QtCore import QDate, Qt
+
+from napari_deferredseg.core.records import Role
+from napari_deferredseg.usecases import readers
+from napari_deferredseg.widgets.panels.readers import ReadersPanel
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture
+def panel(desk):
+    """The panel, opened by the button in *Defer to expert*, in the scene's project, which has no admin."""
+    desk.open_project()
+    button = next(
+        x for x in desk.panels["defer"].findChildren(type(desk.panels["defer"].send)) if "Readers" in x.text()
+    )
+    desk.click(button)
+    desk.click(button)  # once more only brings it to the front
+    found = [x for x in desk.viewer.window.dock_widgets.values() if isinstance(x, ReadersPanel)]
+    assert len(found) == 1
+    return found[0]
+
+
+def choose(desk, panel, login):
+    row = [x.login for x in panel._shown].index(login)
+    middle = panel.table.visualItemRect(panel.table.item(row, 0)).center()
+    desk.qtbot.mouseClick(panel.table.viewport(), LEFT, pos=middle)
+
+
+def retype(desk, field, text):
+    field.clear()
+    desk.qtbot.keyClicks(field, text)
+
+
+def test_a_reader_comes_changes_goes_away_and_leaves(desk, panel):
+    assert "no admin" in panel.rights.text()
+    desk.click(panel.add_button)
+    retype(desk, panel.profile.name, "Zoe <b>O")
+    retype(desk, panel.profile.groups, "abdomen; night")
+    panel.profile.capacity.setValue(15)
+    desk.click(panel.profile.save)
+    zoe = desk.store.reader("zoe.b.o")
+    assert (zoe.name, zoe.capacity, zoe.groups, zoe.role) == ("Zoe <b>O", 15, ("abdomen", "night"), Role.READER)
+    assert desk.worklist.who.findData("zoe.b.o") > 0
+    assert panel.chosen == zoe
+    assert not panel.profile.isVisible()
+    desk.click(panel.edit_button)
+    retype(desk, panel.profile.specialities, "liver; spleen")
+    desk.key(Qt.Key.Key_Return, widget=panel.profile.specialities)
+    assert desk.store.reader("zoe.b.o").specialities == ("liver", "spleen")
+    desk.click(panel.absence_button)
+    panel.absence.first.setDate(QDate(2031, 8, 2))
+    assert panel.absence.last.date() == QDate(2031, 8, 2)
+    panel.absence.last.setDate(QDate(2031, 8, 9))
+    desk.click(panel.absence.save)
+    assert desk.store.reader("zoe.b.o").absent_to == date(2031, 8, 9)
+    assert panel.table.item(panel._shown.index(panel.chosen), 3).text() == "from 2031-08-02"
+    desk.click(panel.absence_button)
+    desk.click(panel.absence.none)
+    assert desk.store.reader("zoe.b.o").absent_from is None
+    desk.click(panel.stop_button)
+    assert not desk.store.reader("zoe.b.o").active
+    assert desk.worklist.who.findData("zoe.b.o") == -1
+    assert panel.stop_button.text() == "Activate"
+    desk.click(panel.stop_button)
+    assert desk.worklist.who.findData("zoe.b.o") > 0
+    assert desk.store.verify() == []
+
+
+def test_what_cannot_be_stays_in_the_form_with_one_line(desk, panel):
+    desk.click(panel.add_button)
+    retype(desk, panel.profile.name, "Ada")
+    desk.click(panel.profile.save)
+    assert "taken by Ada Moreau" in panel.notice.text()
+    assert panel.profile.name.text() == "Ada"
+    assert panel.profile.isVisible()
+    desk.click(panel.profile.cancel)
+    assert len(desk.store.readers()) == 3
+
+
+def test_who_may_not_is_refused_and_whoever_is_deactivated_leaves_their_region(desk, panel):
+    readers.add(desk.session.project, readers.Profile("Root", role=Role.ADMIN))
+    desk.say_who("ada")
+    desk.wait(lambda: desk.session.case is not None)
+    desk.session.readers_changed()
+    assert not panel.rights.isVisible()
+    choose(desk, panel, "ben")
+    desk.click(panel.stop_button)
+    assert "for an admin: Root (login root)" in panel.notice.text()
+    assert desk.store.reader("ben").active
+    desk.seat.navigation.step(1)
+    desk.wait(lambda: desk.session.reading is not None)
+    readers.deactivate(desk.session.project, "ada", "root")
+    desk.session.readers_changed()
+    assert desk.session.reading is None
+    assert desk.session.reader is None
+    assert desk.worklist.who.currentIndex() == 0
+
+
+def test_whoever_makes_a_project_is_its_admin_and_a_button_adds_the_first_reader(desk, tmp_path):
+    desk.worklist.project_bar.make_folder(tmp_path / "new")
+    (admin,) = desk.store.readers()
+    assert (admin.role, admin.capacity) == (Role.ADMIN, 0)
+    assert desk.session.reader == admin
+    assert "is its admin" in desk.notice
+    assert "no readers yet" in desk.worklist.summary.text()
+    desk.click(desk.worklist.readers)
+    panel = next(x for x in desk.viewer.window.dock_widgets.values() if isinstance(x, ReadersPanel))
+    desk.click(panel.add_button)
+    retype(desk, panel.profile.name, "Kim")
+    desk.click(panel.profile.save)
+    assert desk.store.reader("kim").capacity == 60
+    assert not desk.worklist.readers.isVisibleTo(desk.worklist)
