@@ -358,7 +358,7 @@ def test_the_line_under_the_cursor_ends_before_the_letter_in_the_middle(most, te
     assert found.text().split("\n") == ["  ".join(parts[:3]), "  |  ".join(texts)]
 
 
-@pytest.mark.parametrize(("width", "lines"), [(300, 3), (1200, 1)])
+@pytest.mark.parametrize(("width", "lines"), [(200, 3), (300, 2), (1200, 1)])
 def test_a_small_canvas_gets_a_narrow_line(make_viewer_model, make_volume, width, lines):
     viewer = make_viewer_model()
     viewer.canvas.size = 400, width

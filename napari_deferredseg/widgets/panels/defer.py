@@ -196,7 +196,7 @@ class DeferPanel(Panel):
         self._drawn = paint_polygons_where_shown(
             viewer.add_labels(empty, name=DRAWN, opacity=0.6, metadata={DRAWING: True}, **options), viewer, warn
         )
-        self._guards = Anchors((self._drawn,), layers.frame), Resting(self._drawn, viewer)
+        self._guards = Anchors((self._drawn,), layers.frame, viewer), Resting(self._drawn, viewer)
         for guard in self._guards:
             guard.warned.connect(lambda line: warn(line))
         self._guards[1].take("polygon")

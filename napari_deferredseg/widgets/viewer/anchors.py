@@ -12,6 +12,7 @@ from napari_deferredseg.widgets.viewer.volume_layers import UNIT, stands_in
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari.components import ViewerModel
     from napari.layers import Layer
 
     from napari_deferredseg.core.frame import Frame
@@ -30,9 +31,10 @@ class Anchors:
 
     warned = Signal(str)
 
-    def __init__(self, layers: Sequence[Layer], frame: Frame) -> None:
+    def __init__(self, layers: Sequence[Layer], frame: Frame, viewer: ViewerModel) -> None:
         self._layers = tuple(layers)
         self._frame = frame
+        self._viewer = viewer
         self._busy = False
         self._modes = {layer.unique_id: str(layer.mode) for layer in layers}
         for layer in layers:
@@ -72,7 +74,8 @@ class Anchors:
         return stands_in(layer, self._frame) and all(f"{unit:~}" == UNIT for unit in layer.units)
 
     def _put_back(self, layer: Layer) -> None:
-        ndim = layer.ndim
+        ndim, dims = layer.ndim, self._viewer.dims
+        point = dims.point
         self._busy = True
         try:
             layer.units = (UNIT,) * ndim
@@ -81,3 +84,5 @@ class Anchors:
             layer.affine = [[float(i == j) for j in range(ndim + 1)] for i in range(ndim + 1)]
         finally:
             self._busy = False
+        if dims.point != point:  # napari follows the layer on its way back, to another slice
+            dims.point = point

@@ -87,7 +87,7 @@ class CaseLayers:
         self.brush = Brush(self.correction, viewer, self.tracked, table)
         common["metadata"] = {KEY: replace(info, table=None)}
         self.outlines = RegionOutlines(viewer, case.labels.shape, self.frame, table, colors, items, common)
-        self.anchors = Anchors(self.all, self.frame)
+        self.anchors = Anchors(self.all, self.frame, viewer)
 
     @property
     def regions(self) -> Labels:
