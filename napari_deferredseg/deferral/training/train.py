@@ -34,9 +34,9 @@ from napari_deferredseg.deferral.routers.kept_slices import KeptSlices
 from napari_deferredseg.deferral.routers.network import NetworkRouter
 from napari_deferredseg.deferral.routers.tokens import TokenRouter
 from napari_deferredseg.deferral.segmentors.adapters import adapter_of
-from napari_deferredseg.deferral.training import ranks
 from napari_deferredseg.deferral.training.fitting import Bench
 from napari_deferredseg.deferral.training.objectives import JointObjective, RouterObjective, SegmentorObjective
+from napari_deferredseg.deferral.training.ranks import together
 from napari_deferredseg.deferral.training.scales import fit_scaling, fit_temperature, sample_voxels, voxels_of_each
 from napari_deferredseg.deferral.training.token_objective import TokenObjective
 
@@ -85,25 +85,24 @@ def train(
     InputError
         No training or validation cases, no experts, `out` holds something else, or data that cannot be used.
     """
-    device = ranks.own_device(device)
-    told = progress if ranks.is_first() else silent
     segmentor = adapter_of(config.segmentor.kind).completed(config.segmentor)
     config = config.model_copy(update={"segmentor": segmentor})
     if config.segmentor.PROMPTED:
         _require_prompts(datalist)
-    with ranks.together(device):
-        work, prepared = ranks.first_then_others(lambda: _prepared(datalist, out, config, seed, told, tell))
-        run = _Run(prepared, Bench(work, config, seed, device), config, seed)
+    with together(device) as ranks:
+        told, said = (progress, tell) if ranks.is_first else (silent, unsaid)
+        work, prepared = ranks.first_then_others(lambda: _prepared(datalist, out, config, seed, told, said))
+        run = _Run(prepared, Bench(work, config, seed, ranks), config, seed)
         run.try_networks()
         model = run.joint(told) if config.mode == "joint" else run.two_stage(told)
-        if ranks.is_first():
+        if ranks.is_first:
             model = run.with_policy(model, _part(told, 0.9, 0.98))
             told(0.98, "saving the model")
             records = track_records(prepared, prepared.split("validation"), seed)
             save_model(model, work, write_card(model.spec, datalist, prepared, records))
             _move_out(work, out)
         ranks.wait()
-    told(1.0, "done")
+        told(1.0, "done")
     return out
 
 
@@ -120,9 +119,8 @@ def _prepared(
     """Folder of the unfinished run, and its cases."""
     _check(datalist, out)
     work = _workplace(out, config, seed)
-    said = tell if ranks.is_first() else unsaid
     part = _part(progress, 0.0, 0.1)
-    prepared = prepare(datalist, config.data, work / CASES, part, ("training", "validation"), tell=said)
+    prepared = prepare(datalist, config.data, work / CASES, part, ("training", "validation"), tell=tell)
     if config.mode == "joint" and config.joint_loss == "script-as-written" and len(prepared.table.labels) > 1:
         raise InputError("joint_loss = 'script-as-written' knows one foreground label; choose 'dense-softmax'")
     _same_run(work / "data.json", _data_of(prepared), "data")
@@ -226,14 +224,14 @@ class _Run:
 
     def _on_frozen(self, network: nn.Module, router: Router, progress: Progress) -> DeferralModel:
         """Fit a router on what a segmentor that was trained elsewhere says."""
-        segmentor = self._over(network.to(self.bench.device))
+        segmentor = self._over(network.to(self.bench.ranks.device))
         router.over(segmentor)
-        ranks.first_then_others(lambda: self._forget_other_logits(network))
-        cases = ranks.own_part(self.prepared.cases)
-        keep_logits(segmentor, cases, self.bench.device, _part(progress, 0.1, 0.7))
+        self.bench.ranks.first_then_others(lambda: self._forget_other_logits(network))
+        cases = self.bench.ranks.own_part(self.prepared.cases)
+        keep_logits(segmentor, cases, self.bench.ranks.device, _part(progress, 0.1, 0.7))
         for case in cases:
-            router.keep(case, self.bench.device)
-        ranks.wait()
+            router.keep(case, self.bench.ranks.device)
+        self.bench.ranks.wait()
         temperature = self._temperature(self._validation)
         self._scale(self.prepared.cases, temperature)
         return self._routed(segmentor, router, temperature, progress)
@@ -290,10 +288,10 @@ class _Run:
 
     def _keep_logits(self, network: nn.Module, cases: Sequence[PreparedCase]) -> None:
         """Keep what a network says of cases: class logits, and a joint network's agents after them."""
-        for case in ranks.own_part(cases):
-            found = over_volume(network, case.arrays.image.load(), self.config.data, self.bench.device)
+        for case in self.bench.ranks.own_part(cases):
+            found = over_volume(network, case.arrays.image.load(), self.config.data, self.bench.ranks.device)
             case.output.logits.save(found.astype(np.float16))
-        ranks.wait()
+        self.bench.ranks.wait()
 
     def _cross_fitted(self, progress: Progress) -> Temperature:
         """Keep logits of every training case by a segmentor that has not seen its patient; return their temperature."""
@@ -321,9 +319,9 @@ class _Run:
         ]
 
     def _scale(self, cases: Sequence[PreparedCase], temperature: Temperature) -> None:
-        for case in ranks.own_part(cases):
+        for case in self.bench.ranks.own_part(cases):
             case.output.scaled.save(temperature(case.output.logits.load()).clip(*HALF).astype(np.float16))
-        ranks.wait()
+        self.bench.ranks.wait()
 
     def _competence(self, router: Router) -> tuple[Scaling, ...]:
         """Scaling of each agent's one-versus-all logits on validation cases, half of the voxels where the AI doubts."""
@@ -331,7 +329,7 @@ class _Run:
         seen: list[list[tuple[Array, Array, Array]]] = [[] for _ in range(agents)]
         for case in self._validation:
             scaled = case.output.scaled.load()
-            own = router.route(case, scaled, self.config.data, self.bench.device).competence
+            own = router.route(case, scaled, self.config.data, self.bench.ranks.device).competence
             doubtful = margin_of(scaled.astype(np.float32)) < DOUBT
             doubt = entropy_of(softmax(scaled.astype(np.float32), axis=0)).ravel()
             for agent, (is_right, valid) in enumerate(_agents(case)):
@@ -360,7 +358,7 @@ class _Run:
 
     def with_policy(self, model: DeferralModel, progress: Progress) -> DeferralModel:
         """Return the model with what validation chose."""
-        policy = choose_policy(model, self._validation, self.bench.device, progress)
+        policy = choose_policy(model, self._validation, self.bench.ranks.device, progress)
         return DeferralModel(model.spec.model_copy(update={"policy": policy}), model.segmentor, model.router)
 
 

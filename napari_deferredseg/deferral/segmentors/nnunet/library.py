@@ -39,4 +39,6 @@ def nnunet_library() -> NnunetLibrary:
             f"a segmentor of kind nnunet needs nnU-Net ({first_line(error)}): install it with: "
             'pip install "napari-deferredseg[nnunet]"'
         ) from None
-    return NnunetLibrary(nnUNetPredictor, DefaultPreprocessor, PlansManager, ConfigurationManager, get_network_from_plans)
+    return NnunetLibrary(
+        nnUNetPredictor, DefaultPreprocessor, PlansManager, ConfigurationManager, get_network_from_plans
+    )
