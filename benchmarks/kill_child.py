@@ -25,13 +25,13 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_deferredseg.core.volume import voxel_hash
-from napari_deferredseg.usecases.session import Session
-from napari_deferredseg.widgets.demo import dock_panels
-from napari_deferredseg.widgets.stages import make_stage
+from napari_deferredseg.usecases.reading.session import Session
+from napari_deferredseg.widgets.plugin.demo import dock_panels
+from napari_deferredseg.widgets.plugin.seats import make_seat
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.geometry import Shape
-    from napari_deferredseg.widgets.stage import Stage
+    from napari_deferredseg.widgets.seat.seat import Seat
 
 WORK = {"stroke": 12, "erase": 2, "fill": 1, "undo": 4, "redo": 2}
 """What the reader does, by how often."""
@@ -69,10 +69,10 @@ class LoggedSession(Session):
 class Worker:
     """Strokes, fills, undoes and redoes by mouse and keys."""
 
-    def __init__(self, stage: Stage, session: LoggedSession, seed: int) -> None:
-        self._stage = stage
+    def __init__(self, seat: Seat, session: LoggedSession, seed: int) -> None:
+        self._seat = seat
         self._session = session
-        self._hand = Hand(stage.viewer)
+        self._hand = Hand(seat.viewer)
         self._random = random.Random(seed)
 
     def edit(self) -> None:
@@ -99,15 +99,15 @@ class Worker:
             self._hand.press_key(Qt.Key.Key_Return, CTRL)
 
     def _paint(self, what: str) -> None:
-        layers, pick = self._stage.layers, self._random
+        layers, pick = self._seat.layers, self._random
         assert layers is not None
-        self._stage.pick_tool(pick.randint(1, 6), "paint" if what == "stroke" else what)
+        self._seat.tools.pick(pick.randint(1, 6), "paint" if what == "stroke" else what)
         layers.correction.brush_size = pick.choice((1, 4, 9))
         moves = 1 if what == "fill" else pick.randint(2, 14)
         self._hand.release(self._hand.begin(layers.correction, [self._voxel() for _ in range(moves)]))
 
     def _voxel(self) -> Shape:
-        reading, layers = self._session.reading, self._stage.layers
+        reading, layers = self._session.reading, self._seat.layers
         assert reading is not None
         assert layers is not None
         middle = layers.frame.to_view(reading.item.case.geometry.index(reading.item.region.center)).round()
@@ -121,14 +121,14 @@ def main() -> None:
     session = LoggedSession(Path(log))
     viewer = napari.Viewer()
     viewer.window.resize(900, 700)
-    stage = make_stage(viewer, session)
-    dock_panels(viewer, stage)
-    stage.open_project(Path(folder))
+    seat = make_seat(viewer, session)
+    dock_panels(viewer, seat)
+    seat.open_project(Path(folder))
     session.choose_reader("ada")
-    stage.step(1)
+    seat.navigation.step(1)
     while session.reading is None:
         QTest.qWait(5)
-    worker = Worker(stage, session, int(seed))
+    worker = Worker(seat, session, int(seed))
     session.write("ready")
     while True:
         worker.edit()

@@ -28,9 +28,9 @@ from projects import READER, make_project
 
 from napari_deferredseg.core.records import State
 from napari_deferredseg.core.volume import voxel_hash
-from napari_deferredseg.usecases.open_case import load_case
 from napari_deferredseg.usecases.project import open_project
-from napari_deferredseg.usecases.session import Session
+from napari_deferredseg.usecases.reading.open_case import load_case
+from napari_deferredseg.usecases.reading.session import Session
 
 SHAPE, REGIONS = (40, 128, 128), 4
 PROMISE = 1.0

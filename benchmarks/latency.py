@@ -22,11 +22,11 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_deferredseg.usecases.project import DATABASE
-from napari_deferredseg.usecases.session import Session
-from napari_deferredseg.widgets.demo import dock_panels
-from napari_deferredseg.widgets.hands import jump
-from napari_deferredseg.widgets.stage import LATER_MS
-from napari_deferredseg.widgets.stages import make_stage
+from napari_deferredseg.usecases.reading.session import Session
+from napari_deferredseg.widgets.plugin.demo import dock_panels
+from napari_deferredseg.widgets.plugin.seats import make_seat
+from napari_deferredseg.widgets.seat.seat import LATER_MS
+from napari_deferredseg.widgets.viewer.hands import jump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.geometry import Shape
     from napari_deferredseg.core.records import WorkItem
-    from napari_deferredseg.widgets.case_layers import CaseLayers
+    from napari_deferredseg.widgets.viewer.case_layers import CaseLayers
 
 SHAPE = (300, 512, 512)
 WINDOW = (1000, 800)
@@ -85,15 +85,15 @@ class Ours(Screen):
     def __init__(self, regions_shown: bool) -> None:
         super().__init__()
         self.session = Session()
-        self.stage = make_stage(self.viewer, self.session)
+        self.seat = make_seat(self.viewer, self.session)
         self._regions_shown = regions_shown
-        dock_panels(self.viewer, self.stage)
+        dock_panels(self.viewer, self.seat)
 
     def open(self, folder: Path) -> None:
         """Open the project and the first region."""
-        self.stage.open_project(folder)
+        self.seat.open_project(folder)
         self.session.choose_reader(READER.login)
-        self.stage.step(1)
+        self.seat.navigation.step(1)
         while self.session.reading is None:
             QTest.qWait(5)
         self.layers.regions.visible = self._regions_shown
@@ -102,8 +102,8 @@ class Ours(Screen):
     @property
     def layers(self) -> CaseLayers:
         """Layers of the open case."""
-        assert self.stage.layers is not None
-        return self.stage.layers
+        assert self.seat.layers is not None
+        return self.seat.layers
 
     @property
     def item(self) -> WorkItem:
@@ -156,16 +156,18 @@ class Comparison:
         """One region: strokes, undo, reset to the AI, to the next region and back, submit."""
         ours, bare = self._ours, self._bare
         self._stroke("stroke ends")
-        self._timed("undo", bare.correction.undo, ours.stage.undo)
+        self._timed("undo", bare.correction.undo, ours.seat.tools.undo)
         self._stroke(None)
         index, values = ours.session.reset_to_ai()
         index = tuple(index[axis] for axis in ours.layers.frame.axes)
-        self._timed("crop written back", lambda: bare.correction.data_setitem(index, values), ours.stage.reset_to_ai)
+        self._timed(
+            "crop written back", lambda: bare.correction.data_setitem(index, values), ours.seat.tools.reset_to_ai
+        )
         for steps in (1, -1):
-            self._go("jump", self._following(steps), lambda steps=steps: ours.stage.step(steps))
+            self._go("jump", self._following(steps), lambda steps=steps: ours.seat.navigation.step(steps))
         self._stroke(None)
-        if self._go("durable submit", self._following(1), ours.stage.submit):
-            self.times[LISTS][1].append(ours.time(ours.stage.refresh_lists))
+        if self._go("durable submit", self._following(1), ours.seat.answers.submit):
+            self.times[LISTS][1].append(ours.time(ours.seat.refresh_lists))
             self.times[LISTS][0].append(0.0)
 
     def _following(self, steps: int) -> WorkItem:

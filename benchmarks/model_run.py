@@ -18,10 +18,10 @@ import numpy as np
 from qtpy.QtWidgets import QApplication
 
 from napari_deferredseg.usecases.demo import make_demo
-from napari_deferredseg.usecases.models import find_model
-from napari_deferredseg.usecases.session import Session
-from napari_deferredseg.widgets.run import RunPanel
-from napari_deferredseg.widgets.stages import make_stage
+from napari_deferredseg.usecases.reading.session import Session
+from napari_deferredseg.usecases.running.models import find_model
+from napari_deferredseg.widgets.panels.run import RunPanel
+from napari_deferredseg.widgets.plugin.seats import make_seat
 
 NAME = "abdomen-phantom"
 WINDOW = (1000, 800)
@@ -77,11 +77,11 @@ def main() -> None:
         make_demo(Path(folder))
         viewer = napari.Viewer()
         viewer.window.resize(*WINDOW)
-        stage = make_stage(viewer, Session())
-        panel = RunPanel(stage)
+        seat = make_seat(viewer, Session())
+        panel = RunPanel(seat)
         viewer.window.add_dock_widget(panel, name="Run deferral model", area="right")
-        stage.open_project(Path(folder))
-        stage.open_case(stage.session.need_project().store.cases()[0].key)
+        seat.open_project(Path(folder))
+        seat.navigation.open_case(seat.session.need_project().store.cases()[0].key)
         frames = Frames(viewer)
         for _ in range(50):
             frames.scroll()

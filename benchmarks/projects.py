@@ -18,7 +18,7 @@ from napari_deferredseg.io.writing import write_volume
 from napari_deferredseg.routing.effort import estimated_minutes
 from napari_deferredseg.store.arrays import PredictionFiles
 from napari_deferredseg.usecases.project import init_project
-from napari_deferredseg.usecases.triage import identify
+from napari_deferredseg.usecases.running.triage import identify
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,10 +14,10 @@ from qtpy.QtWidgets import QApplication
 from napari_deferredseg.io.images import read_labels
 from napari_deferredseg.masks.prompts import boxes_of
 from napari_deferredseg.usecases.demo import make_demo
-from napari_deferredseg.usecases.models import add_model, list_models
 from napari_deferredseg.usecases.project import Project, init_project, open_project
-from napari_deferredseg.widgets import contributions
-from napari_deferredseg.widgets.orientation import Plane, show_3d, show_plane
+from napari_deferredseg.usecases.running.models import add_model, list_models
+from napari_deferredseg.widgets.plugin import contributions
+from napari_deferredseg.widgets.viewer.orientation import Plane, show_3d, show_plane
 
 IMAGES = Path(__file__).parent / "images"
 TITLES = {"export": "Export", "run": "Run", "defer": "Defer", "worklist": "My worklist"}
@@ -59,7 +59,7 @@ def boxes(folder: Path, images: Path) -> None:
     panel = contributions.RunDock(viewer)
     viewer.window.add_dock_widget(panel, name="Run", area="right")
     viewer.open(str(folder / "phantom.mha"), plugin="napari-deferredseg")
-    panel.stage.session.set_project(project)
+    panel.seat.session.set_project(project)
     panel.take_layers()
     panel.form.model.value = model
     settle()
@@ -104,7 +104,7 @@ def first_loop(folder: Path, images: Path) -> None:
     for name, title in TITLES.items():
         panels[name] = getattr(contributions, f"{name.capitalize()}Dock")(viewer)
         viewer.window.add_dock_widget(panels[name], name=title, area="right", tabify=name != "export")
-    stage = panels["worklist"].stage
+    seat = panels["worklist"].seat
 
     def shoot(name: str, panel: str) -> None:
         dock = panels[panel].parentWidget()
@@ -113,31 +113,31 @@ def first_loop(folder: Path, images: Path) -> None:
         settle()
         viewer.window.screenshot(str(images / f"{name}.png"), canvas_only=False, flash=False)
 
-    stage.session.set_project(unread(folder))
+    seat.session.set_project(unread(folder))
     run = panels["run"]
     run.form.volume.value = folder / "phantom.mha"
     run.form.first.value = folder / "ai_first.mha"
     run.form.second.value = folder / "ai_second.mha"
     run.run()
-    wait_for(lambda: stage.session.case is not None)
+    wait_for(lambda: seat.session.case is not None)
     show_plane(viewer, Plane.AXIAL)
     shoot("run", "run")
 
-    stage.look_at(stage.items[0])
+    seat.picture.look_at(seat.items[0])
     shoot("defer", "defer")
 
-    stage.session.choose_reader("ben")
-    stage.step(1)
-    wait_for(lambda: stage.session.reading is not None)
+    seat.session.choose_reader("ben")
+    seat.navigation.step(1)
+    wait_for(lambda: seat.session.reading is not None)
     shoot("demo", "worklist")
-    reading, layers = stage.session.reading, stage.layers
+    reading, layers = seat.session.reading, seat.layers
     center = layers.frame.to_view(np.round(reading.item.case.geometry.index(reading.item.region.center)).astype(int))
     layers.correction.brush_size = 17
     layers.correction.paint(tuple(int(i) for i in center), 0)
     shoot("worklist", "worklist")
     show_plane(viewer, Plane.CORONAL)
     shoot("coronal", "worklist")
-    stage.submit()
+    seat.answers.submit()
     settle()
     panels["export"].folder.value = folder / "corrected"
     panels["export"].export()

@@ -12,9 +12,9 @@ from napari_deferredseg.core.boxes import slices
 from napari_deferredseg.core.records import Verdict
 from napari_deferredseg.usecases.demo import make_demo
 from napari_deferredseg.usecases.export import export_cases
-from napari_deferredseg.usecases.open_case import load_case
 from napari_deferredseg.usecases.project import open_project
-from napari_deferredseg.usecases.session import Session
+from napari_deferredseg.usecases.reading.open_case import load_case
+from napari_deferredseg.usecases.reading.session import Session
 
 
 def main(folder: Path) -> None:

@@ -17,9 +17,9 @@ from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.records import Reader
 from napari_deferredseg.core.volume import Volume, table_from_names
 from napari_deferredseg.io.writing import write_labels, write_volume
-from napari_deferredseg.usecases.predict import ExternalInput
 from napari_deferredseg.usecases.project import init_project, open_project
-from napari_deferredseg.usecases.run import run_external
+from napari_deferredseg.usecases.running.predict import ExternalInput
+from napari_deferredseg.usecases.running.run import run_external
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -53,7 +53,7 @@ def demo(
         raise InputError("there is no screen here to open napari on; log in with one, or give --no-viewer")
     out.print(f"The demo's project is {folder}; napari opens ...")
     # A process of its own: the command line pulls no Qt in. The window opens while the abdomen is made.
-    command = [sys.executable, "-m", "napari_deferredseg.widgets.demo", str(folder), "--seed", str(seed)]
+    command = [sys.executable, "-m", "napari_deferredseg.widgets.plugin.demo", str(folder), "--seed", str(seed)]
     done = subprocess.run(command + (["--screenshot", str(screenshot)] if screenshot else []), check=False)
     raise typer.Exit(done.returncode)
 

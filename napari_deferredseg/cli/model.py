@@ -11,7 +11,7 @@ from rich.table import Table
 from napari_deferredseg.cli.console import ProjectOption, given_path, opened, out, progress_bar, show_table
 
 if TYPE_CHECKING:
-    from napari_deferredseg.usecases.models import Known
+    from napari_deferredseg.usecases.running.models import Known
 
 app = typer.Typer(help="List, add and show deferral models.", no_args_is_help=True)
 
@@ -37,7 +37,7 @@ def _group() -> None:
 @app.command("list")
 def list_known(project: AnyProjectOption = None) -> None:
     """List the models that come with the product, and those of a project."""
-    from napari_deferredseg.usecases.models import list_models
+    from napari_deferredseg.usecases.running.models import list_models
 
     if project is None:
         known = list_models()
@@ -62,7 +62,7 @@ def add(
     project: ProjectOption,
 ) -> None:
     """Copy a model folder into a project, whose members then choose it by its name."""
-    from napari_deferredseg.usecases.models import add_model
+    from napari_deferredseg.usecases.running.models import add_model
 
     with opened(project) as open_project:
         added = add_model(open_project, folder)
@@ -80,7 +80,7 @@ def trust(
     withdraw: Annotated[bool, typer.Option("--withdraw", help="Allow it no longer.")] = False,
 ) -> None:
     """Allow a model to make its network by code of another package on this computer, where you know what that does."""
-    from napari_deferredseg.usecases import models
+    from napari_deferredseg.usecases.running import models
 
     if folder is None:
         for call in models.allowed_calls():
@@ -96,7 +96,7 @@ def show(
     project: AnyProjectOption = None,
 ) -> None:
     """Print the card of a model: what it is for, what it learned from, what validation chose, its limits."""
-    from napari_deferredseg.usecases.domain import domain_lines
+    from napari_deferredseg.usecases.running.domain import domain_lines
 
     found = _found(name, project)
     out.print(found.read_card())
@@ -114,7 +114,7 @@ def measure(
     replace: Annotated[bool, typer.Option("--replace", help="Write over a record that is there.")] = False,
 ) -> None:
     """Record what images a model learned from, for one that has no such record; its weights stay as they are."""
-    from napari_deferredseg.usecases.domain import measure_domain
+    from napari_deferredseg.usecases.running.domain import measure_domain
 
     with progress_bar() as progress:
         domain = measure_domain(folder, data, modality, progress, replace=replace)
@@ -123,7 +123,7 @@ def measure(
 
 
 def _found(name: str, project: Path | None) -> Known:
-    from napari_deferredseg.usecases.models import find_model
+    from napari_deferredseg.usecases.running.models import find_model
 
     if project is None:
         return find_model(name)

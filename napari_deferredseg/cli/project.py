@@ -49,7 +49,7 @@ def verify(
     ] = None,
 ) -> None:
     """Check that nothing was changed since it was written: corrections, events, regions, labels, array files."""
-    from napari_deferredseg.usecases.verify import verify_project
+    from napari_deferredseg.usecases.record.verify import verify_project
 
     with opened(folder) as project, progress_bar() as progress:
         found = verify_project(project, against or (), progress)
@@ -69,7 +69,7 @@ def export_key(
     project: ProjectOption,
 ) -> None:
     """Write the project's key to a file, to hand it on or to keep it apart. Whoever has it can seal."""
-    from napari_deferredseg.usecases.keys import export_key
+    from napari_deferredseg.usecases.record.hand_on import export_key
 
     with opened(project) as at:
         key = export_key(at, file)
@@ -82,7 +82,7 @@ def import_key(
     project: ProjectOption,
 ) -> None:
     """Keep the project's key on this computer, and seal what was written without it."""
-    from napari_deferredseg.usecases.keys import import_key
+    from napari_deferredseg.usecases.record.hand_on import import_key
 
     with opened(project) as at:
         key = import_key(at, file)

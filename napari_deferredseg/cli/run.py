@@ -15,7 +15,7 @@ from napari_deferredseg.core.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_deferredseg.usecases.triage import RunReport
+    from napari_deferredseg.usecases.running.triage import RunReport
 
 
 class Unit(StrEnum):
@@ -122,10 +122,10 @@ def run(
     """Find where not to trust a segmentation, and give those regions to the project's readers."""
     from napari_deferredseg.engine import Engine
     from napari_deferredseg.routing.budget import Budget
-    from napari_deferredseg.usecases.models import EXTERNAL, find_model
-    from napari_deferredseg.usecases.predict import ExternalInput, ModelInput
-    from napari_deferredseg.usecases.route import make_channels
-    from napari_deferredseg.usecases.run import run_external, run_model
+    from napari_deferredseg.usecases.running.models import EXTERNAL, find_model
+    from napari_deferredseg.usecases.running.predict import ExternalInput, ModelInput
+    from napari_deferredseg.usecases.running.route import make_channels
+    from napari_deferredseg.usecases.running.run import run_external, run_model
 
     amount = Budget.parse(budget, unit.value if unit else None, mode.value, otherwise=Unit.PREDICTED_FOREGROUND.value)
     is_external = model == EXTERNAL

@@ -59,7 +59,7 @@ def release(
     note: Annotated[str, typer.Option(help="Why, kept in the record (no patient names).")] = "",
 ) -> None:
     """Give back a region that a reader holds and does not read any more: one's own, or as a lead or admin."""
-    from napari_deferredseg.usecases.defer import release_region
+    from napari_deferredseg.usecases.reading.defer import release_region
 
     with opened(project) as open_project:
         release_region(open_project, case, region, by, note)

@@ -94,6 +94,8 @@ class Volume:
         Names of the channels; empty for a single one.
     modality : str
         DICOM code such as CT or MR where known, else "".
+    series : str
+        UID of the DICOM series that was read from a folder, else "": another may come into the folder later.
     notes : tuple of str
         Sentences: what was decided in reading that the file left open, for whoever uses the result.
     """
@@ -103,6 +105,7 @@ class Volume:
     source: str
     channels: tuple[str, ...] = ()
     modality: str = ""
+    series: str = ""
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress
     from napari_deferredseg.core.records import CaseRecord, Correction, PredictionRecord, Region
     from napari_deferredseg.core.volume import Array, Volume
-    from napari_deferredseg.io.nifti_forms import Forms
+    from napari_deferredseg.io.nifti.forms import Forms
 
 
 @dataclass(frozen=True)

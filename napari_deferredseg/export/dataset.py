@@ -15,7 +15,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import utc_now
 from napari_deferredseg.core.volume import Volume
 from napari_deferredseg.export.provenance import FILE
-from napari_deferredseg.io.label_tables import table_path
+from napari_deferredseg.io.labels.tables import table_path
 from napari_deferredseg.io.writing import write_labels, write_volume
 
 if TYPE_CHECKING:

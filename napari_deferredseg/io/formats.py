@@ -1,8 +1,9 @@
-"""Which files can be read and written, told by their suffix."""
+"""Which format a file has, and which can be written."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from enum import Enum
 from typing import TYPE_CHECKING
 
 import SimpleITK as sitk
@@ -13,14 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-NIFTI = (".nii.gz", ".nii")
-PAIR = (".hdr", ".img")
-"""A NIfTI header and its voxels in two files; either names both."""
-NRRD = (".nrrd", ".nhdr")
-META = (".mha", ".mhd")
-PNG = (".png",)
-DICOM = (".dcm", ".dicom", ".ima")
-READABLE = NIFTI + PAIR + NRRD + META + PNG
+
+class Format(Enum):
+    """Format of an image file; its value holds the suffixes, in small letters."""
+
+    NIFTI = (".nii.gz", ".nii", ".hdr", ".img")
+    """.hdr and .img are a header and its voxels in two files; either names both."""
+    NRRD = (".nrrd", ".nhdr")
+    META = (".mha", ".mhd")
+    PNG = (".png",)
+    DICOM = (".dcm", ".dicom", ".ima")
+
+
+SUFFIXES = {suffix: kind for kind in Format for suffix in kind.value}
 WRITABLE = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 
@@ -34,6 +40,17 @@ def stem_of(path: Path) -> str:
     """File name without its suffix: "case1" of "case1.nii.gz"."""
     suffix = suffix_of(path)
     return path.name[: -len(suffix)] if suffix else path.name
+
+
+def format_of(path: Path) -> Format | None:
+    """Format of a file by its suffix, else by how it begins (DICOM often has none); None where it is none of ours.
+
+    A file that is not there has the format of its name. `OSError` where one without a suffix cannot be opened.
+    """
+    known = SUFFIXES.get(suffix_of(path))
+    if known is None and path.is_file() and is_dicom(path):
+        return Format.DICOM
+    return known
 
 
 def is_dicom(path: Path) -> bool:

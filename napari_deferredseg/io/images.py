@@ -11,9 +11,9 @@ import numpy as np
 from napari_deferredseg.core.errors import InputError, legible
 from napari_deferredseg.core.volume import LabelMap, Probabilities, Volume, labels_present
 from napari_deferredseg.io.dicom import read_file, read_series
-from napari_deferredseg.io.formats import DICOM, READABLE, is_dicom, stem_of, suffix_of
-from napari_deferredseg.io.label_tables import table_beside, table_from_segment_keys
-from napari_deferredseg.io.label_values import as_labels
+from napari_deferredseg.io.formats import SUFFIXES, Format, format_of, stem_of
+from napari_deferredseg.io.labels.tables import table_beside, table_from_segment_keys
+from napari_deferredseg.io.labels.values import as_labels
 from napari_deferredseg.io.reading import load
 from napari_deferredseg.io.storage_order import reordering
 from napari_deferredseg.io.writing import write_labels, write_volume
@@ -63,7 +63,7 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
         return read_series(path, series)
     if series is not None:
         raise InputError(f"{path}: a series can be chosen in a folder of DICOM files only; leave --series out")
-    if _is_dicom_file(path):
+    if _format(path) is Format.DICOM:
         return read_file(path)
     loaded = _load(path)
     if loaded.frames:
@@ -118,6 +118,7 @@ def as_channels(volumes: Sequence[Volume]) -> Volume:
         source=", ".join(volume.source for volume in alike),
         channels=_channel_names([Path(volume.source) for volume in alike]),
         modality=first.modality,
+        series=first.series,
         notes=tuple(note for volume in alike for note in volume.notes),
     )
 
@@ -221,20 +222,21 @@ def on_grid_of(volume: Volume, other: LabelMap | Probabilities | Volume) -> Labe
     )
 
 
-def _is_dicom_file(path: Path) -> bool:
+def _format(path: Path) -> Format:
     if not path.is_file():
         what = "is no regular file; copy it to one" if path.exists() else "there is no such file or folder"
         raise InputError(f"{path}: {what}")
     try:
-        return suffix_of(path) in DICOM or (suffix_of(path) not in READABLE and is_dicom(path))
+        found = format_of(path)
     except OSError as e:
         raise InputError(f"{path}: cannot be opened ({e.strerror})") from e
+    if found is None:
+        known = ", ".join(SUFFIXES)
+        raise InputError(f"{path}: is no image of a known format; use one of {known}, or a folder of DICOM files")
+    return found
 
 
 def _load(path: Path) -> Loaded:
-    if suffix_of(path) not in READABLE:
-        known = ", ".join((*READABLE, *DICOM))
-        raise InputError(f"{path}: is no image of a known format; use one of {known}, or a folder of DICOM files")
     try:
         return load(path)
     except OSError as e:
@@ -242,7 +244,7 @@ def _load(path: Path) -> Loaded:
 
 
 def _load_values(path: Path) -> Loaded:
-    if path.is_dir() or _is_dicom_file(path):
+    if path.is_dir() or _format(path) is Format.DICOM:
         raise InputError(f"{path}: masks are not read from DICOM; convert it to .nii.gz or .nrrd first")
     loaded = _load(path)
     if not loaded.finite:

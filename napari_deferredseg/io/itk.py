@@ -12,18 +12,18 @@ from pydantic import ValidationError
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.geometry import IDENTITY, Geometry, Matrix, Shape, Vector
-from napari_deferredseg.io.formats import META, NRRD, PNG, quiet_itk, suffix_of
-from napari_deferredseg.io.meta_header import check_meta
-from napari_deferredseg.io.nrrd_header import check_nrrd
+from napari_deferredseg.io.formats import Format, format_of, quiet_itk
+from napari_deferredseg.io.headers.meta import check_meta
+from napari_deferredseg.io.headers.nrrd import check_nrrd
+from napari_deferredseg.io.headers.png import check_png
 from napari_deferredseg.io.plain_names import plain_file
-from napari_deferredseg.io.png_header import check_png
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from napari_deferredseg.core.volume import Array
-    from napari_deferredseg.io.facts import Facts
+    from napari_deferredseg.io.headers.facts import Facts
 
 # DICOM and ITK know no other; "scanner-xyz" and the like do not say where the patient's head is.
 ANATOMICAL = {"left-posterior-superior", "right-anterior-superior", "left-anterior-superior"}
@@ -71,7 +71,7 @@ def load_with_itk(path: Path) -> Loaded:
     metadata = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
     _check_kind(path, image, metadata)
     known = facts.orientation_known
-    if suffix_of(path) in NRRD:
+    if format_of(path) is Format.NRRD:
         known = metadata.get("NRRD_space", "").casefold() in ANATOMICAL
     array = _array(image)
     return Loaded(
@@ -86,12 +86,13 @@ def load_with_itk(path: Path) -> Loaded:
 
 def _check_file(path: Path) -> Facts:
     """Check the file by its format before ITK sees it."""
-    suffix = suffix_of(path)
-    if suffix in META:
-        return check_meta(path)
-    if suffix in NRRD:
-        return check_nrrd(path)
-    return check_png(path)
+    match format_of(path):
+        case Format.META:
+            return check_meta(path)
+        case Format.NRRD:
+            return check_nrrd(path)
+        case _:
+            return check_png(path)
 
 
 def _read(path: Path, detached: Path | None) -> sitk.Image:
@@ -137,7 +138,7 @@ def _array(image: sitk.Image) -> Array:
 def _geometry(path: Path, image: sitk.Image, known: bool) -> Geometry:
     x, y, *z = image.GetSize()
     shape = (z[0] if z else 1, y, x)
-    spacing = (1.0, 1.0, 1.0) if suffix_of(path) in PNG else vector((*image.GetSpacing()[:3], 1.0)[:3])
+    spacing = (1.0, 1.0, 1.0) if format_of(path) is Format.PNG else vector((*image.GetSpacing()[:3], 1.0)[:3])
     if not known:
         # A place in the patient means nothing without an orientation, and formats make up different ones.
         return geometry(path, shape, spacing, (0.0, 0.0, 0.0), IDENTITY, known=False)

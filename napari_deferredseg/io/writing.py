@@ -11,17 +11,17 @@ import SimpleITK as sitk
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.volume import labels_present
-from napari_deferredseg.io.formats import NIFTI, NRRD, check_writable, quiet_itk, suffix_of
+from napari_deferredseg.io.formats import Format, check_writable, format_of, quiet_itk, suffix_of
 from napari_deferredseg.io.itk import to_image
-from napari_deferredseg.io.label_tables import segment_keys, table_path, write_table
-from napari_deferredseg.io.nifti_writing import GZIP_LEVEL, write_nifti
+from napari_deferredseg.io.labels.tables import segment_keys, table_path, write_table
+from napari_deferredseg.io.nifti.writing import GZIP_LEVEL, write_nifti
 from napari_deferredseg.io.plain_names import plain_folder
 from napari_deferredseg.io.reading import geometry_of
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.geometry import Geometry
     from napari_deferredseg.core.volume import Array, LabelTable, Volume
-    from napari_deferredseg.io.nifti_forms import Forms
+    from napari_deferredseg.io.nifti.forms import Forms
 
 
 def write_labels(path: Path, array: Array, geometry: Geometry, table: LabelTable, forms: Forms | None = None) -> None:
@@ -70,7 +70,7 @@ def write_volume(path: Path, volume: Volume) -> None:
 def _check_grid(path: Path, shape: tuple[int, ...], geometry: Geometry) -> None:
     if shape != geometry.shape:
         raise InputError(f"{path}: the array {shape} does not fit the grid {geometry.shape}; nothing was written")
-    if not geometry.orientation_known and suffix_of(path) not in NIFTI:
+    if not geometry.orientation_known and format_of(path) is not Format.NIFTI:
         raise InputError(f"{path}: only NIfTI can say that the orientation is unknown; write .nii.gz or .nii")
 
 
@@ -79,7 +79,7 @@ def _write(path: Path, array: Array, geometry: Geometry, table: LabelTable | Non
         # In the target's own folder: a move across disks would not be in one piece.
         with TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
             part = Path(folder) / f"part{suffix_of(path)}"
-            if suffix_of(part) in NIFTI:
+            if format_of(part) is Format.NIFTI:
                 write_nifti(part, array, geometry, forms)
             else:
                 _write_with_itk(part, array, geometry, table)
@@ -99,7 +99,7 @@ def _write(path: Path, array: Array, geometry: Geometry, table: LabelTable | Non
 
 def _write_with_itk(part: Path, array: Array, geometry: Geometry, table: LabelTable | None) -> None:
     image = to_image(array, geometry)
-    if suffix_of(part) in NRRD and table is not None:
+    if format_of(part) is Format.NRRD and table is not None:
         for key, value in segment_keys(table).items():
             image.SetMetaData(key, value)
     with quiet_itk(), plain_folder(part.parent) as folder:

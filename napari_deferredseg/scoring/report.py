@@ -9,7 +9,7 @@ from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from napari_deferredseg.core.names import visible
-from napari_deferredseg.io.csv_cells import to_cell
+from napari_deferredseg.io.labels.csv_cells import to_cell
 from napari_deferredseg.scoring import calibration, figures, judgement, metrics, system
 from napari_deferredseg.scoring.judgement import GROUP, SHARE
 from napari_deferredseg.scoring.methods import BEST

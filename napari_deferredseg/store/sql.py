@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from napari_deferredseg.store import adopt, sql_cases, sql_corrections, sql_events, sql_readers, sql_verify, sql_work
 from napari_deferredseg.store.base import LEASE
-from napari_deferredseg.store.clock import StoreClock, computer_clock
-from napari_deferredseg.store.failures import as_input_error
-from napari_deferredseg.store.seal import KEY, MEMORY, Audit
-from napari_deferredseg.store.sqlite import (
+from napari_deferredseg.store.database.failures import as_input_error
+from napari_deferredseg.store.database.sqlite import (
     READS_ONLY,
     WRITES,
     copies_with,
@@ -21,6 +18,10 @@ from napari_deferredseg.store.sqlite import (
     known_engine,
     new_engine,
 )
+from napari_deferredseg.store.record import adopt, sql_verify
+from napari_deferredseg.store.seal import KEY, MEMORY, Audit
+from napari_deferredseg.store.tables import sql_cases, sql_corrections, sql_events, sql_readers, sql_work
+from napari_deferredseg.store.tables.clock import StoreClock, computer_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

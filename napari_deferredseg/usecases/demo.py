@@ -8,14 +8,14 @@ from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.records import Reader, Role
 from napari_deferredseg.io.phantom import make_phantom
 from napari_deferredseg.io.writing import write_labels, write_volume
-from napari_deferredseg.usecases.predict import ExternalInput
 from napari_deferredseg.usecases.project import init_project
-from napari_deferredseg.usecases.run import run_external
+from napari_deferredseg.usecases.running.predict import ExternalInput
+from napari_deferredseg.usecases.running.run import run_external
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_deferredseg.usecases.triage import RunReport
+    from napari_deferredseg.usecases.running.triage import RunReport
 
 READERS = (
     Reader(login="ada", name="Ada Moreau", capacity=30, specialities=("liver", "liver lesion"), groups=("abdomen",)),

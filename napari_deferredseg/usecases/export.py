@@ -15,8 +15,8 @@ from napari_deferredseg.export.monai import MonaiExport
 from napari_deferredseg.export.nifti import NiftiExport
 from napari_deferredseg.export.nnunet import NnunetExport
 from napari_deferredseg.io.reading import forms_of
-from napari_deferredseg.usecases.open_case import load_prediction, read_source
-from napari_deferredseg.usecases.receipts import write_receipt
+from napari_deferredseg.usecases.reading.open_case import load_prediction, read_source
+from napari_deferredseg.usecases.record.receipts import write_receipt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

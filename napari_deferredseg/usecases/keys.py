@@ -22,7 +22,6 @@ from napari_deferredseg.store.seal import Mark, ProjectKey
 
 if TYPE_CHECKING:
     from napari_deferredseg.store.base import Store
-    from napari_deferredseg.usecases.project import Project
 
 FOLDER = "DEFERREDSEG_CONFIG"
 log = logging.getLogger(__name__)
@@ -49,7 +48,7 @@ class KeyMemory:
     """`Memory` in a file beside the key."""
 
     def __init__(self, project_id: str) -> None:
-        self.path = _path(project_id).with_suffix(".mark")
+        self.path = key_path(project_id).with_suffix(".mark")
 
     def last(self) -> Mark | None:
         """Where the record stood when it was last seen sealed; None where nothing is known, or a power cut tore it."""
@@ -112,11 +111,11 @@ def plain_name(project_id: str) -> str:
 
 def own_key(project_id: str) -> ProjectKey | None:
     """Key of a project, None where this person does not have it, or not any more: a damaged file stops no reading."""
-    path = _path(project_id)
+    path = key_path(project_id)
     if not path.is_file():
         return None
     try:
-        return ProjectKey(bytes.fromhex(_read(path, project_id).key))
+        return read_key(path, project_id)
     except InputError:
         log.warning("the file of a project's key is damaged: import the key again")
         return None
@@ -149,51 +148,11 @@ def use_own_key(project_id: str, store: Store) -> None:
         store.use_key(key, memory)
 
 
-def export_key(project: Project, file: Path) -> ProjectKey:
-    """Write the key of a project to a file that only its user may read, to be handed on or kept apart.
-
-    Raises
-    ------
-    InputError
-        This person does not have it; the file exists or cannot be written.
-    """
-    key = own_key(project.info.id)
-    if key is None:
-        named = project.store.key_id() or "none"
-        raise InputError(f"this computer has no key of {project.folder} (the project names {named}): import it first")
-    _write_new(file, project.info.id, key)
-    return key
-
-
-def import_key(project: Project, file: Path) -> ProjectKey:
-    """Keep the key in a file as one's own, and seal with it what was written without, where that can be written.
-
-    Raises
-    ------
-    InputError
-        The file holds no key, that of another project, or one that this project does not name.
-    """
-    if not file.is_file():
-        raise InputError(f"{file} does not exist: give the file that deferredseg project key export wrote")
-    key = ProjectKey(bytes.fromhex(_read(file, project.info.id).key))
-    named = project.store.key_id()
-    if named != key.id:
-        raise InputError(f"{file} holds the key {key.id}, but {project.folder} names {named or 'none'}: ask its holder")
-    own = _path(project.info.id)
-    if own_key(project.info.id) != key:
-        own.unlink(missing_ok=True)
-        _write_new(own, project.info.id, key)
-    project.store.use_key(key, KeyMemory(project.info.id))
-    if not project.store.reads_only:
-        project.store.seal()
-    return key
-
-
 def _make(project_id: str, store: Store) -> ProjectKey | None:
     """Make a key for a project without. None where it cannot be kept, or somebody else was faster."""
-    key, path = ProjectKey(), _path(project_id)
+    key, path = ProjectKey(), key_path(project_id)
     try:
-        _write_new(path, project_id, key)
+        write_new_key(path, project_id, key)
     except InputError:
         return own_key(project_id)
     if _take(key, project_id, store, found=False):
@@ -211,21 +170,24 @@ def _take(key: ProjectKey, project_id: str, store: Store, *, found: bool) -> boo
     return False
 
 
-def _path(project_id: str) -> Path:
+def key_path(project_id: str) -> Path:
+    """Where this person keeps the key of a project."""
     return own_folder() / "keys" / f"{plain_name(project_id)}.json"
 
 
-def _read(path: Path, project_id: str) -> _KeyFile:
+def read_key(path: Path, project_id: str) -> ProjectKey:
+    """Key of a project from a file; `InputError` where it holds none, or that of another project."""
     try:
         found = _KeyFile.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError, OSError):
         raise InputError(f"{path} holds no key of a project, or is damaged: import the key again") from None
     if found.project != project_id:
         raise InputError(f"{path} holds the key of another project: import that of this one")
-    return found
+    return ProjectKey(bytes.fromhex(found.key))
 
 
-def _write_new(path: Path, project_id: str, key: ProjectKey) -> None:
+def write_new_key(path: Path, project_id: str, key: ProjectKey) -> None:
+    """Write a key to a new file that only its user may read; `InputError` where it exists or cannot be written."""
     text = json.dumps(_KeyFile(project=project_id, key=key.secret.hex()).model_dump(), indent=1)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

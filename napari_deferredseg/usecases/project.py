@@ -18,8 +18,8 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Record, new_id, utc_now
 from napari_deferredseg.io.plain_names import is_plain
 from napari_deferredseg.store.arrays import PredictionFiles
-from napari_deferredseg.store.failures import CANNOT_WRITE
-from napari_deferredseg.store.journal import Journal
+from napari_deferredseg.store.database.failures import CANNOT_WRITE
+from napari_deferredseg.store.drafts.journal import Journal
 from napari_deferredseg.store.sql import create_sqlite, open_sqlite
 from napari_deferredseg.usecases.keys import use_own_key
 

@@ -18,7 +18,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.volume import voxel_hash
 from napari_deferredseg.io.datalist import read_datalist
-from napari_deferredseg.io.formats import NIFTI, WRITABLE, stem_of, suffix_of
+from napari_deferredseg.io.formats import WRITABLE, Format, format_of, stem_of, suffix_of
 from napari_deferredseg.io.images import read_labels, write_labels, write_volume
 from napari_deferredseg.io.phantom import TABLE
 from napari_deferredseg.io.phantom_cases import Size, make_case
@@ -241,7 +241,7 @@ def _mask_names(labels: Sequence[Path], folder: Path) -> list[str]:
 def _suffix(path: Path, truth: LabelMap) -> str:
     """Format of the label, or NIfTI where that cannot be written; only NIfTI can say that nobody knows the sides."""
     suffix = suffix_of(path)
-    writable = suffix in (WRITABLE if truth.geometry.orientation_known else NIFTI)
+    writable = suffix in WRITABLE and (truth.geometry.orientation_known or format_of(path) is Format.NIFTI)
     return suffix if writable else ".nii.gz"
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from napari_deferredseg.cli.console import PlainConsole, show_table
 from napari_deferredseg.core.volume import LabelTable, default_label
-from napari_deferredseg.io.label_tables import write_table
+from napari_deferredseg.io.labels.tables import write_table
 
 MARKED = "[bold red]liver[/] :smile: <b>x</b>"
 OBEYED = "a\x1b[2J\x1b]8;;http://x\x07\u202eb"

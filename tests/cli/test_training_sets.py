@@ -23,11 +23,11 @@ from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.images import read_labels, read_volume, write_labels, write_volume
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.export import export_cases, make_exporter
-from napari_deferredseg.usecases.open_case import load_case
-from napari_deferredseg.usecases.predict import ExternalInput
 from napari_deferredseg.usecases.project import init_project
-from napari_deferredseg.usecases.run import run_external
-from napari_deferredseg.usecases.session import Session
+from napari_deferredseg.usecases.reading.open_case import load_case
+from napari_deferredseg.usecases.reading.session import Session
+from napari_deferredseg.usecases.running.predict import ExternalInput
+from napari_deferredseg.usecases.running.run import run_external
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

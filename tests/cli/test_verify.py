@@ -14,9 +14,9 @@ import pytest
 from napari_deferredseg.core.records import Reader, Verdict
 from napari_deferredseg.store.chain import START
 from napari_deferredseg.usecases.keys import own_folder
-from napari_deferredseg.usecases.open_case import load_case
 from napari_deferredseg.usecases.project import init_project, open_project
-from napari_deferredseg.usecases.session import Session
+from napari_deferredseg.usecases.reading.open_case import load_case
+from napari_deferredseg.usecases.reading.session import Session
 
 
 @pytest.fixture

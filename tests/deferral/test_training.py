@@ -18,8 +18,8 @@ from napari_deferredseg.deferral.model.inference import maps_of
 from napari_deferredseg.deferral.model.model import load_model
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.io.images import read_channels, read_volume
-from napari_deferredseg.usecases.domain import domain_notes
-from napari_deferredseg.usecases.models import describe_model
+from napari_deferredseg.usecases.running.domain import domain_notes
+from napari_deferredseg.usecases.running.models import describe_model
 
 CPU = torch.device("cpu")
 

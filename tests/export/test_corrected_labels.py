@@ -13,12 +13,12 @@ import SimpleITK as sitk
 from napari_deferredseg.core.boxes import slices
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import State, Verdict
-from napari_deferredseg.usecases.defer import Target, defer_drawn
 from napari_deferredseg.usecases.export import export_cases, make_exporter
-from napari_deferredseg.usecases.open_case import load_case
-from napari_deferredseg.usecases.predict import ExternalInput
-from napari_deferredseg.usecases.run import run_external
-from napari_deferredseg.usecases.session import Session
+from napari_deferredseg.usecases.reading.defer import Target, defer_drawn
+from napari_deferredseg.usecases.reading.open_case import load_case
+from napari_deferredseg.usecases.reading.session import Session
+from napari_deferredseg.usecases.running.predict import ExternalInput
+from napari_deferredseg.usecases.running.run import run_external
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

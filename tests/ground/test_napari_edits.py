@@ -10,10 +10,10 @@ from qtpy.QtTest import QTest
 
 from napari_deferredseg.core.boxes import bounding_box, slices
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.widgets.orientation import Plane, show_plane
-from napari_deferredseg.widgets.polygons import check_no_polygon, drop_polygon
-from napari_deferredseg.widgets.tracked import TrackedArray, reset_undo
-from napari_deferredseg.widgets.volume_layers import add_volume, info_of, layer_options
+from napari_deferredseg.widgets.viewer.orientation import Plane, show_plane
+from napari_deferredseg.widgets.viewer.polygons import check_no_polygon, drop_polygon
+from napari_deferredseg.widgets.viewer.tracked import TrackedArray, reset_undo
+from napari_deferredseg.widgets.viewer.volume_layers import add_volume, info_of, layer_options
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 SHIFT = Qt.KeyboardModifier.ShiftModifier

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QApplication
 
-from napari_deferredseg.widgets.orientation import screen_directions
-from napari_deferredseg.widgets.volume_layers import add_volume
+from napari_deferredseg.widgets.viewer.orientation import screen_directions
+from napari_deferredseg.widgets.viewer.volume_layers import add_volume
 
 ORIENTATIONS = list(product(("away", "towards"), ("up", "down"), ("left", "right")))
 

@@ -22,7 +22,7 @@ from pydicom.uid import (
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.io.dicom import read_file, read_series
-from napari_deferredseg.io.limits import SETTING
+from napari_deferredseg.io.headers.limits import SETTING
 
 RNG = np.random.default_rng(3)
 
@@ -225,3 +225,40 @@ def test_compressed_pixels_that_are_cut_are_refused(tmp_path: Path, write_slice,
     ds.save_as(tmp_path / "x")
     with pytest.raises(InputError, match=r"x: its .*pixels"):
         read_file(tmp_path / "x")
+
+
+# Where a JPEG Lossless stream (ITU-T T.81, SOF3 first) says how many bits a sample has.
+BITS = 6
+
+
+def jpeg_lossless(path: Path, write_slice, bits: int) -> None:
+    """A slice of 16 x 16 as SimpleITK compresses it, with this byte at the place that states its bits."""
+    plain = path.with_suffix(".plain.dcm")
+    numbers = np.add.outer(np.arange(16), np.arange(16)).astype(np.int16) * 20
+    writer = sitk.ImageFileWriter()
+    writer.SetImageIO("GDCMImageIO")
+    writer.SetUseCompression(True)
+    writer.SetCompressor("JPEG")
+    writer.SetFileName(str(plain))
+    writer.Execute(sitk.GetImageFromArray(numbers[None]))
+    made = pydicom.dcmread(plain)
+    plain.unlink()
+    stream = bytearray(next(pydicom.encaps.generate_frames(made.PixelData, number_of_frames=1)))
+    assert stream[:4] == b"\xff\xd8\xff\xc3"
+    assert stream[BITS] == 16
+    stream[BITS] = bits
+    ds = write_slice(path, (0, 0, 0), Rows=16, Columns=16, BitsStored=16, HighBit=15, PixelRepresentation=1)
+    ds.PixelData = pydicom.encaps.encapsulate([bytes(stream)])
+    ds["PixelData"].is_undefined_length = True
+    ds.file_meta.TransferSyntaxUID = made.file_meta.TransferSyntaxUID
+    ds.save_as(path)
+
+
+def test_pixels_that_end_the_decoder_end_nothing_else(tmp_path: Path, write_slice) -> None:
+    jpeg_lossless(tmp_path / "good", write_slice, 16)
+    jpeg_lossless(tmp_path / "bad", write_slice, 41)
+    first = read_file(tmp_path / "good").array
+    assert first[0, 3, 4] == 7 * 20 * 2 - 1024
+    with pytest.raises(InputError, match=r"bad: its pixels end the program that decodes them .JPEG Lossless"):
+        read_file(tmp_path / "bad")
+    np.testing.assert_array_equal(read_file(tmp_path / "good").array, first)

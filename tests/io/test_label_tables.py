@@ -15,7 +15,7 @@ from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.names import LONGEST, label_name
 from napari_deferredseg.core.volume import Label, LabelTable, default_label
 from napari_deferredseg.io.images import read_labels, write_labels
-from napari_deferredseg.io.label_tables import read_table, table_beside, write_table
+from napari_deferredseg.io.labels.tables import read_table, table_beside, write_table
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.io.headers.limits import DEFAULT_GIB, GIB, SETTING, most_bytes, require_fits
 from napari_deferredseg.io.images import read_labels, read_volume
-from napari_deferredseg.io.limits import DEFAULT_GIB, GIB, SETTING, most_bytes, require_fits
 
 
 def test_sixteen_gibibytes_are_the_rule() -> None:

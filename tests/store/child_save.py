@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_deferredseg.store.journal import Draft, Journal
+from napari_deferredseg.store.drafts.journal import Draft, Journal
 
 journal = Journal(Path(sys.argv[1]))
 start = datetime(2024, 1, 1, tzinfo=UTC)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from napari_deferredseg.core.records import Correction, Verdict
-from napari_deferredseg.store.journal import Journal
+from napari_deferredseg.store.drafts.journal import Journal
 from napari_deferredseg.store.sql import open_sqlite
 
 database, drafts, seed, barrier = sys.argv[1:]

@@ -25,7 +25,7 @@ from napari_deferredseg.core.records import (
     utc_now,
 )
 from napari_deferredseg.core.volume import table_from_names
-from napari_deferredseg.store.journal import Draft
+from napari_deferredseg.store.drafts.journal import Draft
 from napari_deferredseg.store.sql import create_sqlite, open_sqlite
 
 if TYPE_CHECKING:

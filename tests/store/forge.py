@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, select, update
 
-from napari_deferredseg.store import chain, guards, rows, schema
+from napari_deferredseg.store import chain
 from napari_deferredseg.store.codec import encode
-from napari_deferredseg.store.ledger import read_ledger
-from napari_deferredseg.store.replay import standings
-from napari_deferredseg.store.sql_corrections import BY_ID, link_of
+from napari_deferredseg.store.record import guards
+from napari_deferredseg.store.record.ledger import read_ledger
+from napari_deferredseg.store.record.replay import standings
+from napari_deferredseg.store.tables import rows, schema
+from napari_deferredseg.store.tables.sql_corrections import BY_ID, link_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

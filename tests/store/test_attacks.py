@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_deferredseg.core.records import Assignment, Reader
-from napari_deferredseg.store import guards
+from napari_deferredseg.store.record import guards
 from napari_deferredseg.store.seal import Mark, ProjectKey
 from napari_deferredseg.store.sql import create_sqlite, open_sqlite
 

@@ -9,7 +9,7 @@ import pytest
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import utc_now
-from napari_deferredseg.store.journal import AutoSave, Journal
+from napari_deferredseg.store.drafts.journal import AutoSave, Journal
 
 
 class Heard:

@@ -18,8 +18,8 @@ from hypothesis.extra import numpy as arrays
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import utc_now
 from napari_deferredseg.store.codec import DamagedError
-from napari_deferredseg.store.draft import HEAD, MAGIC, dump, parse
-from napari_deferredseg.store.journal import Draft, Journal
+from napari_deferredseg.store.drafts.draft import HEAD, MAGIC, dump, parse
+from napari_deferredseg.store.drafts.journal import Draft, Journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +100,7 @@ def test_what_a_living_window_has_open_is_known_and_what_a_dead_one_had_is_not(j
     other.enter("ANNA", "ab12", "0b")
     other.enter("ben", "ab12", "0c")
     other.enter("anna", "ab1", "0d")
-    code = "import sys, pathlib; from napari_deferredseg.store.journal import Journal;"
+    code = "import sys, pathlib; from napari_deferredseg.store.drafts.journal import Journal;"
     code += "Journal(pathlib.Path(sys.argv[1])).enter('anna', 'ab12', '0e')"
     subprocess.run([sys.executable, "-c", code, str(journal.folder)], check=True)
     assert (journal.folder / "ab12.0e-anna.open").is_file()

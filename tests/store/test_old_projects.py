@@ -15,10 +15,12 @@ from alembic.config import Config
 from sqlalchemy import create_engine, insert
 
 from napari_deferredseg.core.records import Assignment, Reader, State, utc_now
-from napari_deferredseg.store import chain, guards, rows, schema
+from napari_deferredseg.store import chain
 from napari_deferredseg.store.arrays import PredictionFiles
+from napari_deferredseg.store.record import guards
 from napari_deferredseg.store.seal import ProjectKey
 from napari_deferredseg.store.sql import open_sqlite
+from napari_deferredseg.store.tables import rows, schema
 from napari_deferredseg.usecases.keys import KeyMemory, use_own_key
 
 if TYPE_CHECKING:

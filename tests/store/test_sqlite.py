@@ -19,9 +19,9 @@ from sqlalchemy import create_engine
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Assignment, Reader
-from napari_deferredseg.store import turns
-from napari_deferredseg.store.schema import VERSION_TABLE, metadata
+from napari_deferredseg.store.database import turns
 from napari_deferredseg.store.sql import SqlStore, create_sqlite, open_sqlite
+from napari_deferredseg.store.tables.schema import VERSION_TABLE, metadata
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from napari_deferredseg.core.records import Reader
-from napari_deferredseg.store.journal import Journal
+from napari_deferredseg.store.drafts.journal import Journal
 from napari_deferredseg.store.sql import create_sqlite, open_sqlite
 
 CHILDREN = Path(__file__).parent

@@ -16,15 +16,15 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Reader, Verdict
 from napari_deferredseg.core.volume import table_from_names
 from napari_deferredseg.io.images import read_labels
-from napari_deferredseg.io.label_tables import table_path
+from napari_deferredseg.io.labels.tables import table_path
 from napari_deferredseg.io.writing import write_labels
 from napari_deferredseg.routing.budget import Budget
-from napari_deferredseg.usecases.open_case import load_case
-from napari_deferredseg.usecases.predict import LEFT_OUT, ExternalInput, ModelInput, predict_external
 from napari_deferredseg.usecases.project import init_project
-from napari_deferredseg.usecases.run import run_external, run_model
-from napari_deferredseg.usecases.session import Session
-from napari_deferredseg.usecases.triage import recognised, triage
+from napari_deferredseg.usecases.reading.open_case import load_case
+from napari_deferredseg.usecases.reading.session import Session
+from napari_deferredseg.usecases.running.predict import LEFT_OUT, ExternalInput, ModelInput, predict_external
+from napari_deferredseg.usecases.running.run import run_external, run_model
+from napari_deferredseg.usecases.running.triage import recognised, triage
 
 OTHER = Budget(amount=0.05)
 
@@ -168,7 +168,7 @@ def test_a_mask_numbered_otherwise_than_its_probabilities_is_told(unread):
 def test_labels_with_another_meaning_are_told_before_the_work(scene, tiny_model, monkeypatch):
     """Corrections call 2 spleen: neither are masks compared nor is a model started that call it otherwise."""
     repaint_one(scene)
-    monkeypatch.setattr("napari_deferredseg.usecases.predict.from_labels", None)
+    monkeypatch.setattr("napari_deferredseg.usecases.running.predict.from_labels", None)
     engine = SimpleNamespace(run=None)
     model = shutil.copytree(tiny_model, scene.root / "model")
     content = (model / "model.json").read_text("utf-8").replace('"spleen"', '"aorta"')

@@ -11,11 +11,11 @@ from napari_deferredseg.core.boxes import bounding_box, slices
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Origin, Reader, State, Verdict, utc_now
 from napari_deferredseg.routing.budget import Budget
-from napari_deferredseg.usecases.defer import ROUTER, Target, defer_drawn, defer_region, release_region
-from napari_deferredseg.usecases.open_case import load_case
-from napari_deferredseg.usecases.read import begin, submit
-from napari_deferredseg.usecases.run import run_external
-from napari_deferredseg.usecases.verify import verify_project
+from napari_deferredseg.usecases.reading.defer import ROUTER, Target, defer_drawn, defer_region, release_region
+from napari_deferredseg.usecases.reading.open_case import load_case
+from napari_deferredseg.usecases.reading.read import begin, submit
+from napari_deferredseg.usecases.record.verify import verify_project
+from napari_deferredseg.usecases.running.run import run_external
 
 
 @pytest.fixture

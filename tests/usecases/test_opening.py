@@ -11,9 +11,9 @@ import SimpleITK as sitk
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Verdict, new_id
-from napari_deferredseg.usecases.open_case import load_case, load_images
-from napari_deferredseg.usecases.run import run_external
-from napari_deferredseg.usecases.session import Session
+from napari_deferredseg.usecases.reading.open_case import load_case, load_images
+from napari_deferredseg.usecases.reading.session import Session
+from napari_deferredseg.usecases.running.run import run_external
 
 
 def changed(scene, change) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from napari_deferredseg.core.boxes import slices
-from napari_deferredseg.usecases.open_case import load_case
-from napari_deferredseg.usecases.painted import Painted, painted
-from napari_deferredseg.usecases.session import Session
+from napari_deferredseg.usecases.reading.open_case import load_case
+from napari_deferredseg.usecases.reading.painted import Painted, painted
+from napari_deferredseg.usecases.reading.session import Session
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.usecases import project as module
-from napari_deferredseg.usecases.open_case import load_case
 from napari_deferredseg.usecases.project import Mount, init_project, network_kind, open_project
+from napari_deferredseg.usecases.reading.open_case import load_case
 
 HERE = Mount("/", "ext4", "rw,relatime")
 WINDOWS = [Mount("C:\\", "NTFS", "rw,fixed"), Mount("H:\\", "NTFS", "rw,remote"), Mount("M:\\", "", "rw,remote")]

@@ -10,12 +10,12 @@ import pytest
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.store import arrays
-from napari_deferredseg.usecases import run
-from napari_deferredseg.usecases.models import add_model
-from napari_deferredseg.usecases.open_case import load_case
-from napari_deferredseg.usecases.predict import ModelInput
 from napari_deferredseg.usecases.project import DATABASE, open_project
-from napari_deferredseg.usecases.verify import verify_project
+from napari_deferredseg.usecases.reading.open_case import load_case
+from napari_deferredseg.usecases.record.verify import verify_project
+from napari_deferredseg.usecases.running import run
+from napari_deferredseg.usecases.running.models import add_model
+from napari_deferredseg.usecases.running.predict import ModelInput
 
 
 @pytest.fixture

@@ -16,12 +16,13 @@ from napari_deferredseg.core.records import State, Verdict, utc_now
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.sql import open_sqlite
-from napari_deferredseg.usecases import read
-from napari_deferredseg.usecases.defer import Target, defer_region
-from napari_deferredseg.usecases.open_case import load_case
 from napari_deferredseg.usecases.project import DATABASE
-from napari_deferredseg.usecases.run import run_external
-from napari_deferredseg.usecases.session import Session, case_after, next_after
+from napari_deferredseg.usecases.reading import read
+from napari_deferredseg.usecases.reading.defer import Target, defer_region
+from napari_deferredseg.usecases.reading.open_case import load_case
+from napari_deferredseg.usecases.reading.order import case_after, next_after
+from napari_deferredseg.usecases.reading.session import Session
+from napari_deferredseg.usecases.running.run import run_external
 
 
 def sit_down(scene, login: str | None = None, clock=None) -> Session:
@@ -656,3 +657,68 @@ def test_that_a_region_was_given_to_somebody_else_is_said(sitting):
     defer_region(ben.project, item.region.id, Target(reader="ada"), by="lea")
     assert not ben.begin(item)
     assert ben.messages == [f"Region {item.region.number} is not yours to read any more: it was assigned anew."]
+
+
+@pytest.mark.parametrize("since", [timedelta(0), LEASE / 2])
+def test_a_reader_is_told_at_the_next_stroke_that_a_lead_took_the_region_back(sitting, monkeypatch, since):
+    ben, lea = sitting("ben"), sitting("lea")
+    lost: list[str] = []
+    ben.events.claim_lost.connect(lost.append)
+    item = ben.worklist()[0]
+    assert ben.begin(item)
+    paint(ben, thick=1)
+    assert ben._saver.flush(10)
+    assert lost == []
+    lea.release(item)
+    monkeypatch.setattr(ben.reading, "claimed", ben.reading.claimed - since)
+    paint(ben)
+    assert ben._saver.flush(10)
+    assert len(lost) == 1
+    assert f"Region {item.region.number} was with somebody else a moment ago and is free now" in lost[0]
+    assert lost[0].endswith("What you painted is kept.")
+    assert state(lea, item.region.id) is State.OPEN
+
+
+def test_what_is_submitted_right_after_a_stroke_is_not_called_lost(sitting):
+    ben = sitting("ben")
+    lost: list[str] = []
+    ben.events.claim_lost.connect(lost.append)
+    for item in ben.worklist()[:3]:
+        assert ben.begin(item)
+        paint(ben)
+        ben.submit(Verdict.EDITED)
+        assert ben._saver.flush(10)
+    assert lost == []
+
+
+def test_panels_get_facts_and_no_store(sitting):
+    ben, nobody = sitting("ben"), Session()
+    assert (nobody.readers(), nobody.cases(), nobody.regions(), nobody.rows(), nobody.facts()) == ((), (), [], (), None)
+    assert [x.login for x in ben.readers()] == [x.login for x in ben.project.store.readers()]
+    assert [row.key for row in ben.cases()] == [case.key for case in ben.project.store.cases()]
+    rows = ben.rows()
+    assert [row.item for row in rows] == ben.worklist()
+    assert ben.progress().regions == len(rows)
+    assert ben.progress().minutes == pytest.approx(sum(row.item.region.minutes for row in rows))
+    table = ben.case.prediction.table
+    assert all(row.about == (", ".join(table.name(v) for v in row.item.region.labels[:2]) or "new") for row in rows)
+    assert ben.begin(rows[0].item)
+    assert ben.facts().number == rows[0].item.region.number
+    assert ben.facts().question == ben.reading.question()
+    assert ben.changes(ben.regions()).voxels == 0
+    paint(ben)
+    assert ben.changes(ben.regions()).voxels == ben.reading.changed_voxels > 0
+    ben.submit(Verdict.EDITED)
+    assert [row.is_done for row in ben.rows(ben.regions())] == [False] * (len(rows) - 1) + [True]
+
+
+def test_who_sends_a_region_is_said_first(sitting):
+    nobody, ben = sitting(), sitting("ben")
+    item = ben.worklist()[0]
+    with pytest.raises(InputError, match="say who you are first"):
+        nobody.send(item, Target(reader="ada"))
+    heard: list[int] = []
+    ben.events.worklist.connect(lambda: heard.append(1))
+    sent = ben.send(item, Target(reader="ada"), "look at the rim")
+    assert (sent.number, sent.to) == (item.region.number, ben.project.store.reader("ada").name)
+    assert heard == [1]

@@ -20,11 +20,11 @@ from napari_deferredseg.io.images import read_volume
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.demo import READERS, make_demo
 from napari_deferredseg.usecases.export import export_cases
-from napari_deferredseg.usecases.open_case import load_case
-from napari_deferredseg.usecases.predict import ExternalInput
 from napari_deferredseg.usecases.project import init_project, open_project
-from napari_deferredseg.usecases.run import run_external
-from napari_deferredseg.usecases.session import Session
+from napari_deferredseg.usecases.reading.open_case import load_case
+from napari_deferredseg.usecases.reading.session import Session
+from napari_deferredseg.usecases.running.predict import ExternalInput
+from napari_deferredseg.usecases.running.run import run_external
 
 TWO_REGIONS = Budget(amount=2, unit="regions")
 

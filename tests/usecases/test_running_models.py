@@ -18,12 +18,12 @@ from napari_deferredseg.engine import Engine
 from napari_deferredseg.io.images import read_labels
 from napari_deferredseg.io.writing import write_labels
 from napari_deferredseg.routing.budget import Budget
-from napari_deferredseg.usecases.domain import measure_domain
-from napari_deferredseg.usecases.models import EXTERNAL, add_model, find_model, list_models
-from napari_deferredseg.usecases.open_case import load_case
-from napari_deferredseg.usecases.predict import ModelInput, predict_with_model
-from napari_deferredseg.usecases.route import Channels, columns_of, make_channels
-from napari_deferredseg.usecases.run import run_model
+from napari_deferredseg.usecases.reading.open_case import load_case
+from napari_deferredseg.usecases.running.domain import measure_domain
+from napari_deferredseg.usecases.running.models import EXTERNAL, add_model, find_model, list_models
+from napari_deferredseg.usecases.running.predict import ModelInput, predict_with_model
+from napari_deferredseg.usecases.running.route import Channels, columns_of, make_channels
+from napari_deferredseg.usecases.running.run import run_model
 
 EXPERTS = ("north", "south")
 

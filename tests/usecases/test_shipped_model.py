@@ -14,12 +14,12 @@ from napari_deferredseg.io.images import read_volume
 from napari_deferredseg.io.phantom import make_phantom
 from napari_deferredseg.io.phantom_cases import make_case
 from napari_deferredseg.io.writing import write_volume
-from napari_deferredseg.usecases.domain import domain_notes
-from napari_deferredseg.usecases.models import find_model
-from napari_deferredseg.usecases.open_case import load_prediction
-from napari_deferredseg.usecases.predict import ModelInput
 from napari_deferredseg.usecases.project import init_project
-from napari_deferredseg.usecases.run import run_model
+from napari_deferredseg.usecases.reading.open_case import load_prediction
+from napari_deferredseg.usecases.running.domain import domain_notes
+from napari_deferredseg.usecases.running.models import find_model
+from napari_deferredseg.usecases.running.predict import ModelInput
+from napari_deferredseg.usecases.running.run import run_model
 
 NAME = "abdomen-phantom"
 MEGABYTE = 2**20

@@ -12,11 +12,11 @@ import pytest
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.records import Verdict
 from napari_deferredseg.routing.budget import Budget
-from napari_deferredseg.usecases.open_case import load_case
-from napari_deferredseg.usecases.run import run_external
-from napari_deferredseg.usecases.session import Session
-from napari_deferredseg.usecases.sweep import sweep
-from napari_deferredseg.usecases.verify import verify_project
+from napari_deferredseg.usecases.reading.open_case import load_case
+from napari_deferredseg.usecases.reading.session import Session
+from napari_deferredseg.usecases.record.verify import verify_project
+from napari_deferredseg.usecases.running.run import run_external
+from napari_deferredseg.usecases.running.sweep import sweep
 
 HOURS = 7200
 

@@ -33,7 +33,7 @@ from scipy.spatial.transform import Rotation
 
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.volume import Volume
-from napari_deferredseg.widgets.stage import LATER_MS
+from napari_deferredseg.widgets.seat.seat import LATER_MS
 
 DIRECTIONS = {
     "axial": np.eye(3),
@@ -162,7 +162,7 @@ class Mouse:
 def quick_collections(qapp):
     """napari collects garbage for every layer that goes: let it look at the viewer only, not at every module."""
     import_module("napari.window")
-    import_module("napari_deferredseg.widgets.contributions")
+    import_module("napari_deferredseg.widgets.plugin.contributions")
     gc.collect()
     gc.freeze()
 
@@ -187,14 +187,14 @@ def open_viewer(make_napari_viewer, qtbot):
 
 
 @pytest.fixture
-def open_stage(make_napari_viewer_proxy, qtbot):
+def open_seat(make_napari_viewer_proxy, qtbot):
     """Make a shown viewer with our panels, which see it as napari shows it to a plugin: its public side only.
 
     Returns the viewer itself, for the mouse, and a dictionary of the panels by name.
     """
 
     def opened(width: int = 1100, height: int = 800):
-        from napari_deferredseg.widgets import contributions
+        from napari_deferredseg.widgets.plugin import contributions
 
         proxy = make_napari_viewer_proxy(show=True)
         viewer = proxy.__wrapped__
@@ -221,7 +221,7 @@ class Desk:
     def __init__(self, viewer, panels, mouse, qtbot, scene) -> None:
         self.viewer, self.panels, self.mouse, self.qtbot, self.scene = viewer, panels, mouse, qtbot, scene
         self.worklist = panels["worklist"]
-        self.stage, self.session = self.worklist.stage, self.worklist.session
+        self.seat, self.session = self.worklist.seat, self.worklist.session
 
     @property
     def store(self):
@@ -241,7 +241,7 @@ class Desk:
     @property
     def correction(self):
         """The layer to paint on."""
-        return self.stage.layers.correction
+        return self.seat.layers.correction
 
     def wait(self, condition) -> None:
         """Wait until something is so."""
@@ -288,7 +288,7 @@ class Desk:
 
     def voxel(self, down: int = 0, right: int = 0) -> tuple[int, int, int]:
         """View index beside the middle of the open region, in the slice on the screen."""
-        region, frame = self.session.reading.item.region, self.stage.layers.frame
+        region, frame = self.session.reading.item.region, self.seat.layers.frame
         center = np.round(self.session.case.record.geometry.index(region.center)).astype(int)
         place = [int(i) for i in frame.to_view(center)]
         for axis, step in zip(self.viewer.dims.displayed[-2:], (down, right), strict=True):
@@ -297,7 +297,7 @@ class Desk:
 
     def paint(self, label: int = 7, down: int = 0, right: int = 0) -> None:
         """Click with the brush, beside the middle of the open region."""
-        self.stage.pick_tool(label)
+        self.seat.tools.pick(label)
         self.mouse.click(self.viewer, self.correction, self.voxel(down, right))
 
     def drafts(self, login: str = "ada") -> list:
@@ -307,14 +307,14 @@ class Desk:
 
 
 @pytest.fixture
-def desk(open_stage, mouse, qtbot, scene) -> Desk:
+def desk(open_seat, mouse, qtbot, scene) -> Desk:
     """A place to read at; nobody has sat down yet."""
     with scene.open() as project:
         for item in project.store.items():
             number = item.region.number
             reader, group = (None, "abdomen") if number == 4 else ("ada" if number < 4 else "ben", None)
             project.store.assign(item.region.id, reader=reader, group=group, by="test")
-    viewer, panels = open_stage(900, 720)
+    viewer, panels = open_seat(900, 720)
     return Desk(viewer, panels, mouse, qtbot, scene)
 
 

@@ -11,10 +11,10 @@ from napari_deferredseg.core.volume import LabelTable
 from napari_deferredseg.io.writing import write_labels, write_volume
 from napari_deferredseg.routing.budget import Budget
 from napari_deferredseg.usecases.export import export_cases
-from napari_deferredseg.usecases.predict import ExternalInput
 from napari_deferredseg.usecases.project import init_project, open_project
-from napari_deferredseg.usecases.run import run_external
-from napari_deferredseg.widgets.orientation import Plane, show_plane
+from napari_deferredseg.usecases.running.predict import ExternalInput
+from napari_deferredseg.usecases.running.run import run_external
+from napari_deferredseg.widgets.viewer.orientation import Plane, show_plane
 
 WAIT = 30_000
 
@@ -37,35 +37,35 @@ def folder(any_volume, tmp_path):
     return tmp_path
 
 
-def stroke(viewer, mouse, stage, plane) -> np.ndarray:
+def stroke(viewer, mouse, seat, plane) -> np.ndarray:
     """Paint in a plane through the middle of the region; the voxels that changed, in file order."""
     show_plane(viewer, plane)
-    stage._jump(stage.session.reading.item)
-    correction, before = stage.layers.correction, stage.session.work.copy()
-    stage.pick_tool(9)
+    seat.picture.jump_to(seat.session.reading.item)
+    correction, before = seat.layers.correction, seat.session.work.copy()
+    seat.tools.pick(9)
     correction.brush_size = 1
     middle = np.round(correction.world_to_data(viewer.dims.point)).astype(int)
     steps = np.zeros(3, int)
     steps[list(viewer.dims.displayed)] = (2, 3)
     mouse.stroke(viewer, correction, [tuple(int(i) for i in middle), tuple(int(i) for i in middle + steps)])
-    painted = np.argwhere(stage.session.work != before)
+    painted = np.argwhere(seat.session.work != before)
     axis = viewer.dims.order[0]
     assert len(painted) >= 2
-    assert {int(i) for i in stage.layers.frame.to_view(painted)[:, axis]} == {int(middle[axis])}
+    assert {int(i) for i in seat.layers.frame.to_view(painted)[:, axis]} == {int(middle[axis])}
     return painted
 
 
-def test_paint_in_three_planes_submit_export(open_stage, mouse, qtbot, folder):
-    viewer, panels = open_stage(900, 700)
-    stage = panels["worklist"].stage
-    stage.session.set_project(open_project(folder / "project"))
-    stage.session.choose_reader("ada")
-    stage.step(1)
-    qtbot.waitUntil(lambda: stage.session.reading is not None, timeout=WAIT)
-    painted = np.concatenate([stroke(viewer, mouse, stage, plane) for plane in Plane])
-    stage.session.submit(Verdict.EDITED)
+def test_paint_in_three_planes_submit_export(open_seat, mouse, qtbot, folder):
+    viewer, panels = open_seat(900, 700)
+    seat = panels["worklist"].seat
+    seat.session.set_project(open_project(folder / "project"))
+    seat.session.choose_reader("ada")
+    seat.navigation.step(1)
+    qtbot.waitUntil(lambda: seat.session.reading is not None, timeout=WAIT)
+    painted = np.concatenate([stroke(viewer, mouse, seat, plane) for plane in Plane])
+    seat.session.submit(Verdict.EDITED)
 
-    (exported,) = export_cases(stage.session.need_project(), folder / "out")
+    (exported,) = export_cases(seat.session.need_project(), folder / "out")
     image, source = sitk.ReadImage(str(exported.files[0])), sitk.ReadImage(str(folder / "image.nii.gz"))
     np.testing.assert_allclose(image.GetDirection(), source.GetDirection(), rtol=0, atol=1e-6)
     np.testing.assert_allclose(image.GetOrigin(), source.GetOrigin(), rtol=0, atol=1e-6)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.widgets.background import in_background
+from napari_deferredseg.widgets.qt.background import in_background
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.widgets.cursor_line import under_cursor
+from napari_deferredseg.widgets.viewer.cursor_line import under_cursor
 
 PLUGIN = "napari-deferredseg"
 
 
 def test_the_deferral_map_is_hidden_while_a_region_is_read(desk):
     desk.sit_down()
-    layers = desk.stage.layers
+    layers = desk.seat.layers
     desk.open_row(1)
     assert not layers.defer.visible
     desk.session.leave()
@@ -22,7 +22,7 @@ def test_the_deferral_map_is_hidden_while_a_region_is_read(desk):
     layers.defer.visible = True
     desk.open_row(1)
     assert not layers.defer.visible
-    desk.stage.step(1)
+    desk.seat.navigation.step(1)
     assert not layers.defer.visible
     desk.session.leave()
     assert layers.defer.visible
@@ -30,9 +30,9 @@ def test_the_deferral_map_is_hidden_while_a_region_is_read(desk):
 
 def test_the_cursor_says_what_each_number_is(desk):
     desk.sit_down()
-    layers = desk.stage.layers
+    layers = desk.seat.layers
     layers.defer.visible = True
-    item = next(x for x in desk.stage.items if x.region.number == 1)
+    item = next(x for x in desk.seat.items if x.region.number == 1)
     place = tuple(np.argwhere(item.region.mask)[0] + [low for low, _ in item.region.box])
     case = desk.session.case
     said = under_cursor(desk.viewer, layers.frame.world(layers.frame.to_view(place)))
@@ -48,10 +48,10 @@ def test_the_window_is_told_while_it_is_dragged(desk):
     desk.sit_down()
     pixels = [(200 + 10 * step, 200) for step in range(6)]
     desk.mouse.drag(desk.viewer, pixels, Qt.MouseButton.RightButton)
-    low, high = desk.stage.layers.images[0].contrast_limits
-    assert desk.stage.hands.cursor_line.text == f"W {high - low:g}  L {(low + high) / 2:g}"
-    desk.mouse.hover(desk.viewer, desk.stage.layers.ai, desk.stage.layers.center(desk.stage.items[0]))
-    assert "mm" in desk.stage.hands.cursor_line.text
+    low, high = desk.seat.layers.images[0].contrast_limits
+    assert desk.seat.hands.cursor_line.text == f"W {high - low:g}  L {(low + high) / 2:g}"
+    desk.mouse.hover(desk.viewer, desk.seat.layers.ai, desk.seat.layers.center(desk.seat.items[0]))
+    assert "mm" in desk.seat.hands.cursor_line.text
 
 
 def test_layers_of_ones_own_stay_and_that_is_said(desk):
@@ -94,7 +94,7 @@ def test_why_no_next_region_opens_stays_on_the_screen(desk, monkeypatch):
         raise InputError("the draft is locked")
 
     monkeypatch.setattr(desk.session.project.journal, "of_region", locked)
-    desk.stage.accept()
+    desk.seat.answers.accept()
     desk.settle()
     assert "the draft is locked" in desk.notice
     assert desk.session.reading is None
@@ -103,18 +103,18 @@ def test_why_no_next_region_opens_stays_on_the_screen(desk, monkeypatch):
 def test_drawing_picks_no_region(desk):
     desk.sit_down()
     defer = desk.panels["defer"]
-    item = next(x for x in desk.stage.items if x.region.number == 1)
-    desk.stage.look_at(item)
-    desk.stage.pick(None)
+    item = next(x for x in desk.seat.items if x.region.number == 1)
+    desk.seat.picture.look_at(item)
+    desk.seat.picture.pick(None)
     defer.draw.click()
     layer = desk.viewer.layers["New region"]
     layer.mode = "paint"
     inside = np.argwhere(item.region.mask) + [low for low, _ in item.region.box]
-    views = [tuple(int(i) for i in desk.stage.layers.frame.to_view(place)) for place in inside]
-    shown = desk.stage.layers.center(item)[0]
+    views = [tuple(int(i) for i in desk.seat.layers.frame.to_view(place)) for place in inside]
+    shown = desk.seat.layers.center(item)[0]
     desk.mouse.click(desk.viewer, layer, next(view for view in views if view[0] == shown))
     assert layer.data.any()
-    assert desk.stage.picked is None
+    assert desk.seat.picked is None
 
 
 def test_a_declined_region_needs_a_reason_and_says_so(desk):
@@ -122,7 +122,7 @@ def test_a_declined_region_needs_a_reason_and_says_so(desk):
     desk.open_row(1)
     desk.paint(7)
     desk.wait(lambda: "Saved" in desk.worklist.region.saved.text())
-    desk.stage.decline("  ")
+    desk.seat.answers.decline("  ")
     desk.qtbot.wait(300)
     assert "say in a few words why" in desk.notice
     assert desk.number == 1

@@ -68,7 +68,7 @@ def test_a_window_that_closes_while_it_asks_gives_the_region_back(desk):
     with somebody_writes(desk):
         desk.key(Qt.Key.Key_N)
         desk.wait(lambda: "Asking for region 2" in desk.notice)
-    desk.stage._claims.close()
+    desk.seat._claims.close()
     states = {x.region.number: x.assignment.holder for x in desk.store.items()}
     assert states[2] is None
 
@@ -77,10 +77,10 @@ def test_a_lead_releases_what_somebody_does_not_read_any_more(desk):
     desk.sit_down("ada")
     desk.say_who("lea")
     desk.store.claim(next(x for x in desk.store.items() if x.region.number == 1).region.id, "ada")
-    desk.stage.refresh_lists()
+    desk.seat.refresh_lists()
     defer = desk.panels["defer"]
     assert defer.release.isHidden()
-    desk.stage.pick(next(x for x in desk.stage.items if x.region.number == 1))
+    desk.seat.picture.pick(next(x for x in desk.seat.items if x.region.number == 1))
     assert not defer.release.isHidden()
     desk.click(defer.release)
     assert "Region 1 waits again" in defer.notice.text()

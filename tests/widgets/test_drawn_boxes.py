@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from napari.layers import Shapes
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.scan import SliceBox
-from napari_deferredseg.usecases.models import Known
-from napari_deferredseg.widgets.drawn_boxes import add_boxes, drawn_boxes
-from napari_deferredseg.widgets.orientation import Plane, show_plane
-from napari_deferredseg.widgets.volume_layers import add_volume, info_of
+from napari_deferredseg.usecases.running.models import Known
+from napari_deferredseg.widgets.viewer.drawn_boxes import add_boxes, drawn_boxes
+from napari_deferredseg.widgets.viewer.orientation import Plane, show_plane
+from napari_deferredseg.widgets.viewer.volume_layers import add_volume, info_of
 
 MODEL = Known("sam", Path("sam"), ("liver", "spleen"), ("Ada",), 1, False, (), (1, 4), True)
 ONE = Known("sam", Path("sam"), ("liver",), ("Ada",), 1, False, (), (3,), True)
@@ -83,8 +84,8 @@ def test_boxes_that_are_none_are_a_line(shown, box, says):
         drawn_boxes(Shapes([[[0, 0], [3, 3]]], shape_type="rectangle"), info, ONE)
 
 
-def test_a_model_that_must_be_told_asks_for_it(open_stage, unread, tiny_model, tmp_path, qtbot, monkeypatch):
-    viewer, panels = open_stage()
+def test_a_model_that_must_be_told_asks_for_it(open_seat, unread, tiny_model, tmp_path, qtbot, monkeypatch):
+    viewer, panels = open_seat()
     panel = panels["run"]
     folder = tmp_path / "prompted"
     folder.mkdir()
@@ -94,7 +95,7 @@ def test_a_model_that_must_be_told_asks_for_it(open_stage, unread, tiny_model, t
     panel.project_bar.open_folder(unread.folder)
     form = panel.form
     assert not form.prompt.visible
-    monkeypatch.setattr("napari_deferredseg.widgets.run.QFileDialog.getExistingDirectory", lambda *_: str(folder))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
     form.model.value = "browse"
     qtbot.wait(50)
     panel.parent().raise_()

@@ -9,10 +9,10 @@ from napari_deferredseg.io.datalist import read_datalist
 WAIT = 20_000
 
 
-def test_the_options_belong_to_the_format(open_stage, qtbot, scene, tmp_path):
-    _, panels = open_stage()
+def test_the_options_belong_to_the_format(open_seat, qtbot, scene, tmp_path):
+    _, panels = open_seat()
     panel = panels["export"]
-    panel.stage.session.set_project(scene.open())
+    panel.seat.session.set_project(scene.open())
 
     def export(folder: str) -> None:
         panel.folder.value = tmp_path / folder

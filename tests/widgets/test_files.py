@@ -14,8 +14,8 @@ from npe2 import DynamicPlugin
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.volume import Volume, table_from_names
 from napari_deferredseg.io.images import read_labels, read_volume, write_labels, write_volume
-from napari_deferredseg.widgets.files import get_reader, write_labels_layer
-from napari_deferredseg.widgets.volume_layers import in_place, info_of
+from napari_deferredseg.widgets.plugin.files import get_reader, write_labels_layer
+from napari_deferredseg.widgets.viewer.volume_layers import in_place, info_of
 
 
 def opened(path):

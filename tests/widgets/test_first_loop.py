@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from napari_deferredseg.core.boxes import slices
 from napari_deferredseg.core.records import Reader, State, Verdict
 from napari_deferredseg.usecases.project import init_project, open_project
-from napari_deferredseg.widgets.worklist import WorklistPanel
+from napari_deferredseg.widgets.panels.worklist import WorklistPanel
 
 READERS = (
     Reader(login="ada", name="Ada", capacity=20),
@@ -50,10 +50,10 @@ def open_first(worklist: WorklistPanel, qtbot) -> None:
     qtbot.waitUntil(lambda: worklist.session.reading is not None, timeout=WAIT)
 
 
-def in_slice(stage, offset: tuple[int, int]) -> tuple[int, int, int]:
+def in_slice(seat, offset: tuple[int, int]) -> tuple[int, int, int]:
     """View index of a voxel beside the middle of the open region, in the slice on the screen."""
-    item = stage.session.reading.item
-    center = stage.layers.frame.to_view(np.round(item.case.geometry.index(item.region.center)).astype(int))
+    item = seat.session.reading.item
+    center = seat.layers.frame.to_view(np.round(item.case.geometry.index(item.region.center)).astype(int))
     return int(center[0]), int(center[1]) + offset[0], int(center[2]) + offset[1]
 
 
@@ -73,11 +73,11 @@ def assert_same_grid(image: sitk.Image, source: sitk.Image) -> None:
     np.testing.assert_allclose(image.GetDirection(), source.GetDirection(), rtol=0, atol=1e-6)
 
 
-def test_three_readers_correct_a_ct(open_stage, mouse, qtbot, project, data, tmp_path):
-    viewer, panels = open_stage()
+def test_three_readers_correct_a_ct(open_seat, mouse, qtbot, project, data, tmp_path):
+    viewer, panels = open_seat()
     run_model(panels, qtbot, project, data)
     worklist = panels["worklist"]
-    stage, session = worklist.stage, worklist.session
+    seat, session = worklist.seat, worklist.session
     source = sitk.ReadImage(str(data / "abdomen_ct" / "ct_small.nii.gz"))
     mask_a = sitk.GetArrayFromImage(sitk.ReadImage(str(data / "abdomen_ct" / "ct_small_ai_mask_a.nii.gz")))
     untouched = export(panels, qtbot, tmp_path / "before")
@@ -94,16 +94,16 @@ def test_three_readers_correct_a_ct(open_stage, mouse, qtbot, project, data, tmp
     for number, reader in enumerate(READERS):
         say_who(worklist, reader.name)
         open_first(worklist, qtbot)
-        assert all(x.assignment.reader == reader.login for x in worklist._items)
+        assert all(x.assignment.reader == reader.login for x in session.worklist())
         region = session.reading.item.region
-        stage.pick_tool(40 + number)
+        seat.tools.pick(40 + number)
         before = session.work.copy()
-        start, end = in_slice(stage, (0, 0)), in_slice(stage, (3, 4))
-        mouse.stroke(viewer, stage.layers.correction, [start, end])
+        start, end = in_slice(seat, (0, 0)), in_slice(seat, (3, 4))
+        mouse.stroke(viewer, seat.layers.correction, [start, end])
         changed = session.work != before
         assert changed.any()
         assert set(np.unique(session.work[changed])) == {40 + number}
-        assert {int(z) for z in np.nonzero(changed)[stage.layers.frame.axes[0]]} == {start[0]}
+        assert {int(z) for z in np.nonzero(changed)[seat.layers.frame.axes[0]]} == {start[0]}
         painted[changed] = 40 + number
         qtbot.mouseClick(worklist.region.buttons.submit, Qt.MouseButton.LeftButton)
         assert region.id in {c.region_id for c in session.project.store.corrections(reader=reader.login)}
@@ -127,16 +127,16 @@ def test_three_readers_correct_a_ct(open_stage, mouse, qtbot, project, data, tmp
     assert not session.project.store.verify()
 
 
-def test_undo_never_reaches_into_an_earlier_region(open_stage, mouse, qtbot, project, data):
-    viewer, panels = open_stage()
+def test_undo_never_reaches_into_an_earlier_region(open_seat, mouse, qtbot, project, data):
+    viewer, panels = open_seat()
     run_model(panels, qtbot, project, data)
     worklist = panels["worklist"]
-    stage, session = worklist.stage, worklist.session
+    seat, session = worklist.seat, worklist.session
     say_who(worklist, "Chen")
     open_first(worklist, qtbot)
     first = session.reading.item.region
-    stage.pick_tool(77)
-    mouse.stroke(viewer, stage.layers.correction, [in_slice(stage, (0, 0)), in_slice(stage, (2, 2))])
+    seat.tools.pick(77)
+    mouse.stroke(viewer, seat.layers.correction, [in_slice(seat, (0, 0)), in_slice(seat, (2, 2))])
     assert session.reading.changed_voxels
     qtbot.mouseClick(worklist.region.buttons.next, Qt.MouseButton.LeftButton)
     assert session.reading.item.region.id != first.id
@@ -145,8 +145,8 @@ def test_undo_never_reaches_into_an_earlier_region(open_stage, mouse, qtbot, pro
         qtbot.keyClick(mouse.native(viewer), Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     np.testing.assert_array_equal(session.work, second)
 
-    stage.pick_tool(66)
-    mouse.stroke(viewer, stage.layers.correction, [in_slice(stage, (0, 0)), in_slice(stage, (1, 1))])
+    seat.tools.pick(66)
+    mouse.stroke(viewer, seat.layers.correction, [in_slice(seat, (0, 0)), in_slice(seat, (1, 1))])
     assert session.reading.changed_voxels
     for _ in range(4):
         qtbot.keyClick(mouse.native(viewer), Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
@@ -158,17 +158,17 @@ def test_undo_never_reaches_into_an_earlier_region(open_stage, mouse, qtbot, pro
     assert 77 in session.reading.after
 
 
-def test_a_lead_sends_a_region_to_somebody_else(open_stage, mouse, qtbot, project, data):
-    viewer, panels = open_stage()
+def test_a_lead_sends_a_region_to_somebody_else(open_seat, mouse, qtbot, project, data):
+    viewer, panels = open_seat()
     run_model(panels, qtbot, project, data)
     defer = panels["defer"]
-    stage, store = defer.stage, defer.session.project.store
-    item = next(x for x in stage.items if x.assignment.reader == "ben")
-    stage._jump(item)
+    seat, store = defer.seat, defer.session.project.store
+    item = next(x for x in seat.items if x.assignment.reader == "ben")
+    seat.picture.jump_to(item)
     inside = np.argwhere(item.region.mask)[len(np.argwhere(item.region.mask)) // 2] + [lo for lo, _ in item.region.box]
-    view = stage.layers.frame.to_view(inside)
-    viewer.dims.set_point(0, float(stage.layers.regions.data_to_world(view)[0]))
-    mouse.click(viewer, stage.layers.regions, tuple(int(i) for i in view))
+    view = seat.layers.frame.to_view(inside)
+    viewer.dims.set_point(0, float(seat.layers.regions.data_to_world(view)[0]))
+    mouse.click(viewer, seat.layers.regions, tuple(int(i) for i in view))
     assert f"Region {item.region.number}" in defer.what.text()
     defer.to.setCurrentIndex(defer.to.findText("Ada"))
     defer.note.setText("the border to the stomach")
@@ -182,14 +182,14 @@ def test_a_lead_sends_a_region_to_somebody_else(open_stage, mouse, qtbot, projec
     worklist = panels["worklist"]
     assert worklist.who.currentText() == "Chen"
     say_who(worklist, "Ada")
-    stage.open_item(next(x for x in worklist.session.worklist() if x.region.id == item.region.id))
+    seat.navigation.open_item(next(x for x in worklist.session.worklist() if x.region.id == item.region.id))
     assert "the border to the stomach (chen)" in worklist.region.title.text()
-    row = stage.layers.regions.features.set_index("region").loc[item.region.number]
+    row = seat.layers.regions.features.set_index("region").loc[item.region.number]
     assert row["note"] == "the border to the stomach"
 
 
-def test_a_drawn_region_goes_to_whom_the_router_chooses(open_stage, mouse, qtbot, project, data):
-    viewer, panels = open_stage()
+def test_a_drawn_region_goes_to_whom_the_router_chooses(open_seat, mouse, qtbot, project, data):
+    viewer, panels = open_seat()
     run_model(panels, qtbot, project, data)
     defer = panels["defer"]
     store = defer.session.project.store
@@ -210,36 +210,36 @@ def test_a_drawn_region_goes_to_whom_the_router_chooses(open_stage, mouse, qtbot
     assert "New region" not in viewer.layers
 
 
-def test_a_second_start_finds_everything(open_stage, qtbot, project, data):
-    _, panels = open_stage()
+def test_a_second_start_finds_everything(open_seat, qtbot, project, data):
+    _, panels = open_seat()
     run_model(panels, qtbot, project, data)
     say_who(panels["worklist"], "Ben")
     rows = panels["worklist"].table.rowCount()
     assert rows > 0
-    panels["worklist"].stage.session.close()
+    panels["worklist"].seat.session.close()
     assert panels["worklist"].table.rowCount() == 0
     with open_project(project) as again:
         assert len(again.store.items()) >= rows
 
 
-def test_a_polygon_is_saved_at_once_and_submitted_whole(open_stage, mouse, qtbot, project, data):
+def test_a_polygon_is_saved_at_once_and_submitted_whole(open_seat, mouse, qtbot, project, data):
     """napari tells of a polygon before it writes it, and this one reaches far out of the region."""
-    viewer, panels = open_stage()
+    viewer, panels = open_seat()
     run_model(panels, qtbot, project, data)
     worklist = panels["worklist"]
-    stage, session = worklist.stage, worklist.session
+    seat, session = worklist.seat, worklist.session
     say_who(worklist, "Ben")
     open_first(worklist, qtbot)
     region = session.reading.item.region
     before = session.work.copy()
-    stage.pick_tool(55, "polygon")
-    corners = [in_slice(stage, offset) for offset in ((-9, -9), (-9, 9), (9, 9))]
+    seat.tools.pick(55, "polygon")
+    corners = [in_slice(seat, offset) for offset in ((-9, -9), (-9, 9), (9, 9))]
     for corner in corners:
-        mouse.click(viewer, stage.layers.correction, corner)
+        mouse.click(viewer, seat.layers.correction, corner)
     qtbot.keyClick(mouse.native(viewer), Qt.Key.Key_Return)
     drawn = session.work != before
     assert drawn.sum() > 60
-    assert set(np.argwhere(stage.layers.frame.view(drawn))[:, 0]) == {corners[0][0]}
+    assert set(np.argwhere(seat.layers.frame.view(drawn))[:, 0]) == {corners[0][0]}
     qtbot.waitUntil(lambda: session.project.journal.load("ben", region.id) is not None, timeout=1000)
     draft = session.project.journal.load("ben", region.id)
     assert (draft.after != draft.before).sum() == drawn.sum()

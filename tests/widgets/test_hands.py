@@ -9,12 +9,12 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.frame import frame_of
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.volume import Volume, table_from_names
-from napari_deferredseg.widgets.cursor_line import under_cursor
-from napari_deferredseg.widgets.hands import SURROUNDINGS, Hands, jump
-from napari_deferredseg.widgets.orientation import OrientationLetters, Plane, show_3d, show_plane
-from napari_deferredseg.widgets.tracked import TrackedArray
-from napari_deferredseg.widgets.volume_layers import add_volume, info_of, labels_options
-from napari_deferredseg.widgets.windows import PRESETS, WINDOWS, apply_window
+from napari_deferredseg.widgets.viewer.cursor_line import under_cursor
+from napari_deferredseg.widgets.viewer.hands import SURROUNDINGS, Hands, jump
+from napari_deferredseg.widgets.viewer.orientation import OrientationLetters, Plane, show_3d, show_plane
+from napari_deferredseg.widgets.viewer.tracked import TrackedArray
+from napari_deferredseg.widgets.viewer.volume_layers import add_volume, info_of, labels_options
+from napari_deferredseg.widgets.viewer.window_level import PRESETS, WINDOWS, apply_window
 
 RIGHT = Qt.MouseButton.RightButton
 CONTROL = Qt.KeyboardModifier.ControlModifier

@@ -30,13 +30,13 @@ from napari_deferredseg.core.records import Reader, State
 from napari_deferredseg.core.volume import Label, LabelTable, Volume, default_label
 from napari_deferredseg.io.images import read_labels, read_volume
 from napari_deferredseg.io.writing import write_labels, write_volume
-from napari_deferredseg.usecases.defer import Target, defer_drawn
-from napari_deferredseg.usecases.models import Known
-from napari_deferredseg.usecases.predict import predict_external
 from napari_deferredseg.usecases.project import init_project
-from napari_deferredseg.usecases.triage import recognised, triage
-from napari_deferredseg.widgets import plain, series
-from napari_deferredseg.widgets.files import read_layers, write_labels_layer
+from napari_deferredseg.usecases.reading.defer import Target, defer_drawn
+from napari_deferredseg.usecases.running.models import Known
+from napari_deferredseg.usecases.running.predict import predict_external
+from napari_deferredseg.usecases.running.triage import recognised, triage
+from napari_deferredseg.widgets.plugin.files import read_layers, write_labels_layer
+from napari_deferredseg.widgets.qt import plain, series
 
 TAG = "<b>x</b><img src=a.png>"
 TURNED = "li\u202erev"  # reads as another word
@@ -109,7 +109,7 @@ def without_shortcuts(text: str) -> str:
 
 
 def test_every_widget_shows_names_letter_by_letter(desk, hostile):
-    panels, stage = desk.panels, desk.stage
+    panels, seat = desk.panels, desk.seat
     desk.open_project(hostile.folder)
     texts = seen(panels["worklist"])
     assert f"Project {TAG}" in texts
@@ -118,7 +118,7 @@ def test_every_widget_shows_names_letter_by_letter(desk, hostile):
     desk.wait(lambda: desk.session.case is not None)
     desk.open_row(1)
     desk.settle()
-    stage.look_at(stage.items[1])
+    seat.picture.look_at(seat.items[1])
     for panel in panels.values():
         texts += seen(panel)
     about = [text for text in texts if text.startswith("Region 1")]
@@ -127,14 +127,14 @@ def test_every_widget_shows_names_letter_by_letter(desk, hostile):
     assert any(TURNED.encode("unicode_escape").decode() in text for text in texts)
     assert any(text.startswith("Region 2") and f"With {NAMES[0]}" in text for text in texts)
     assert any(text.endswith(TAG) and "Click to open" in text for text in texts)
-    for say in (stage.events.message, stage.events.problem, stage.events.busy):
+    for say in (seat.events.message, seat.events.problem, seat.events.busy):
         say.emit(f"{TAG} {TURNED}")
         assert f"{TAG} li\\u202erev" in seen(desk.worklist)
     what_napari_shows(desk)
     a_drawn_region_and_an_export(desk, hostile)
-    stage.decline(TAG)
+    seat.answers.decline(TAG)
     desk.settle()
-    stage.pick(next(x for x in stage.items if x.assignment.state is State.DECLINED))
+    seat.picture.pick(next(x for x in seat.items if x.assignment.state is State.DECLINED))
     assert any(f"Declined by {TAG} ({TAG})" in text for text in seen(panels["defer"]))
 
 
@@ -145,7 +145,7 @@ def a_drawn_region_and_an_export(desk, hostile) -> None:
     made = defer_drawn(desk.session.project, desk.session.case, drawn, Target(reader="ada"), "lea", f"{TAG} drawn")
     desk.session.events.worklist.emit()
     desk.settle()
-    desk.stage.open_item(next(x for x in desk.session.worklist() if x.region.id == made.id))
+    desk.seat.navigation.open_item(next(x for x in desk.session.worklist() if x.region.id == made.id))
     desk.wait(lambda: desk.number == made.number)
     assert any(f"{TAG} drawn" in text for text in seen(desk.worklist))
     export = desk.panels["export"]
@@ -162,8 +162,8 @@ def what_napari_shows(desk) -> None:
         for text in (layer.name, layer.get_source_str(), *map(str, features)):
             assert letter_by_letter(text) == text
             assert "<" not in text
-    world = desk.stage.layers.frame.world(desk.stage.layers.center(desk.stage.items[0]))
-    status = desk.stage.layers.regions.get_status(tuple(world), world=True)
+    world = desk.seat.layers.frame.world(desk.seat.layers.center(desk.seat.items[0]))
+    status = desk.seat.layers.regions.get_status(tuple(world), world=True)
     assert "‹img" in " ".join(map(str, status.values()))
 
 

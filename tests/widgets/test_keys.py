@@ -9,9 +9,9 @@ from qtpy.QtGui import QGuiApplication, QKeyEvent
 from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_deferredseg.core.records import State, Verdict
-from napari_deferredseg.widgets.contributions import WorklistDock
-from napari_deferredseg.widgets.keys import SHORTCUTS
-from napari_deferredseg.widgets.orientation import Plane, plane_shown
+from napari_deferredseg.widgets.plugin.contributions import WorklistDock
+from napari_deferredseg.widgets.seat.keys import SHORTCUTS
+from napari_deferredseg.widgets.viewer.orientation import Plane, plane_shown
 
 Key, Mod = Qt.Key, Qt.KeyboardModifier
 KEYS = {
@@ -61,7 +61,7 @@ class Hand:
 
     def press(self, name) -> None:
         self.activate()
-        self.desk.stage.events.message.emit("")
+        self.desk.seat.events.message.emit("")
         self.desk.key(*KEYS[name])
 
 
@@ -114,7 +114,7 @@ def submits(desk, hand):
 
 def newest(desk):
     (correction,) = desk.store.corrections()
-    assert correction.region_id == next(x.region.id for x in desk.stage.items if x.region.number == 1)
+    assert correction.region_id == next(x.region.id for x in desk.seat.items if x.region.number == 1)
     return correction
 
 
@@ -153,8 +153,8 @@ def hides(desk, hand):
     shown = [layer.visible for layer in desk.viewer.layers]
     native = desk.mouse.native(desk.viewer)
     desk.qtbot.keyPress(native, *KEYS["hide"])
-    assert not any(layer.visible for layer in desk.stage.layers.overlays)
-    assert desk.stage.layers.images[0].visible
+    assert not any(layer.visible for layer in desk.seat.layers.overlays)
+    assert desk.seat.layers.images[0].visible
     desk.qtbot.keyRelease(native, *KEYS["hide"])
     assert [layer.visible for layer in desk.viewer.layers] == shown
 
@@ -163,7 +163,7 @@ def press_all(desk) -> dict[str, str]:
     """What the worklist shows after each key."""
     lines = {}
     for name in KEYS:
-        desk.stage.events.message.emit("")
+        desk.seat.events.message.emit("")
         desk.key(*KEYS[name])
         lines[name] = desk.notice
     return lines
@@ -204,7 +204,7 @@ def test_a_key_that_cannot_work_says_why_not(desk):
 
 
 def overlays_come_back_when_the_release_is_lost(desk):
-    layers = desk.stage.layers
+    layers = desk.seat.layers
     layers.ai.visible = False
     before = [layer.visible for layer in layers.overlays]
     native = desk.mouse.native(desk.viewer)
@@ -233,7 +233,7 @@ def test_enter_finishes_a_polygon_and_ctrl_enter_submits_and_h_comes_back(desk):
     desk.open_row(1)
     layer, native = desk.correction, desk.mouse.native(desk.viewer)
     for finish in (Key.Key_Return, Key.Key_Escape):
-        desk.stage.pick_tool(9, "polygon")
+        desk.seat.tools.pick(9, "polygon")
         for corner in ((-3, -3), (-3, 3), (3, 3)):
             desk.mouse.click(desk.viewer, layer, desk.voxel(*corner))
         desk.qtbot.keyClick(native, finish)
@@ -245,7 +245,7 @@ def test_enter_finishes_a_polygon_and_ctrl_enter_submits_and_h_comes_back(desk):
     assert desk.session.reading.changed_voxels == 0
     desk.key(*KEYS["redo"])
     np.testing.assert_array_equal(desk.session.work, drawn)
-    desk.stage.pick_tool(9, "polygon")
+    desk.seat.tools.pick(9, "polygon")
     desk.key(Key.Key_Return, Mod.ControlModifier)
     assert (len(desk.store.corrections()), desk.number) == (1, 2)
     desk.paint(7)
@@ -266,14 +266,14 @@ def letters_in_the_note_are_letters(desk):
     desk.paint(7)
     note = desk.worklist.region.note
     note.setFocus()
-    desk.stage.events.message.emit("")
+    desk.seat.events.message.emit("")
     desk.qtbot.keyClicks(note, "kNjuhq")
     desk.key(Key.Key_Z, Mod.ControlModifier, widget=note)
     assert note.text() != "kNjuhq"
     desk.key(Key.Key_Z, Mod.ControlModifier | Mod.ShiftModifier, widget=note)
     assert (note.text(), desk.number, desk.notice) == ("kNjuhq", 1, "")
     assert desk.session.reading.changed_voxels > 0
-    assert all(layer.visible for layer in (desk.correction, desk.stage.layers.ai))
+    assert all(layer.visible for layer in (desk.correction, desk.seat.layers.ai))
     desk.key(Key.Key_Return, widget=note)
     assert focused(desk) is not note
     assert desk.number == 1
@@ -318,9 +318,9 @@ def test_keys_reach_the_picture_from_anywhere_but_the_note(desk):
     letters_in_the_note_are_letters(desk)
 
 
-def test_the_viewer_gets_its_own_keys_back(open_stage, mouse, qtbot):
+def test_the_viewer_gets_its_own_keys_back(open_seat, mouse, qtbot):
     pressed = []
-    viewer, panels = open_stage()
+    viewer, panels = open_seat()
     for panel in panels.values():
         viewer.window.remove_dock_widget(panel)
     viewer.bind_key("K", lambda viewer: pressed.append("K"), overwrite=True)

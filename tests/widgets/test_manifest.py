@@ -13,9 +13,9 @@ from napari.settings import get_plugin_settings
 from npe2 import PluginManager, PluginManifest
 
 from napari_deferredseg.io.images import read_labels
-from napari_deferredseg.widgets.files import get_reader, write_labels_layer
-from napari_deferredseg.widgets.panel import Panel
-from napari_deferredseg.widgets.volume_layers import in_place
+from napari_deferredseg.widgets.panels.panel import Panel
+from napari_deferredseg.widgets.plugin.files import get_reader, write_labels_layer
+from napari_deferredseg.widgets.viewer.volume_layers import in_place
 
 NAME = "napari-deferredseg"
 ROOT = Path(__file__).parents[2] / "napari.yaml"
@@ -73,13 +73,13 @@ def test_menus_hold_our_widgets_and_open_them(make_napari_viewer):
         assert {f"{title} (DeferredSeg)" for title in expected} <= titles, menu
     ours = {item.command.title for item in menus.get_menu(f"napari/plugins/{NAME}")}
     assert {title.removesuffix(" (DeferredSeg)") for title in ours} == WIDGETS
-    stages = set()
+    seats = set()
     for title in sorted(WIDGETS):
         dock, widget = viewer.window.add_plugin_dock_widget(NAME, title)
         assert isinstance(widget, Panel)
         assert title in dock.name
-        stages.add(widget.stage)
-    assert len(stages) == 1
+        seats.add(widget.seat)
+    assert len(seats) == 1
 
 
 def test_sample_labels_go_through_napari_to_a_file_and_back(make_napari_viewer, tmp_path):

@@ -15,10 +15,10 @@ from napari_deferredseg.core.boxes import slices
 from napari_deferredseg.core.records import State, Verdict
 from napari_deferredseg.masks.overlap import with_margin
 from napari_deferredseg.usecases.export import export_cases
-from napari_deferredseg.widgets.decline import DeclineDialog
-from napari_deferredseg.widgets.orientation import Plane
-from napari_deferredseg.widgets.view_bar import ViewBar
-from napari_deferredseg.widgets.volume_layers import in_place
+from napari_deferredseg.widgets.panels.view_bar import ViewBar
+from napari_deferredseg.widgets.qt.decline import DeclineDialog
+from napari_deferredseg.widgets.viewer.orientation import Plane
+from napari_deferredseg.widgets.viewer.volume_layers import in_place
 
 Key, Mod = Qt.Key, Qt.KeyboardModifier
 LIVER, SPLEEN = 1, 2
@@ -71,9 +71,9 @@ def across(desk) -> None:
 def test_the_transform_key_is_off_and_paint_lands_where_it_is_seen(reading, tmp_path):
     desk = reading
     expected = ai(desk)
-    for layer in desk.stage.layers.all:
+    for layer in desk.seat.layers.all:
         desk.viewer.layers.selection.active = layer
-        desk.stage.events.message.emit("")
+        desk.seat.events.message.emit("")
         before = str(layer.mode)
         desk.key(Key.Key_7)
         layer.mode = "transform"
@@ -86,10 +86,10 @@ def test_the_transform_key_is_off_and_paint_lands_where_it_is_seen(reading, tmp_
     desk.viewer.layers.selection.active = desk.correction
     desk.correction.brush_size = 1
     for place in (desk.voxel(), desk.voxel(1, 2)):
-        desk.stage.pick_tool(other(desk, place))
+        desk.seat.tools.pick(other(desk, place))
         desk.key(Key.Key_7)
         desk.mouse.click(desk.viewer, desk.correction, place)
-        expected[tuple(desk.stage.layers.frame.to_file(place))] = desk.correction.selected_label
+        expected[tuple(desk.seat.layers.frame.to_file(place))] = desk.correction.selected_label
     submit(desk)
     np.testing.assert_array_equal(exported(desk, tmp_path / "out"), expected)
 
@@ -107,16 +107,16 @@ MOVES = {
 def test_whatever_moves_a_layer_of_ours_is_taken_back_and_said(reading):
     desk = reading
     mine = desk.viewer.add_image(np.zeros((4, 5, 6)), name="mine")
-    for layer in desk.stage.layers.all:
+    for layer in desk.seat.layers.all:
         for name, value in MOVES.items():
-            desk.stage.events.message.emit("")
+            desk.seat.events.message.emit("")
             setattr(layer, name, value)
             assert in_place(layer), name
             assert {f"{unit}" for unit in layer.units} == {"millimeter"}
             assert f"{layer.name} was moved, turned or scaled" in desk.notice
-    desk.stage.events.message.emit("")
+    desk.seat.events.message.emit("")
     desk.key(Key.Key_T, Mod.ControlModifier | Mod.AltModifier)  # napari turns every layer by 90 degrees
-    assert all(in_place(layer) for layer in desk.stage.layers.all)
+    assert all(in_place(layer) for layer in desk.seat.layers.all)
     assert "was moved, turned or scaled" in desk.notice
     mine.affine = MOVES["affine"]
     np.testing.assert_array_equal(mine.affine.affine_matrix, MOVES["affine"])
@@ -125,7 +125,7 @@ def test_whatever_moves_a_layer_of_ours_is_taken_back_and_said(reading):
 def test_nothing_is_submitted_from_a_layer_that_was_displaced_without_a_sign(reading):
     desk = reading
     desk.paint(other(desk))
-    for layer in desk.stage.layers.all:
+    for layer in desk.seat.layers.all:
         with layer.events.blocker_all():
             layer.translate = (0, 0, 0)
         submit(desk)
@@ -164,7 +164,7 @@ def test_in_3d_a_drag_turns_the_picture_and_paints_nothing(reading):
         desk.mouse.drag(desk.viewer, [(width / 2 + n, height / 2 + n) for n in (0, 15, 30, 45)])
         assert camera.angles != angles
         for other in DRAWING_KEYS:
-            desk.stage.events.message.emit("")
+            desk.seat.events.message.emit("")
             desk.key(other)
             assert str(desk.correction.mode) == "pan_zoom"
             assert "Brushes rest in 3-D" in desk.notice
@@ -172,7 +172,7 @@ def test_in_3d_a_drag_turns_the_picture_and_paints_nothing(reading):
         np.testing.assert_array_equal(desk.session.work, before)
         desk.key(Key.Key_Q)
         assert str(desk.correction.mode) == mode
-    scale = np.abs(desk.stage.layers.frame.scale)
+    scale = np.abs(desk.seat.layers.frame.scale)
     for _ in Plane:  # the circle around the cursor is what will be painted
         desk.key(Key.Key_Q)
         assert desk.correction.cursor_size == 5 * min(scale[list(desk.viewer.dims.displayed)])
@@ -196,7 +196,7 @@ def test_a_region_opened_in_3d_has_its_brush_back_in_a_plane(reading):
 def test_a_hidden_layer_is_not_painted_on(reading):
     desk = reading
     before = desk.session.work.copy()
-    desk.stage.pick_tool(other(desk))
+    desk.seat.tools.pick(other(desk))
     native = desk.mouse.native(desk.viewer)
     desk.qtbot.keyPress(native, Key.Key_H)
     desk.mouse.click(desk.viewer, desk.correction, desk.voxel())
@@ -213,7 +213,7 @@ def test_a_hidden_layer_is_not_painted_on(reading):
 
 def test_a_brush_across_slices_is_a_ball_in_millimetres_that_ends_at_the_margin(reading, tmp_path):
     desk = reading
-    expected, frame = ai(desk), desk.stage.layers.frame
+    expected, frame = ai(desk), desk.seat.layers.frame
     before, allowed = desk.session.work.copy(), area(desk)
     across(desk)
     desk.correction.selected_label = label = other(desk)
@@ -270,10 +270,10 @@ def test_fill_across_slices_ends_at_the_margin_and_a_leak_in_one_is_said(reading
 
 def test_what_it_changes_in_other_regions_is_said_before_submit(reading):
     desk = reading
-    others = [x for x in desk.stage.items if x.region.number != 1]
+    others = [x for x in desk.seat.items if x.region.number != 1]
     here = desk.session.reading.item.region
     other = min(others, key=lambda x: np.linalg.norm(np.subtract(x.region.center, here.center)))
-    frame, geometry = desk.stage.layers.frame, desk.session.case.record.geometry
+    frame, geometry = desk.seat.layers.frame, desk.session.case.record.geometry
     desk.correction.brush_size = 3
     desk.correction.selected_label = 0
     center = tuple(int(i) for i in frame.to_view(np.round(geometry.index(other.region.center)).astype(int)))
@@ -290,7 +290,7 @@ def test_what_it_changes_in_other_regions_is_said_before_submit(reading):
 
 def test_background_goes_with_brush_fill_and_polygon(reading, tmp_path):
     desk = reading
-    bar, frame = desk.worklist.region.paint_bar, desk.stage.layers.frame
+    bar, frame = desk.worklist.region.paint_bar, desk.seat.layers.frame
     expected = ai(desk)
 
     def after(act) -> np.ndarray:
@@ -394,14 +394,14 @@ def test_corners_of_one_region_are_not_painted_into_the_next(reading, leave):
     desk = reading
     begin_polygon(desk)
     leave(desk)
-    desk.stage.pick_tool(other(desk), "polygon")
+    desk.seat.tools.pick(other(desk), "polygon")
     before = desk.session.work.copy()
     desk.key(Key.Key_Return)
     np.testing.assert_array_equal(desk.session.work, before)
     assert "begun in another slice" not in desk.notice
     center = desk.voxel()
     draw_polygon(desk)
-    changed = np.argwhere(desk.stage.layers.frame.view(desk.session.work != before))
+    changed = np.argwhere(desk.seat.layers.frame.view(desk.session.work != before))
     assert len(changed)
     assert (np.abs(changed - center) <= 4).all()
 
@@ -414,16 +414,16 @@ def test_nothing_is_submitted_while_a_polygon_is_not_closed(reading):
         lambda: desk.key(Key.Key_K),
         lambda: submit(desk),
         lambda: desk.click(buttons.submit),
-        lambda: desk.stage.give_verdict(Verdict.POINTLESS),
+        lambda: desk.seat.answers.give_verdict(Verdict.POINTLESS),
     )
     for refused in refusals:
-        desk.stage.events.message.emit("")
+        desk.seat.events.message.emit("")
         desk.key(Key.Key_2)  # another tool hides the polygon
         refused()
         assert (desk.number, desk.store.corrections()) == (1, [])
         assert "a polygon is not closed: double-click to close it, or press Escape" in desk.notice
         assert str(desk.correction.mode) == "polygon"
-    desk.viewer.layers.selection.active = desk.stage.layers.regions
+    desk.viewer.layers.selection.active = desk.seat.layers.regions
     submit(desk)
     assert desk.store.corrections() == []
     desk.key(Key.Key_Escape)
@@ -433,7 +433,7 @@ def test_nothing_is_submitted_while_a_polygon_is_not_closed(reading):
 
 def test_a_polygon_that_was_closed_is_submitted(reading):
     desk = reading
-    desk.stage.pick_tool(other(desk), "polygon")
+    desk.seat.tools.pick(other(desk), "polygon")
     for corner in (*CORNERS, CORNERS[0]):
         desk.mouse.click(desk.viewer, desk.correction, desk.voxel(*corner))
     desk.mouse.double_click(desk.viewer, desk.correction, desk.voxel(*CORNERS[0]))
@@ -480,7 +480,7 @@ def test_a_decline_says_what_becomes_of_the_paint(reading, painted):
     if painted:
         desk.paint(other(desk))
     work, region = desk.session.work.copy(), desk.session.reading.item.region
-    desk.stage.decline("motion")
+    desk.seat.answers.decline("motion")
     assert "Region 1 declined" in desk.notice
     assert ("stays on this computer as a draft" in desk.notice) == painted
     if painted:
@@ -511,7 +511,7 @@ def test_what_is_typed_in_a_field_is_for_the_field(reading):
             field.setFocus()
             desk.qtbot.keyClick(field, key)
         assert (desk.number, str(desk.correction.mode), desk.correction.selected_label) == (1, mode, label)
-        assert all(layer.visible for layer in (desk.correction, desk.stage.layers.ai))
+        assert all(layer.visible for layer in (desk.correction, desk.seat.layers.ai))
     assert (painted != before).any()
     np.testing.assert_array_equal(desk.session.work, painted)
     assert not desk.store.corrections()

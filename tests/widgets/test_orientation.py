@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_deferredseg.widgets.hands import jump
-from napari_deferredseg.widgets.orientation import OrientationLetters, Plane, plane_shown, show_3d, show_plane
-from napari_deferredseg.widgets.volume_layers import add_volume, info_of
+from napari_deferredseg.widgets.viewer.hands import jump
+from napari_deferredseg.widgets.viewer.orientation import OrientationLetters, Plane, plane_shown, show_3d, show_plane
+from napari_deferredseg.widgets.viewer.volume_layers import add_volume, info_of
 
 EXPECTED = {
     Plane.AXIAL: {"left": "R", "right": "L", "top": "A", "bottom": "P"},

@@ -12,12 +12,12 @@ import numpy as np
 import SimpleITK as sitk
 from qtpy.QtWidgets import QApplication
 
-from napari_deferredseg.usecases.open_case import load_case, load_images
-from napari_deferredseg.usecases.run import run_external
-from napari_deferredseg.usecases.session import Session
-from napari_deferredseg.widgets import opening
-from napari_deferredseg.widgets.contributions import ExportDock, WorklistDock
-from napari_deferredseg.widgets.panel import Panel
+from napari_deferredseg.usecases.reading.open_case import load_case, load_images
+from napari_deferredseg.usecases.reading.session import Session
+from napari_deferredseg.usecases.running.run import run_external
+from napari_deferredseg.widgets.panels.panel import Panel
+from napari_deferredseg.widgets.plugin.contributions import ExportDock, WorklistDock
+from napari_deferredseg.widgets.seat import opening
 
 
 def listed(desk):
@@ -48,7 +48,7 @@ def a_layer_deleted_by_hand_closes_the_case_and_keeps_the_paint(desk):
     desk.open_row(1)
     desk.paint(7)
     painted = desk.session.work.copy()
-    desk.viewer.layers.remove(desk.stage.layers.ai)
+    desk.viewer.layers.remove(desk.seat.layers.ai)
     desk.wait(lambda: len(desk.viewer.layers) == 1)
     assert desk.viewer.layers[0].name == "mine"
     assert desk.session.case is None
@@ -73,7 +73,7 @@ def test_closing_layers_and_panels(desk):
     desk.click(desk.worklist.region.buttons.next)
     assert desk.number == 2
     again = ExportDock(viewer)
-    assert again.stage is desk.stage
+    assert again.seat is desk.seat
     viewer.window.add_dock_widget(again, name="export")
     desk.open_row(1)
     desk.paint(9, down=-2)
@@ -97,7 +97,7 @@ def test_closing_layers_and_panels(desk):
 
     desk.worklist = WorklistDock(viewer)
     viewer.window.add_dock_widget(desk.worklist, name="again")
-    desk.stage, desk.session = desk.worklist.stage, desk.worklist.session
+    desk.seat, desk.session = desk.worklist.seat, desk.worklist.session
     desk.sit_down()
     desk.open_row(1)
     assert {7, 8, 9} <= set(np.unique(desk.session.work))
@@ -109,14 +109,14 @@ def test_a_window_closed_in_the_middle_leaves_the_draft_and_nothing_else(desk):
     desk.paint(7)
     desk.panels["export"].folder.value = desk.scene.root / "out"
     desk.click(desk.panels["export"].export_button)
-    desk.stage.open_case(desk.session.case.record.key)
+    desk.seat.navigation.open_case(desk.session.case.record.key)
     desk.viewer.close()
     desk.qtbot.wait(300)
     assert desk.session.project is None
     assert autosaving() == []
     (draft,) = desk.drafts()
     assert 7 in draft.after
-    desk.worklist = desk.stage = None
+    desk.worklist = desk.seat = None
     desk.panels.clear()
     assert ours_alive() == []
 
@@ -151,7 +151,7 @@ def another_reader_sees_nothing(desk):
     desk.say_who("ben")
     assert desk.session.reading is None
     np.testing.assert_array_equal(desk.session.work, found)
-    np.testing.assert_array_equal(desk.stage.layers.frame.file_order(np.asarray(desk.correction.data)), found)
+    np.testing.assert_array_equal(desk.seat.layers.frame.file_order(np.asarray(desk.correction.data)), found)
     assert not desk.worklist.region.buttons.amend.isEnabled()
     theirs = [x.region.number for x in desk.store.items() if x.assignment.reader == "ben"]
     assert [number for number, _ in listed(desk)] == theirs
@@ -210,11 +210,11 @@ def test_the_next_case_is_read_while_the_last_regions_are(desk, monkeypatch):
     desk.open_row(1)
     desk.settle()
     assert read == []
-    desk.stage.step(1)
+    desk.seat.navigation.step(1)
     desk.wait(lambda: read == [later])
     (desk.scene.root / "later.nii.gz").unlink()
     for _ in range(3):
-        desk.stage.step(1)
+        desk.seat.navigation.step(1)
     desk.wait(lambda: desk.session.reading is not None and desk.session.case.record.key == later)
     assert np.asarray(desk.viewer.layers[0].data).max() == 999
     assert read == [later]

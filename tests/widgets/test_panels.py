@@ -10,13 +10,13 @@ from napari_deferredseg.core.records import State, Verdict
 from napari_deferredseg.core.volume import Volume
 from napari_deferredseg.io.images import read_volume
 from napari_deferredseg.io.writing import write_volume
-from napari_deferredseg.usecases.predict import ExternalInput
-from napari_deferredseg.usecases.run import run_external
-from napari_deferredseg.widgets.keys import SHORTCUTS
-from napari_deferredseg.widgets.orientation import Plane, show_plane
-from napari_deferredseg.widgets.panel import ScrollArea
-from napari_deferredseg.widgets.settings import last_reader
-from napari_deferredseg.widgets.view_bar import ViewBar
+from napari_deferredseg.usecases.running.predict import ExternalInput
+from napari_deferredseg.usecases.running.run import run_external
+from napari_deferredseg.widgets.panels.view_bar import ViewBar
+from napari_deferredseg.widgets.qt.scroll import ScrollArea
+from napari_deferredseg.widgets.seat.keys import SHORTCUTS
+from napari_deferredseg.widgets.seat.settings import last_reader
+from napari_deferredseg.widgets.viewer.orientation import Plane, show_plane
 
 
 def correction_of(desk, number):
@@ -109,7 +109,7 @@ def the_view_bar_follows_and_leads(desk):
     assert bar.three.isChecked()
     viewer.dims.ndisplay = 2
     assert not bar.three.isChecked()
-    image = desk.stage.layers.images[0]
+    image = desk.seat.layers.images[0]
     bar.window_presets.textActivated.emit("CT bone")
     assert image.contrast_limits == [-500, 1300]
     assert bar.window_presets.currentIndex() == 0
@@ -213,9 +213,9 @@ def resets_as_one_step(desk):
     painted = desk.session.work.copy()
     desk.click(reset)
     np.testing.assert_array_equal(desk.session.work, found)
-    desk.stage.undo()
+    desk.seat.tools.undo()
     np.testing.assert_array_equal(desk.session.work, painted)
-    desk.stage.redo()
+    desk.seat.tools.redo()
     np.testing.assert_array_equal(desk.session.work, found)
 
 
@@ -231,10 +231,10 @@ def test_taking_back_reaches_into_the_case_before(desk):
     desk.sit_down()
     first = desk.session.case.record.key
     (last,) = [x for x in desk.session.worklist() if x.case.key == first][-1:]
-    desk.stage.open_item(last)
+    desk.seat.navigation.open_item(last)
     other = next(x for x in desk.session.worklist() if x.case.key != first)
     desk.click(desk.worklist.region.buttons.accept)
-    desk.stage.open_item(other)
+    desk.seat.navigation.open_item(other)
     desk.wait(lambda: desk.session.case.record.key == other.case.key and desk.session.reading is not None)
     assert {x.case.key for x in desk.session.worklist()} == {first, other.case.key}
     desk.click(desk.worklist.region.buttons.amend)

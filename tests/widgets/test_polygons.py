@@ -9,9 +9,9 @@ import pytest
 
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.volume import Volume
-from napari_deferredseg.widgets.orientation import Plane, show_plane
-from napari_deferredseg.widgets.polygons import paint_polygons_where_shown
-from napari_deferredseg.widgets.volume_layers import add_volume, info_of, layer_options
+from napari_deferredseg.widgets.viewer.orientation import Plane, show_plane
+from napari_deferredseg.widgets.viewer.polygons import paint_polygons_where_shown
+from napari_deferredseg.widgets.viewer.volume_layers import add_volume, info_of, layer_options
 
 ORIGIN, SPACING = (-171.2671, -33.4123, 94.3018), (3.0, 2.9999, 3.0)
 CORNERS = ((-3, -3), (-3, 3), (3, 3), (3, -3))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from napari_deferredseg.core.boxes import slices
-from napari_deferredseg.widgets.reach import Area, ball, connected, cut
+from napari_deferredseg.widgets.viewer.reach import Area, ball, connected, cut
 
 SHAPE = (9, 10, 11)
 SPACINGS = st.tuples(*[st.floats(0.3, 6)] * 3)

@@ -15,8 +15,9 @@ from napari_deferredseg.core.frame import frame_of
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.records import Assignment, CaseRecord, Region, State, Verdict, WorkItem
 from napari_deferredseg.core.volume import table_from_names
-from napari_deferredseg.widgets.region_outlines import RegionOutlines
-from napari_deferredseg.widgets.region_table import RegionTable
+from napari_deferredseg.usecases.reading.views import WorkRow
+from napari_deferredseg.widgets.qt.region_table import RegionTable
+from napari_deferredseg.widgets.viewer.region_outlines import RegionOutlines
 
 GEOMETRY = Geometry(shape=(12, 20, 30), spacing=(1.0, 1.5, 2.0))
 CASE = CaseRecord(key="case-1", geometry=GEOMETRY, voxel_hash="h", source="ct.nii")
@@ -43,8 +44,8 @@ def an_item(number: int, state: State = State.OPEN, reader: str = "ada") -> Work
     return WorkItem(region, CASE, Assignment(region_id=region.id, reader=reader, state=state))
 
 
-def names(items):
-    return {item.region.id: f"about {item.region.number}" for item in items}
+def rows_of(items) -> list[WorkRow]:
+    return [WorkRow(item, f"about {item.region.number}") for item in items]
 
 
 def texts(table: RegionTable) -> list[list[str]]:
@@ -61,11 +62,11 @@ def test_a_list_that_follows_is_the_list_made_anew(qtbot, steps):
     qtbot.addWidget(table)
     for described, here in steps:
         items = [an_item(number, state) for number, state in described]
-        table.show_items(items, names)
+        table.show_rows(rows_of(items))
         table.mark(None if here is None else f"{here:04x}")
         fresh = RegionTable()
         qtbot.addWidget(fresh)
-        fresh.show_items(items, names)
+        fresh.show_rows(rows_of(items))
         fresh.mark(None if here is None else f"{here:04x}")
         assert texts(table) == texts(fresh)
         selected = [[index.row() for index in x.selectionModel().selectedRows()] for x in (table, fresh)]
@@ -168,7 +169,7 @@ def test_from_a_submission_to_the_next_region_is_told_once(desk):
     first = desk.session.reading.item.region.id
     told = []
     desk.session.events.reading.connect(lambda: told.append(desk.session.reading))
-    desk.stage.accept()
+    desk.seat.answers.accept()
     assert desk.session.reading.item.region.id != first
     assert told == [desk.session.reading]
     assert desk.session.project.store.history(first)[0].verdict is Verdict.ACCEPTED

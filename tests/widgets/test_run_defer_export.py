@@ -8,8 +8,8 @@ from napari_deferredseg.core.records import Origin
 from napari_deferredseg.io.images import read_labels
 
 
-def test_running_a_model_and_exporting(open_stage, qtbot, unread, tmp_path):
-    viewer, panels = open_stage(900, 720)
+def test_running_a_model_and_exporting(open_seat, qtbot, unread, tmp_path):
+    viewer, panels = open_seat(900, 720)
     run, export = panels["run"], panels["export"]
     layers = viewer.open(unread.volume, plugin="napari-deferredseg")
     masks = viewer.open([unread.first, unread.second], plugin="napari-deferredseg")
@@ -73,7 +73,7 @@ def test_deferring_while_drawing_or_reading(desk):
     assert "click a region in the picture first" in defer.notice.text()
     desk.open_row(1)
     assert "Regions by reader" in defer.what.text()
-    desk.stage.pick(next(x for x in desk.stage.items if x.region.number == 1))
+    desk.seat.picture.pick(next(x for x in desk.seat.items if x.region.number == 1))
     desk.click(defer.send)
     assert "Ada Moreau is reading region 1" in defer.notice.text()
     assert desk.number == 1
@@ -101,13 +101,13 @@ def test_what_was_declined_is_found_and_sent_to_somebody_else(desk):
     defer = desk.panels["defer"]
     assert not defer.declined.isVisible()
     desk.open_row(2)
-    desk.stage.decline("no contrast phase")
+    desk.seat.answers.decline("no contrast phase")
     desk.settle()
     assert "region 2" in defer.declined.text()
-    item = next(x for x in desk.stage.items if x.region.number == 2)
+    item = next(x for x in desk.seat.items if x.region.number == 2)
     desk.session.leave()
     defer.declined.linkActivated.emit(item.region.id)
-    assert desk.stage.picked == item
+    assert desk.seat.picked == item
     said = defer.what.text()
     assert "Region 2" in said
     assert "Declined by Ada" in said

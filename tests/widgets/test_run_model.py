@@ -15,9 +15,9 @@ from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QLabel
 
 from napari_deferredseg.core.boxes import slices
-from napari_deferredseg.usecases.models import EXTERNAL, add_model
-from napari_deferredseg.widgets.orientation import Plane, show_plane
-from napari_deferredseg.widgets.volume_layers import info_of, label_colormap
+from napari_deferredseg.usecases.running.models import EXTERNAL, add_model
+from napari_deferredseg.widgets.viewer.orientation import Plane, show_plane
+from napari_deferredseg.widgets.viewer.volume_layers import info_of, label_colormap
 
 WAIT = 120_000
 GONE_WITHIN = 5.0
@@ -73,8 +73,8 @@ class Hand:
 
 
 @pytest.fixture
-def hand(open_stage, qtbot, unread, tiny_model, monkeypatch) -> Hand:
-    viewer, panels = open_stage()
+def hand(open_seat, qtbot, unread, tiny_model, monkeypatch) -> Hand:
+    viewer, panels = open_seat()
     panel = panels["run"]
     panel.parent().raise_()
     panel.project_bar.open_folder(unread.folder)
@@ -197,7 +197,7 @@ def test_a_run_in_a_living_window_then_a_warm_one_then_nothing_is_left(hand, qtb
     assert "regions" in hand.panel.result.text()
     names = {layer.name for layer in hand.viewer.layers}
     assert {"AI mask", "Deferral map", "Regions by reader"} <= names
-    columns = set(hand.panel.stage.layers.regions.features.columns)
+    columns = set(hand.panel.seat.layers.regions.features.columns)
     assert not columns & {"gain", "scores", "score"}
     hand.click(hand.panel.run_button)
     hand.wait_for_end()
@@ -209,7 +209,7 @@ def test_a_run_in_a_living_window_then_a_warm_one_then_nothing_is_left(hand, qtb
 
 
 def test_a_run_on_the_case_on_the_screen_keeps_its_layers(hand, mouse, qtbot):
-    panel, stage = hand.panel, hand.panel.stage
+    panel, seat = hand.panel, hand.panel.seat
     model = hand.form.model.value
     hand.form.model.value = EXTERNAL
     hand.form.first.value, hand.form.second.value = hand.scene.first, hand.scene.second
@@ -219,10 +219,10 @@ def test_a_run_on_the_case_on_the_screen_keeps_its_layers(hand, mouse, qtbot):
     before, layers = panel.session.case, list(hand.viewer.layers)
     mine = hand.viewer.add_points([(1, 2, 3)])
     show_plane(hand.viewer, Plane.CORONAL)
-    stage.layers.defer.visible = True
+    seat.layers.defer.visible = True
     hand.click(panel.run_button)
     qtbot.waitUntil(lambda: panel.session.case is not before, timeout=WAIT)
-    case, shown = panel.session.case, stage.layers
+    case, shown = panel.session.case, seat.layers
     assert list(hand.viewer.layers) == [*layers, mine]
     assert hand.viewer.dims.order == (1, 0, 2)
     assert shown.defer.visible
@@ -232,14 +232,14 @@ def test_a_run_on_the_case_on_the_screen_keeps_its_layers(hand, mouse, qtbot):
         assert info_of(layer).table == case.prediction.table
     assert shown.ai.colormap.map(1).tolist() == label_colormap(case.prediction.table).map(1).tolist()
     drawn = np.zeros(case.labels.shape, bool)
-    for item in stage.items:
+    for item in seat.items:
         drawn[slices(item.region.box)] |= item.region.mask
     np.testing.assert_array_equal(shown.regions.data != 0, frame.view(drawn))
 
-    item = stage.items[0]
+    item = seat.items[0]
     panel.session.choose_reader(item.assignment.reader)
     panel.session.begin(item)
-    stage.pick_tool(1)
+    seat.tools.pick(1)
     center = shown.center(item)
     panel.session.work[slices(item.region.box)] = 0
     mouse.click(hand.viewer, shown.correction, center)
@@ -277,7 +277,7 @@ def test_cancel_and_kill_leave_nothing_behind_and_the_next_run_is_well(hand, qtb
         assert "score" not in said
 
 
-def test_a_panel_closed_in_the_middle_of_a_run_leaves_no_process(hand, qtbot, open_stage):
+def test_a_panel_closed_in_the_middle_of_a_run_leaves_no_process(hand, qtbot, open_seat):
     hand.start()
     hand.viewer.close()
     qtbot.waitUntil(lambda: not workers(), timeout=10_000)

@@ -42,9 +42,9 @@ def changed(path: Path, source: Path, change) -> Path:
 
 
 @pytest.fixture
-def press_run(open_stage, qtbot, capfd):
+def press_run(open_seat, qtbot, capfd):
     """Open a viewer with our panels; returns the run panel and a way to fill it, press Run and read the answer."""
-    _, panels = open_stage()
+    _, panels = open_seat()
     panel = panels["run"]
 
     def press(volume=None, first=None, second=None, probabilities=None) -> str:

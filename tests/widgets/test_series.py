@@ -15,8 +15,8 @@ from napari_deferredseg.io.dicom import list_series
 from napari_deferredseg.io.images import read_volume
 from napari_deferredseg.io.writing import write_labels
 from napari_deferredseg.usecases.project import init_project
-from napari_deferredseg.widgets.files import NOTHING, read_layers
-from napari_deferredseg.widgets.volume_layers import info_of
+from napari_deferredseg.widgets.plugin.files import NOTHING, read_layers
+from napari_deferredseg.widgets.viewer.volume_layers import info_of
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def test_a_dismissed_question_opens_nothing(open_viewer, two_series):
     assert not [layer for layer in viewer.layers if info_of(layer)]
 
 
-def test_the_run_panel_asks_and_the_case_remembers(open_stage, two_series, qtbot, tmp_path):
-    _, panels = open_stage()
+def test_the_run_panel_asks_and_the_case_remembers(open_seat, two_series, qtbot, tmp_path):
+    _, panels = open_seat()
     run = panels["run"]
     series = list_series(two_series)
     short = next(i for i, x in enumerate(series) if x.number == 77)

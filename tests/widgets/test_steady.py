@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_deferredseg.widgets.steady import Steady
+from napari_deferredseg.widgets.qt.steady import Steady
 
 LONG = "a reader needs every word of this " * 6
 

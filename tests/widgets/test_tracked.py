@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 from napari.layers import Labels
 
 from napari_deferredseg.core.boxes import bounding_box, slices
-from napari_deferredseg.widgets.tracked import TrackedArray, reset_undo
+from napari_deferredseg.widgets.viewer.tracked import TrackedArray, reset_undo
 
 SHAPE = (5, 6, 7)
 MASKS = arrays.arrays(bool, SHAPE)

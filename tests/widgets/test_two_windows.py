@@ -31,8 +31,8 @@ def by_button(desk) -> None:
 
 
 @pytest.mark.parametrize("again", [by_row, by_key, by_button])
-def test_two_windows_on_one_region(desk, open_stage, mouse, qtbot, tmp_path, again):
-    viewer, panels = open_stage(900, 720)
+def test_two_windows_on_one_region(desk, open_seat, mouse, qtbot, tmp_path, again):
+    viewer, panels = open_seat(900, 720)
     other = type(desk)(viewer, panels, mouse, qtbot, desk.scene)
     for window in (desk, other):
         window.sit_down()

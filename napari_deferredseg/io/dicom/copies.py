@@ -12,10 +12,11 @@ from napari_deferredseg.io.dicom.pixels import read_values
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_deferredseg.io.dicom.coding.decoder import Decoder
     from napari_deferredseg.io.dicom.tags import Slice
 
 
-def without_copies(slices: Sequence[Slice]) -> list[Slice]:
+def without_copies(slices: Sequence[Slice], decoder: Decoder) -> list[Slice]:
     """Slices, each of them once: the first of those at one place with the same values.
 
     Slices that state no place are copies only where they also carry one SOPInstanceUID.
@@ -28,7 +29,7 @@ def without_copies(slices: Sequence[Slice]) -> list[Slice]:
     kept: dict[tuple[object, ...], list[Slice]] = {}
     for s in slices:
         here = kept.setdefault(_place(s), [])
-        if not any(_same_values(s, other) for other in here):
+        if not any(_same_values(s, other, decoder) for other in here):
             here.append(s)
     wanted = {id(s) for group in kept.values() for s in group}
     return [s for s in slices if id(s) in wanted]
@@ -53,8 +54,8 @@ def _place(s: Slice) -> tuple[object, ...]:
     return (s.position, s.orientation, s.pixel, s.size) if s.position else (s.instance or s.path, s.size)
 
 
-def _same_values(a: Slice, b: Slice) -> bool:
+def _same_values(a: Slice, b: Slice, decoder: Decoder) -> bool:
     if a.frame is not None or b.frame is not None:
         return False
-    x, y = read_values(a), read_values(b)
+    x, y = read_values(a, decoder), read_values(b, decoder)
     return x.dtype == y.dtype and np.array_equal(x, y)

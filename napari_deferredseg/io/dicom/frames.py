@@ -15,11 +15,11 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.io.dicom.coding.values import value_type
 from napari_deferredseg.io.dicom.elements import caption, numbers, whole, words
 from napari_deferredseg.io.dicom.headers import DAMAGED, read_header, read_whole
 from napari_deferredseg.io.dicom.pixels import uncompressed
 from napari_deferredseg.io.dicom.tags import rescale_of
-from napari_deferredseg.io.dicom.values import value_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from napari_deferredseg.core.volume import Array
+    from napari_deferredseg.io.dicom.coding.decoder import Decoder
     from napari_deferredseg.io.dicom.tags import Slice
 
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "InConcatenationTotalNumber")
@@ -69,7 +70,7 @@ def expanded(slices: Sequence[Slice]) -> list[Slice]:
     return every
 
 
-def frame_values(ordered: Sequence[Slice]) -> Iterator[Array]:
+def frame_values(ordered: Sequence[Slice], decoder: Decoder) -> Iterator[Array]:
     """Values (rows, columns) of each frame, as highdicom reads them, in `value_type`.
 
     Raises
@@ -80,7 +81,7 @@ def frame_values(ordered: Sequence[Slice]) -> Iterator[Array]:
     images: dict[Path, highdicom.Image] = {}
     for s in ordered:
         if s.path not in images:
-            images[s.path] = _image(s.path)
+            images[s.path] = _image(s.path, decoder)
         try:
             found = images[s.path].get_frame(
                 (s.frame or 0) + 1,
@@ -167,13 +168,13 @@ def _require_one_volume(frames: Sequence[Slice], facts: Sequence[dict[str, str]]
         )
 
 
-def _image(path: Path) -> highdicom.Image:
+def _image(path: Path, decoder: Decoder) -> highdicom.Image:
     data = read_whole(path, None)
     if "PixelData" not in data:
         raise InputError(f"{path}: is cut off within its pixels; copy it again")
     try:
         if data["PixelData"].is_undefined_length:
-            data.PixelData = uncompressed(path, data).tobytes()
+            data.PixelData = uncompressed(path, data, decoder).tobytes()
             data["PixelData"].is_undefined_length = False
             data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
             data.set_original_encoding(False, True)

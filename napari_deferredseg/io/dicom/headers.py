@@ -21,7 +21,7 @@ from pydicom.uid import (
 )
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.io.limits import GIB, most_bytes
+from napari_deferredseg.io.headers.limits import GIB, most_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,16 +1,10 @@
-"""Pixels of DICOM files.
-
-GDCM is given compressed data alone, in a temporary file: never the user's file, nor its name.
-"""
+"""Pixels of DICOM files."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
-import SimpleITK as sitk
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import generate_fragments
@@ -24,14 +18,16 @@ from pydicom.uid import (
 )
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.io.dicom.codestreams import size_in_stream
+from napari_deferredseg.io.dicom.coding.codestreams import size_in_stream
+from napari_deferredseg.io.dicom.coding.decoder import CannotDecode
+from napari_deferredseg.io.dicom.coding.values import number_type, values, without_unused_bits
 from napari_deferredseg.io.dicom.headers import DAMAGED, PIXEL_DATA, read_whole
-from napari_deferredseg.io.dicom.values import number_type, values, without_unused_bits
-from napari_deferredseg.io.formats import quiet_itk
-from napari_deferredseg.io.plain_names import is_plain
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_deferredseg.core.volume import Array
+    from napari_deferredseg.io.dicom.coding.decoder import Decoder
     from napari_deferredseg.io.dicom.tags import Slice
 
 PLAIN = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
@@ -49,7 +45,7 @@ FORM = (
 FORM_TAGS = (*(tag for tag in map(tag_for_keyword, FORM) if tag is not None), PIXEL_DATA)
 
 
-def read_values(s: Slice) -> Array:
+def read_values(s: Slice, decoder: Decoder) -> Array:
     """Values (rows, columns) of a file with one image.
 
     Raises
@@ -57,13 +53,13 @@ def read_values(s: Slice) -> Array:
     InputError
         Its pixels cannot be decoded, or are not as many as its header says.
     """
-    found = _plain(s) if s.stored.place.syntax in PLAIN and s.stored.place.offset is not None else _decoded(s)
+    found = _plain(s) if s.stored.place.syntax in PLAIN and s.stored.place.offset is not None else _decoded(s, decoder)
     if found.size != s.size[0] * s.size[1]:
         raise InputError(f"{s}: its pixels {found.shape} do not fit its header {s.size}; the file is damaged")
     return values(without_unused_bits(found.reshape(s.size), s.stored), s.stored)
 
 
-def uncompressed(path: Path, data: Dataset) -> Array:
+def uncompressed(path: Path, data: Dataset, decoder: Decoder) -> Array:
     """Numbers of a compressed file as stored, all its frames; `data` has the tags of `FORM_TAGS`.
 
     Raises
@@ -71,7 +67,7 @@ def uncompressed(path: Path, data: Dataset) -> Array:
     InputError
         They are damaged or of an unknown compression.
     """
-    if data.file_meta.TransferSyntaxUID == RLELossless:  # damaged ones end the whole process within GDCM
+    if data.file_meta.TransferSyntaxUID == RLELossless:
         return np.asarray(pixel_array(data, raw=True))
     _check_streams(path, data)
     plain = Dataset()
@@ -85,21 +81,10 @@ def uncompressed(path: Path, data: Dataset) -> Array:
     plain.PhotometricInterpretation = "MONOCHROME2"
     plain.add(data[PIXEL_DATA])
     plain["PixelData"].is_undefined_length = True
-    with TemporaryDirectory(prefix="deferredseg-") as folder:
-        if not is_plain(folder):  # within GDCM such a name ends the whole process
-            raise InputError(f"{path}: cannot be decompressed, the name of the temporary folder is not UTF-8")
-        copy = Path(folder) / "image.dcm"
-        plain.save_as(copy, enforce_file_format=True)
-        reader = sitk.ImageFileReader()
-        reader.SetImageIO("GDCMImageIO")
-        reader.SetFileName(str(copy))
-        try:
-            with quiet_itk():
-                found: Array = sitk.GetArrayFromImage(reader.Execute())
-        except RuntimeError as e:
-            name = data.file_meta.TransferSyntaxUID.name
-            raise InputError(f"{path}: its pixels cannot be decoded ({name}); copy it again, or decompress it") from e
-    return found
+    try:
+        return decoder.decode(plain)
+    except CannotDecode as e:
+        raise InputError(f"{path}: {e}") from e
 
 
 def _check_streams(path: Path, data: Dataset) -> None:
@@ -129,14 +114,14 @@ def _plain(s: Slice) -> Array:
     return np.frombuffer(content, kind).astype(kind.newbyteorder("="), copy=False)
 
 
-def _decoded(s: Slice) -> Array:
+def _decoded(s: Slice, decoder: Decoder) -> Array:
     """Numbers of a compressed, deflated or big-endian file."""
     data = read_whole(s.path, FORM_TAGS)
     if "PixelData" not in data:
         raise InputError(f"{s}: is cut off within its pixels; copy it again")
     try:
         if s.stored.place.length is None:
-            return uncompressed(s.path, data)
+            return uncompressed(s.path, data, decoder)
         found = np.asarray(pixel_array(data, raw=True))
         return found.astype(found.dtype.newbyteorder("="), copy=False)
     except InputError:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_deferredseg.core.errors import InputError, legible
 from napari_deferredseg.core.volume import Volume
+from napari_deferredseg.io.dicom.coding.decoder import Decoder
+from napari_deferredseg.io.dicom.coding.values import value_type
 from napari_deferredseg.io.dicom.copies import count_once, without_copies, without_equal_files
 from napari_deferredseg.io.dicom.directory import KIND, check_listed
 from napari_deferredseg.io.dicom.folder import look_into, read_slice
@@ -16,10 +18,9 @@ from napari_deferredseg.io.dicom.frames import expanded, frame_values
 from napari_deferredseg.io.dicom.kinds import refuse_what_is_unlike_a_slice
 from napari_deferredseg.io.dicom.pixels import read_values
 from napari_deferredseg.io.dicom.stack import check_alike, stack
-from napari_deferredseg.io.dicom.values import value_type
 from napari_deferredseg.io.dicom.whole import check_whole
 from napari_deferredseg.io.formats import is_dicom
-from napari_deferredseg.io.limits import require_fits
+from napari_deferredseg.io.headers.limits import require_fits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -100,11 +101,11 @@ def read_series(folder: Path, series: str | None) -> Volume:
         raise InputError(_why_none(folder, contents))
     uid, slices = _choose(folder, _by_number(contents.series), series)
     contents.require_accounted(folder, uid)
-    ordered, grid = _stacked(folder, slices)
     directories = [path for path, kind in contents.others if kind == KIND]
-    listed = check_listed(directories, uid, slices)
-    notes = check_whole(folder, ordered, grid.spacing[2], listed)
-    return _assemble(folder, ordered, grid, notes)
+    with Decoder() as decoder:
+        ordered, grid = _stacked(folder, slices, decoder)
+        notes = check_whole(folder, ordered, grid.spacing[2], check_listed(directories, uid, slices))
+        return replace(_assemble(folder, ordered, grid, notes, decoder), series=uid)
 
 
 def read_file(path: Path) -> Volume:
@@ -123,7 +124,8 @@ def read_file(path: Path) -> Volume:
     found = read_slice(path)
     if isinstance(found, str):
         raise InputError(f"{path}: is a DICOM object of another kind ({found}), no image; name an image")
-    return _assemble(path, *_stacked(path, [found]), ())
+    with Decoder() as decoder:
+        return _assemble(path, *_stacked(path, [found], decoder), (), decoder)
 
 
 def _by_number(groups: Mapping[str, list[Slice]]) -> list[tuple[str, list[Slice]]]:
@@ -158,7 +160,7 @@ def _choose(folder: Path, found: Sequence[tuple[str, list[Slice]]], wanted: str 
     return hits[0]
 
 
-def _stacked(source: Path, slices: Sequence[Slice]) -> tuple[list[Slice], Geometry]:
+def _stacked(source: Path, slices: Sequence[Slice], decoder: Decoder) -> tuple[list[Slice], Geometry]:
     for s in slices:
         refuse_what_is_unlike_a_slice(s)
     files = without_equal_files(slices)
@@ -167,12 +169,13 @@ def _stacked(source: Path, slices: Sequence[Slice]) -> tuple[list[Slice], Geomet
         refuse_what_is_unlike_a_slice(s)
     check_alike(frames)
     require_fits(source, (len(frames), *frames[0].size), _type(frames).itemsize)
-    return stack(source, without_copies(frames))
+    return stack(source, without_copies(frames, decoder))
 
 
-def _assemble(source: Path, ordered: Sequence[Slice], grid: Geometry, notes: Iterable[str]) -> Volume:
+def _assemble(source: Path, ordered: Sequence[Slice], grid: Geometry, notes: Iterable[str], decoder: Decoder) -> Volume:
     array: Array = np.empty(grid.shape, _type(ordered))
-    planes = frame_values(ordered) if any(s.frame is not None for s in ordered) else map(read_values, ordered)
+    framed = any(s.frame is not None for s in ordered)
+    planes = frame_values(ordered, decoder) if framed else (read_values(s, decoder) for s in ordered)
     for plane, found in zip(array, planes, strict=True):
         plane[:] = found
     inverted = next((s for s in ordered if s.stored.photometric == "MONOCHROME1"), None)

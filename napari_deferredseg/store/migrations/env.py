@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from napari_deferredseg.store.schema import VERSION_TABLE, metadata
+from napari_deferredseg.store.tables.schema import VERSION_TABLE, metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -13,7 +13,7 @@ import yaml
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.deferral.segmentors.bundle.text import InferenceText
-from napari_deferredseg.io.limits import GIB, SETTING, most_bytes
+from napari_deferredseg.io.headers.limits import GIB, SETTING, most_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,1 @@
+"""How pixels are stored: numbers, compressed streams, and who unpacks them."""

@@ -1,0 +1,1 @@
+"""What a file's header says and ITK does not pass on or check, before any voxel is unpacked."""

@@ -1,0 +1,1 @@
+"""From the values of a file to labels, and their names and colours."""

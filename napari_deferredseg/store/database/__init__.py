@@ -1,0 +1,1 @@
+"""What is particular to the database: SQLite, its locks, its failures, its migrations."""

@@ -1,0 +1,1 @@
+"""What a reader is working on, saved as they paint."""

@@ -1,0 +1,1 @@
+"""The tables, and the functions that read and write them inside the caller's transaction."""

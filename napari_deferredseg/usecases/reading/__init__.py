@@ -1,0 +1,1 @@
+"""From a worklist to submitted corrections."""

@@ -1,0 +1,1 @@
+"""The docked widgets and their parts, one a file."""

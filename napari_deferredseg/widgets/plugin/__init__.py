@@ -1,0 +1,1 @@
+"""What napari finds of us: contributions, files, the seat of each viewer, the demo."""

@@ -1,0 +1,1 @@
+"""Controls for any Qt window: labels, fields, dialogs, tables, work in the background. No napari here."""

@@ -1,0 +1,1 @@
+"""A reader's seat: one viewer in step with one session."""
