@@ -156,5 +156,6 @@ def test_a_record_that_cannot_be_used_is_a_line(tmp_path, change, says):
 
 
 def test_torch_is_not_loaded():
-    code = "import sys, napari_deferredseg.usecases.running.domain; assert not {'torch', 'monai'} & set(sys.modules)"
+    names = "napari_deferredseg.usecases.running.domain, napari_deferredseg.deferral.jobs"
+    code = f"import sys, {names}; assert not {{'torch', 'monai'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

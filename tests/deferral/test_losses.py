@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import permutations, product
 from math import log
 
 import pytest
@@ -12,8 +11,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from napari_deferredseg.deferral.data.train_settings import RouterConfig
-from napari_deferredseg.deferral.routers.base import Routing
 from napari_deferredseg.deferral.training.joint_losses import dense_softmax, joint_one_versus_all, script_as_written
 from napari_deferredseg.deferral.training.losses import (
     ROUTER_LOSSES,
@@ -26,7 +23,6 @@ from napari_deferredseg.deferral.training.losses import (
     picce,
     spatial_coherence,
 )
-from napari_deferredseg.deferral.training.routing_loss import RoutingLoss
 
 shapes = st.sampled_from([(2, 2, 3, 4), (1, 3, 4, 3), (2, 4, 2, 3, 3), (1, 5, 1, 4, 2)])
 seeds = st.integers(0, 2**31)
@@ -183,137 +179,9 @@ def test_the_module_is_the_weighted_sum_of_its_terms(shape, seed):
     torch.testing.assert_close(loss(d.scores, d.right, d.valid), total - 2 * terms["deferral"])
 
 
-# Bayes: one table of logits for all voxels, whose u follow a known distribution; the best agent must win.
-
-
 def voxels(rows: list[tuple[int, ...]]) -> Tensor:
     """Rows of u, one voxel each, as (1, A, N, 1)."""
     return torch.tensor(rows, dtype=torch.float64).T[None, :, :, None]
-
-
-def lowest(loss, right: Tensor, start: Tensor) -> tuple[Tensor, float]:
-    """Logits (A,) at which descent from `start` ends, and the loss there."""
-    logits = start.double().clone().requires_grad_()
-    optimiser = torch.optim.LBFGS([logits], lr=0.5, max_iter=200, line_search_fn="strong_wolfe")
-    valid = torch.ones_like(right, dtype=torch.bool)
-
-    def risk() -> Tensor:
-        optimiser.zero_grad()
-        # A pinch of decay: an agent that is never right would be sent to minus infinity.
-        value = loss(logits[None, :, None, None].expand_as(right), right, valid) + 1e-6 * logits.square().sum()
-        value.backward()
-        return value
-
-    optimiser.step(risk)
-    return logits.detach(), risk().item()
-
-
-def rows(agents: int):
-    return st.lists(st.tuples(*[st.integers(0, 1)] * agents), min_size=12, max_size=60)
-
-
-def clear_best(right: Tensor) -> int | None:
-    best = right.mean((0, 2, 3)).sort(descending=True)
-    return int(best.indices[0]) if best.values[0] - best.values[1] > 0.03 else None
-
-
-@pytest.mark.parametrize("loss", [excess_utility, collaboration, one_versus_all])
-@settings(max_examples=40, deadline=None)
-@given(st.integers(2, 5).flatmap(rows))
-def test_the_best_agent_has_the_highest_score_at_the_minimum(loss, u):
-    right = voxels(u)
-    logits, _ = lowest(loss, right, torch.zeros(right.shape[1]))
-    if (best := clear_best(right)) is not None:
-        assert int(logits.argmax()) == best
-
-
-@settings(max_examples=20, deadline=None)
-@given(rows(3))
-def test_picce_finds_the_better_of_two_experts(u):
-    right = voxels(u)
-    ends = [lowest(picce, right, torch.tensor(start)) for start in permutations((1.0, 0.0, -1.0))]
-    if (best := clear_best(right)) is not None:
-        assert int(min(ends, key=lambda e: e[1])[0].argmax()) == best
-
-
-@settings(max_examples=12, deadline=None)
-@given(st.permutations([0, 1, 2, 3]), st.integers(0, 4))
-def test_picce_finds_the_best_of_independent_experts(quarters, ai):
-    # Expert j is right on quarters[j] of every four voxels, the AI on `ai`, each independently of the others.
-    experts = quarters[:3]
-    u = [tuple(int(i < q) for i, q in zip(x, (ai, *experts), strict=True)) for x in product(range(4), repeat=4)]
-    right = voxels(u)
-    starts = [torch.tensor((0.0, *s)) for s in permutations((2.0, 0.0, -2.0))]
-    logits, _ = min((lowest(picce, right, s) for s in starts), key=lambda e: e[1])
-    if (best := clear_best(right)) is not None:
-        assert int(logits.argmax()) == best
-
-
-def test_picce_prefers_two_who_divide_the_work_to_a_better_third():
-    right = voxels([(0, int(i in (2, 3, 4, 5)), int(i < 4), int(i > 3)) for i in range(1, 7)])
-    assert clear_best(right) == 1
-    _, alone = lowest(picce, right, torch.tensor((-3.0, 2.0, 0.0, 0.0)))
-    logits, divided = lowest(picce, right, torch.tensor((-3.0, -3.0, 1.0, 1.0)))
-    assert divided < alone - 0.1
-    assert int(logits.argmax()) != 1
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(2, 4).flatmap(rows))
-def test_one_versus_all_is_calibrated(u):
-    right = voxels(u)
-    logits, _ = lowest(one_versus_all, right, torch.zeros(right.shape[1]))
-    torch.testing.assert_close(logits.sigmoid(), right.mean((0, 2, 3)), atol=0.01, rtol=0)
-
-
-@pytest.mark.parametrize("loss", [dense_softmax, joint_one_versus_all])
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 1)), min_size=12, max_size=60))
-def test_classes_and_experts_compete_by_their_chance_to_be_right(loss, drawn):
-    y, u1, u2 = voxels(drawn)[0]
-    chances = torch.tensor([float((y == c).double().mean()) for c in range(3)] + [u1.mean(), u2.mean()]).double()
-    right = torch.stack((torch.zeros_like(u1), u1, u2))[None]
-
-    def joint(channels: Tensor, _right: Tensor, _valid: Tensor) -> Tensor:
-        valid = torch.ones_like(right, dtype=torch.bool)
-        return loss(channels[:, :3], channels[:, 3:], y[None].long(), right, valid)
-
-    logits, _ = lowest(joint, torch.zeros(1, 5, *y.shape).double(), torch.zeros(5))
-    expected = chances / chances.sum() if loss is dense_softmax else chances
-    got = logits.softmax(0) if loss is dense_softmax else logits.sigmoid()
-    torch.testing.assert_close(got, expected, atol=0.01, rtol=0)
-
-
-def test_the_script_wants_an_expert_much_better_than_the_ai():
-    def script(scores: Tensor, right: Tensor, valid: Tensor) -> Tensor:
-        nothing = torch.zeros_like(scores[:, :1])
-        return script_as_written(nothing, scores, nothing, right, valid, balance=0)
-
-    for of_100, chosen in ((95, 0), (97, 1)):
-        right = voxels([(int(i < 92), int(i < of_100)) for i in range(100)])
-        assert int(lowest(script, right, torch.zeros(2))[0].argmax()) == chosen
-        assert int(lowest(collaboration, right, torch.zeros(2))[0].argmax()) == 1
-
-
-def test_the_script_segments_only_what_is_foreground_at_062():
-    right = torch.zeros(1, 2, 100, 1)
-
-    def script(logit: Tensor, _right: Tensor, valid: Tensor) -> Tensor:
-        return script_as_written(logit[:, :1], right, mask, right > 0, valid, balance=0)
-
-    for of_100, foreground in ((60, False), (64, True)):
-        mask = (torch.arange(100) < of_100)[None, None, :, None]
-        assert bool(lowest(script, right, torch.zeros(2))[0][0] > 0) == foreground
-
-
-def test_the_script_has_no_floor_where_collaboration_has_one():
-    u = column(1, 0)
-    yes = torch.ones_like(u, dtype=torch.bool)
-    zero = torch.zeros_like(u[:, :1])
-    for far in (10.0, 1e3, 1e5):
-        scores = column(0, -far)
-        assert script_as_written(zero, scores, zero, u, yes, balance=0) < -0.9 * far + 2
-        assert 0 <= collaboration(scores, u, yes) < 1e-3
 
 
 # Values by hand.
@@ -384,6 +252,16 @@ def test_the_script_by_hand():
     assert value.item() == pytest.approx(segmentation - log(0.5) - log(0.3) + log(0.2) + 10 * 0.05, rel=1e-5)
 
 
+def test_the_script_has_no_floor_where_collaboration_has_one():
+    u = column(1, 0)
+    yes = torch.ones_like(u, dtype=torch.bool)
+    zero = torch.zeros_like(u[:, :1])
+    for far in (10.0, 1e3, 1e5):
+        scores = column(0, -far)
+        assert script_as_written(zero, scores, zero, u, yes, balance=0) < -0.9 * far + 2
+        assert 0 <= collaboration(scores, u, yes) < 1e-3
+
+
 def plane(p: list[list[float]]) -> tuple[Tensor, Tensor]:
     """Scores of two agents with these P(defer), (1, 2, y, x)."""
     d = torch.tensor(p, dtype=torch.float64)
@@ -420,39 +298,6 @@ def test_coherence_weighs_each_item_by_its_own_voxels(shape, seed):
     torch.testing.assert_close(spatial_coherence(draw.scores, draw.valid, torch.full_like(lengths, 3.0)), pairs)
     torch.testing.assert_close(spatial_coherence(draw.scores, draw.valid, 2 * lengths), together)
     assert 0 <= together <= pairs
-
-
-@pytest.mark.parametrize("name", ["excess-utility", "deferredseg"])
-def test_a_step_across_thick_slices_costs_less_than_one_within_a_slice(name):
-    """What coherence adds to the router's loss counts in mm: between slices five times as thick, a fifth."""
-    with_it, without = (
-        RoutingLoss(RouterConfig.model_validate({"loss": name, "weights": {"coherence": weight}})) for weight in (1, 0)
-    )
-    valid = torch.ones(1, 3, 4, 4, 4, dtype=torch.bool)
-    right = torch.zeros_like(valid)
-
-    def cost(axis, spacing):
-        step = (torch.arange(4.0) > 1.5).float().mul(6).reshape([-1 if a == axis else 1 for a in range(3)])
-        scores = torch.stack([torch.zeros(4, 4, 4), step.expand(4, 4, 4), -torch.ones(4, 4, 4)])[None]
-        routing = Routing(scores, torch.zeros_like(scores), torch.zeros(1, 1, 4, 4, 4))
-        lengths = torch.tensor([spacing])
-        return float(with_it(routing, right, valid, lengths) - without(routing, right, valid, lengths))
-
-    even, thick = (1.0, 1.0, 1.0), (5.0, 1.0, 1.0)
-    assert cost(0, even) == pytest.approx(cost(2, even), rel=1e-4)
-    assert cost(2, thick) == pytest.approx(cost(2, even), rel=1e-4)
-    assert cost(0, thick) == pytest.approx(cost(0, even) / 5, rel=1e-3)
-
-
-def test_each_term_of_a_router_stands_once():
-    """What is asked for beside the loss of DeferredSeg adds to its weights."""
-    d = Draw((2, 3, 4, 5), 1)
-    weights = {"one_versus_all": 0.3, "aggregated": 0.7, "coherence": 0.4, "balance": 0.2}
-    loss = RoutingLoss(RouterConfig.model_validate({"loss": "deferredseg", "weights": weights}))
-    lengths = torch.tensor([[5.0, 1.0], [1.0, 1.0]])
-    one_sum = DeferredSegLoss(coherence=0.5, balance=0.3, deferral=0.7)(d.scores, d.right, d.valid, d.defer, lengths)
-    found = loss(Routing(d.scores, d.scores, d.defer), d.right, d.valid, lengths)
-    torch.testing.assert_close(found, one_sum + 0.3 * one_versus_all(d.scores, d.right, d.valid))
 
 
 def test_coherence_does_not_ask_who_was_there():

@@ -17,7 +17,6 @@ from safetensors.torch import load_file, save_file
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.deferral.data.devices import autocast_dtype
-from napari_deferredseg.deferral.training import ranks
 from napari_deferredseg.deferral.training.objectives import VALIDATION_LOSS
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.deferral.data.patches import Cases
     from napari_deferredseg.deferral.data.train_settings import FitConfig, TrainConfig
     from napari_deferredseg.deferral.training.objectives import Objective
+    from napari_deferredseg.deferral.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Bench:
     folder: Path
     config: TrainConfig
     seed: int
-    device: torch.device
+    ranks: Ranks
 
     def fit(self, name: str, objective: Objective[Any], cases: Cases, progress: Progress) -> None:
         """Fit an objective's network in place and leave the best weights by validation loss in it.
@@ -53,14 +53,14 @@ class Bench:
         done = self.folder / f"{name}.safetensors"
         if not done.exists():
             self._fit(name, objective, cases, progress)
-            if ranks.is_first():
+            if self.ranks.is_first:
                 kept = {k: v.detach().cpu().contiguous() for k, v in objective.network.state_dict().items()}
                 part = done.with_suffix(".part")
                 save_file(kept, part)
                 part.replace(done)
-            ranks.wait()
+            self.ranks.wait()
         objective.network.load_state_dict(load_file(done))
-        objective.network.to(self.device).eval()
+        objective.network.to(self.ranks.device).eval()
 
     def _fit(self, name: str, objective: Objective[Any], cases: Cases, progress: Progress) -> None:
         fit = objective.fit_config
@@ -71,12 +71,12 @@ class Bench:
         )
         with _quiet():
             trainer = pl.Trainer(
-                accelerator=_accelerator(self.device),
-                devices=_devices(self.device),
-                num_nodes=ranks.count() // ranks.per_machine(),
-                strategy="ddp" if ranks.count() > 1 else "auto",
+                accelerator=_accelerator(self.ranks.device),
+                devices=_devices(self.ranks),
+                num_nodes=self.ranks.machines,
+                strategy="ddp" if self.ranks.count > 1 else "auto",
                 max_steps=fit.steps,
-                precision=_precision(self.config, self.device),
+                precision=_precision(self.config, self.ranks.device),
                 logger=TensorBoardLogger(self.folder / "log", name=name, version=0),
                 callbacks=[
                     best,
@@ -116,10 +116,10 @@ def _accelerator(device: torch.device) -> str:
     return {"cuda": "gpu", "mps": "mps"}.get(device.type, "cpu")
 
 
-def _devices(device: torch.device) -> Any:
-    if ranks.count() > 1:
-        return ranks.per_machine()
-    return [device.index or 0] if device.type == "cuda" else 1
+def _devices(ranks: Ranks) -> Any:
+    if ranks.count > 1:
+        return ranks.per_machine
+    return [ranks.device.index or 0] if ranks.device.type == "cuda" else 1
 
 
 def _precision(config: TrainConfig, device: torch.device) -> Any:
