@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_deferredseg.cli.console import ProjectOption, err, given_path, note, opened, out, progress_bar
+from napari_deferredseg.core.errors import Damaged
 
 app = typer.Typer(help="Make and check projects.", no_args_is_help=True)
 keys = typer.Typer(help="The key that seals a project's record.", no_args_is_help=True)
@@ -59,7 +60,7 @@ def verify(
     for line in found.remarks:
         err.print(f"note: {line}")
     if found.problems:
-        raise typer.Exit(1)
+        raise typer.Exit(Damaged.exit_code)
     out.print(f"{count} corrections, every one as it was submitted.")
 
 

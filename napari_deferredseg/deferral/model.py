@@ -202,7 +202,7 @@ def load_model(folder: Path) -> DeferralModel:
         except RuntimeError as error:
             raise InputError(
                 f"{path}: the weights are not of this {part}: {str(error).splitlines()[-1].strip()}"
-            ) from None
+            ) from error
         module.eval()
     segmentor = segmentor_of(spec.config, network, spec.table, spec.channels, len(spec.experts))
     return DeferralModel(spec, segmentor, None if router is None else router.over(segmentor))

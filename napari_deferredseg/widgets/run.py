@@ -162,6 +162,7 @@ class RunPanel(Panel):
             lambda progress: (project, work(stop.heeded(progress))),
             done=self._done,
             failed=self._failed,
+            cancelled=self._cancelled,
             progressed=self._progressed,
         )
 
@@ -209,10 +210,11 @@ class RunPanel(Panel):
 
     def _failed(self, line: str) -> None:
         self._busy(False)
-        if self._stop.asked:
-            self.stage.events.message.emit("Cancelled: nothing was kept of this run.")
-        else:
-            self.stage.events.problem.emit(line)
+        self.stage.events.problem.emit(line)
+
+    def _cancelled(self, line: str) -> None:
+        self._busy(False)
+        self.stage.events.message.emit("Cancelled: nothing was kept of this run.")
 
     def _done(self, outcome: tuple[Project, RunReport]) -> None:
         project, report = outcome

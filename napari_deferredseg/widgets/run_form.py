@@ -9,7 +9,7 @@ from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinB
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DeferredSegError, InputError
 from napari_deferredseg.core.names import visible
 from napari_deferredseg.routing.budget import Budget, Mode, Unit
 from napari_deferredseg.usecases.running.domain import domain_lines
@@ -259,7 +259,7 @@ def _choices(models: Sequence[Known]) -> list[tuple[str, object]]:
 def _learned_from(model: Known) -> str:
     try:
         return "\n".join(domain_lines(model))
-    except InputError as error:
+    except DeferredSegError as error:
         return str(error)
 
 

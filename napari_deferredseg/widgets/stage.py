@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DeferredSegError
+from napari_deferredseg.core.log import log_failure
 from napari_deferredseg.core.records import Verdict, WorkItem
 from napari_deferredseg.usecases.project import open_project
 from napari_deferredseg.usecases.reading.session import next_after
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.usecases.reading.session import Session
 
 
+log = logging.getLogger(__name__)
 REOPEN = "U opens it again."
 DECLINED = "declined: the lead will find somebody else."
 DRAFT_STAYS = " What you painted stays on this computer as a draft."
@@ -126,9 +129,12 @@ class Stage:
         """Do something a hand asked for; what the user got wrong becomes a line in the panel. False then."""
         try:
             action()
-        except InputError as error:
+        except DeferredSegError as error:
             self.events.problem.emit(one_line(error))
             return False
+        except Exception as error:  # napari shows it
+            log_failure(log, error, "what a hand asked for")
+            raise
         return True
 
     def open_project(self, folder: Path) -> None:

@@ -7,13 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QPoint
-from qtpy.QtWidgets import QGridLayout, QPushButton, QWhatsThis, QWidget
+from qtpy.QtWidgets import QGridLayout, QMenu, QPushButton, QWhatsThis, QWidget
 
 from napari_deferredseg import __version__
 from napari_deferredseg.widgets.hands import image_to_window
 from napari_deferredseg.widgets.keys import SHORTCUTS
 from napari_deferredseg.widgets.orientation import Plane, plane_shown, show_3d, show_plane
 from napari_deferredseg.widgets.panel import Choice, listen
+from napari_deferredseg.widgets.show_log import show_log
 from napari_deferredseg.widgets.windows import PRESETS, apply_window
 
 if TYPE_CHECKING:
@@ -48,7 +49,10 @@ class ViewBar(QWidget):
             button.clicked.connect(partial(self._show, plane))
         self.three.clicked.connect(lambda: self._show(None))
         self.window_presets.textActivated.connect(self._apply)
-        self.help.clicked.connect(self._explain)
+        menu = QMenu(self.help)
+        menu.addAction("Mouse and keys", self._explain)
+        menu.addAction("Show log", show_log)
+        self.help.setMenu(menu)
         for emitter in (self._viewer.dims.events.order, self._viewer.dims.events.ndisplay):
             listen(self, emitter, self.refresh)
         listen(self, self._viewer.scene.camera.events.orientation, self.refresh)

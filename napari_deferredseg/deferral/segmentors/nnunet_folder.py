@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DeferredSegError, InputError
 from napari_deferredseg.deferral.networks import first_line
 from napari_deferredseg.deferral.segmentors.nnunet_parts import parts
 from napari_deferredseg.deferral.segmentors.settings import NnunetConfig
@@ -118,10 +118,10 @@ def _modern(found: dict[str, Any], path: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return dict(parts().configuration_manager(found).configuration)
-    except InputError:
+    except DeferredSegError:
         raise
     except Exception as error:
-        raise InputError(f"{path}: describes no network ({first_line(error)}); copy the folder again") from None
+        raise InputError(f"{path}: describes no network ({first_line(error)}); copy the folder again") from error
 
 
 def _line(error: ValidationError) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from psygnal import Signal, SignalGroup
 
 from napari_deferredseg.core.boxes import union
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DeferredSegError, InputError
 from napari_deferredseg.core.records import Reader, State, Verdict, WorkItem, utc_now
 from napari_deferredseg.store.drafts.journal import AutoSave
 from napari_deferredseg.usecases.reading import read
@@ -208,7 +208,7 @@ class Session:
         shown = reading.after.copy()
         try:
             correction = read.submit(reading, verdict, utc_now())
-        except InputError:
+        except DeferredSegError:
             self._see_whether_done(reading)
             raise
         if self._saver is not None:
@@ -220,7 +220,7 @@ class Session:
     def _see_whether_done(self, reading: read.Reading) -> None:
         """Let this region be opened again where another window has submitted it: it is this reader's last one now."""
         items: list[WorkItem] = []
-        with suppress(InputError):  # why it was refused is what has to be said
+        with suppress(DeferredSegError):  # why it was refused is what has to be said
             items = reading.project.store.items(case_key=reading.item.case.key)
         now = next((x for x in items if x.region.id == reading.item.region.id), None)
         if now and now.assignment.state is State.SUBMITTED and now.assignment.holder == reading.reader.login:
@@ -312,7 +312,7 @@ class Session:
             if not read.keep_claim(reading, utc_now()) and self.reading is reading:
                 why = why_not(reading.project, reading.item, reading.reader)
                 self.events.claim_lost.emit(f"{why} What you painted is kept.")
-        except InputError as error:
+        except DeferredSegError as error:
             self.events.claim_lost.emit(str(error))
 
     def _tell_of(self, claim: Claim, reading: read.Reading) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Damaged, DeferredSegError, InputError
 from napari_deferredseg.core.volume import table_from_names
 from napari_deferredseg.deferral.domain import read_domain, scale_of
 from napari_deferredseg.deferral.segmentors.settings import KINDS, ModuleConfig, View
@@ -67,8 +67,8 @@ class Known:
         path = self.folder / CARD
         try:
             return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            raise InputError(f"{path}: the model card is missing or damaged; copy the model again") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise Damaged(f"{path}: the model card is missing or damaged; copy the model again") from error
 
 
 def list_models(project: Project | None = None) -> list[Known]:
@@ -122,8 +122,8 @@ def describe_model(folder: Path, *, shipped: bool = False) -> Known:
             prompted=KINDS[content["config"]["segmentor"]["kind"]].PROMPTED,
             scale=scale_of(View.model_validate({"intensity": content["config"]["data"]["intensity"]})),
         )
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{folder}: is no model folder; give one made by: deferredseg train") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder}: is no model folder; give one made by: deferredseg train") from error
 
 
 def add_model(project: Project, folder: Path) -> Known:
@@ -192,6 +192,6 @@ def _in(folder: Path, *, shipped: bool) -> list[Known]:
     for place in sorted(folder.iterdir()) if folder.is_dir() else ():
         try:
             found.append(describe_model(place, shipped=shipped))
-        except InputError:
+        except DeferredSegError:
             continue
     return found
