@@ -470,7 +470,7 @@ def test_a_claim_that_ran_out_goes_to_whoever_asks_and_the_late_one_is_told(sitt
     with pytest.raises(Busy, match="Ben Okafor has claimed region"):
         read.submit(late, Verdict.ACCEPTED, utc_now())
     ben.submit(Verdict.ACCEPTED)
-    with pytest.raises(InputError):
+    with pytest.raises(Busy):
         read.submit(late, Verdict.ACCEPTED, utc_now())
     assert [c.reader for c in store.corrections()] == ["ben"]
 
@@ -627,7 +627,7 @@ def test_what_another_window_has_declined_is_said(sitting):
     assert second.begin(b)
     first.begin(next(x for x in first.worklist() if x.region.id == b.region.id))
     first.skip()
-    with pytest.raises(InputError, match=f"You have put off region {b.region.number} in another window"):
+    with pytest.raises(Busy, match=f"You have put off region {b.region.number} in another window"):
         second.skip()
 
 
