@@ -16,7 +16,7 @@ import engine_jobs
 import numpy as np
 import psutil
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import WorkerDied
 from napari_deferredseg.engine import Engine
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def after_kill(engine: Engine, pid: int) -> float:
 
     try:
         engine.run(engine_jobs.sleep, progress=kill)
-    except InputError:
+    except WorkerDied:
         return time.perf_counter() - at
     raise AssertionError("was not killed")
 

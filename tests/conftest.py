@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -31,11 +32,21 @@ DATA = Path(os.environ.get("DEFERREDSEG_TEST_DATA", Path(__file__).parents[2] / 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keys and receipts of the tests' projects stay out of the configuration folder of whoever runs them."""
+    """Keys, receipts and logs of the tests' projects stay out of the configuration folder of whoever runs them."""
     folder = tmp_path_factory.mktemp("own")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEFERREDSEG_CONFIG", str(folder))
+        patch.setenv("DEFERREDSEG_LOG", str(folder / "log"))
         yield folder
+
+
+@pytest.fixture
+def whole_records() -> Iterator[None]:
+    """Records of the log as a program makes them: napari's plugin for tests turns their arguments into text."""
+    factory = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(logging.LogRecord)
+    yield
+    logging.setLogRecordFactory(factory)
 
 
 @pytest.fixture(autouse=True)

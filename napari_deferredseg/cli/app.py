@@ -1,13 +1,14 @@
 """`deferredseg`: the same use cases from a command line.
 
-Exit codes: 0 done, 1 something given cannot be used (one line says what), 2 the command itself is wrong, 3 a defect of
-ours, 130 interrupted.
+Exit codes: 0 done, 2 the command itself is wrong, 3 a defect of ours, else that of the kind of error (`core.errors`).
 """
 
 from __future__ import annotations
 
 import io
+import logging
 import os
+import platform
 import sys
 import traceback
 from typing import Annotated, Any
@@ -17,8 +18,18 @@ from typer.core import TyperGroup
 
 from napari_deferredseg.cli import demo, export, model, project, reader, run, settings, simulate, train, worklist
 from napari_deferredseg.cli.console import err
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DEFECT, MEMBERS, WRONG_COMMAND, Cancelled, DeferredSegError, InputError
+from napari_deferredseg.core.log import Scrubbed, Shown, log_failure
 from napari_deferredseg.core.version import __version__
+from napari_deferredseg.usecases.log import open_log
+
+log = logging.getLogger(__name__)
+
+
+def exit_codes() -> dict[int, str]:
+    """What each exit code says."""
+    ours = {0: "done", WRONG_COMMAND: "the command itself is wrong", DEFECT: "a defect of ours, see the log"}
+    return dict(sorted((ours | {member.exit_code: member.kind for member in MEMBERS}).items()))
 
 
 class Commands(TyperGroup):
@@ -29,8 +40,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            err.print("deferredseg: interrupted; nothing was left half done")
-            raise typer.Exit(130) from None
+            raise Cancelled("interrupted; nothing was left half done") from None
 
 
 app = typer.Typer(
@@ -38,6 +48,7 @@ app = typer.Typer(
     cls=Commands,
     help="Find where an AI segmentation should not be trusted, send it to named readers, export what they correct. "
     "Research software, not a medical device.",
+    epilog="Exit codes: " + "; ".join(f"{code} {kind}" for code, kind in exit_codes().items()) + ".",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -65,11 +76,17 @@ def _tell_version(asked: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show the log on standard error too.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_tell_version)
     ] = False,
 ) -> None:
     """Run before each command."""
+    if verbose and (shown := context.find_object(Shown)):
+        shown.tell_all()
+    about = f"{context.invoked_subcommand}: deferredseg {__version__}, Python {platform.python_version()}"
+    log.info("%s, %s", Scrubbed(about), Scrubbed(sys.platform))
 
 
 def main() -> None:
@@ -77,18 +94,25 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot spell is no reason to stop
-    try:
-        app()
-    except InputError as error:
-        err.print(f"deferredseg: {error}")
-        sys.exit(1)
-    except OSError as error:
+    file = open_log()
+    with Shown(err.print) as shown:
+        try:
+            app(obj=shown)
+        except Exception as error:
+            log_failure(log, error, "the command")
+            code, line = told(error)
+            where = "" if file is None or code != DEFECT else f"; where it happened is in {file}"
+            err.print(f"deferredseg: {line}{where}")
+            sys.exit(code)
+
+
+def told(error: Exception) -> tuple[int, str]:
+    """Exit code of an exception, and the line for the user."""
+    if isinstance(error, DeferredSegError):
+        return error.exit_code, str(error)
+    if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        err.print(f"deferredseg: {where}{error.strerror or error}; check the path and the disk")
-        sys.exit(1)
-    except Exception as error:
-        if os.environ.get("DEFERREDSEG_DEBUG"):
-            traceback.print_exc()
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        err.print(f"deferredseg: unexpected: {what} (set DEFERREDSEG_DEBUG=1 to see where)")
-        sys.exit(3)
+        return InputError.exit_code, f"{where}{error.strerror or error}; check the path and the disk"
+    if os.environ.get("DEFERREDSEG_DEBUG"):
+        traceback.print_exception(error)
+    return DEFECT, "unexpected: " + f"{type(error).__name__}: {error}".splitlines()[0]

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from napari_deferredseg.cli.console import given_path, out, progress_bar
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import InputError, MissingExtra
 
 QT = ("PySide6", "PyQt6")
 SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
@@ -46,7 +46,7 @@ def demo(
 
     refuse_used(folder)
     if not any(find_spec(binding) for binding in QT):
-        raise InputError(
+        raise MissingExtra(
             "there is no Qt here for napari's window; install it: pip install 'napari-deferredseg[reader]'"
         )
     if sys.platform.startswith("linux") and not any(os.environ.get(name) for name in SCREENS):

@@ -18,6 +18,7 @@ from napari_deferredseg.cli.console import (
     out,
     progress_bar,
 )
+from napari_deferredseg.core.errors import Damaged
 
 app = typer.Typer(help="Make and check projects.", no_args_is_help=True)
 keys = typer.Typer(help="The key that seals a project's record.", no_args_is_help=True)
@@ -72,7 +73,7 @@ def verify(
     for line in found.remarks:
         err.print(f"note: {line}")
     if found.problems:
-        raise typer.Exit(1)
+        raise typer.Exit(Damaged.exit_code)
     out.print(f"{count} corrections, every one as it was submitted.")
 
 

@@ -1,22 +1,87 @@
-"""The one exception a user is meant to read."""
+"""The exceptions a user is meant to read: one family, whose members say what kind of thing went wrong.
+
+Every other exception is a defect of ours.
+"""
 
 from __future__ import annotations
 
+from typing import ClassVar
 
-class InputError(ValueError):
-    """Something the user gave cannot be used.
 
-    The message is one line that says what, where and what to do. Command line and widgets print it as it is;
-    every other exception is a defect of ours. What cannot be written in UTF-8, such as names from old shares, is shown
-    as escapes.
+class DeferredSegError(Exception):
+    """Base of all exceptions that are written for the user; raise a member, catch this where any will do.
+
+    The message is one line that says what, where and what to do. Command line and widgets print it as it is. What
+    cannot be written in UTF-8, such as names from old shares, is shown as escapes.
+
+    Attributes
+    ----------
+    exit_code : int
+        What the command line exits with.
+    kind : str
+        What the members of a class have in common, in a few words for help and docs.
     """
+
+    exit_code: ClassVar[int] = 1
+    kind: ClassVar[str] = "refused"
 
     def __init__(self, message: str) -> None:
         super().__init__(legible(" ".join(message.split())))
 
 
-class NotAllowed(InputError):
-    """Whoever acts may not do this in the project; the line says who they are, what is needed and who has it."""
+class InputError(DeferredSegError, ValueError):
+    """Something the user gave cannot be used: a file, a value, a name, or a place that cannot be written."""
+
+    exit_code = 1
+    kind = "something given cannot be used"
+
+
+class Busy(DeferredSegError):
+    """Somebody else holds it now, or was there first: a region, a draft, the database."""
+
+    exit_code = 4
+    kind = "somebody else holds it"
+
+
+class Damaged(DeferredSegError):
+    """What this program wrote is not what it was: a project, its database or arrays, the image of a case."""
+
+    exit_code = 5
+    kind = "a project or file is not what it was"
+
+
+class WorkerDied(DeferredSegError):
+    """The process that runs models is gone, or had too little memory."""
+
+    exit_code = 6
+    kind = "the worker process died or ran out of memory"
+
+
+class NotAllowed(DeferredSegError):
+    """Whoever asks may not do this: their role, the project's state, the rights on its folder, or trust forbid it."""
+
+    exit_code = 7
+    kind = "not allowed"
+
+
+class MissingExtra(DeferredSegError):
+    """A part of the product that is installed on demand is not there."""
+
+    exit_code = 8
+    kind = "an optional part is not installed"
+
+
+class Cancelled(DeferredSegError):
+    """Somebody wanted no more of it. Nothing is wrong."""
+
+    exit_code = 130
+    kind = "interrupted"
+
+
+MEMBERS = (InputError, Busy, Damaged, WorkerDied, NotAllowed, MissingExtra, Cancelled)
+"""The family without its base, by exit code."""
+WRONG_COMMAND, DEFECT = 2, 3
+"""Exit codes beside the family's: the command itself is wrong, and an exception that is a defect of ours."""
 
 
 def legible(text: str) -> str:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Self, TypeVar, TypeVarTuple
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Cancelled
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.engine.channel import Kind, pack, unpack
 from napari_deferredseg.engine.jobs import job_name
@@ -68,8 +68,12 @@ class Engine:
 
         Raises
         ------
-        InputError
-            As the job raised it; memory ran out; the process died or the engine was closed.
+        DeferredSegError
+            As the job raised it.
+        WorkerDied
+            Memory ran out, or the process died.
+        Cancelled
+            The engine was closed.
         ValueError
             The job is none that the worker may run.
         Exception
@@ -133,5 +137,5 @@ class Engine:
             self._turn.release()
 
 
-def _closed() -> InputError:
-    return InputError("the job was stopped: its engine is closed")
+def _closed() -> Cancelled:
+    return Cancelled("the job was stopped: its engine is closed")

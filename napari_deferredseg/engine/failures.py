@@ -6,7 +6,8 @@ import pickle
 import re
 import traceback
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DeferredSegError, WorkerDied
+from napari_deferredseg.core.log import Scrubbed, scrubbed
 
 NO_MEMORY = re.compile(r"out of memory|not enough memory|(can't|failed to) allocate memory", re.IGNORECASE)
 ADVICE = "use a smaller patch or batch, another device such as cpu, or close other programs"
@@ -21,32 +22,39 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def out_of_memory(error: BaseException) -> InputError | None:
+def out_of_memory(error: BaseException) -> WorkerDied | None:
     """What to tell where memory ran out; None for any other error."""
     if not is_out_of_memory(error):
         return None
-    return InputError(f"not enough memory ({_first_line(error)}): {ADVICE}")
+    return WorkerDied(f"not enough memory ({_first_line(error)}): {ADVICE}")
 
 
 def portable(error: BaseException) -> Exception:
     """Exception to raise in the caller for one that was raised in the worker.
 
-    What a user can mend is an InputError of one line. Anything else keeps its type where that survives the way, and
-    has the worker's traceback as a note.
+    What was written for the user keeps its class and its line. Anything else keeps its type where that survives the
+    way, and has the worker's traceback as a note. The log's form of the traceback is a note of all.
     """
-    if isinstance(error, InputError):
-        return InputError(str(error))
-    if (told_simply := out_of_memory(error)) is not None:
-        return told_simply
+    trace = scrubbed(error)
+    told = _told(error)
+    told.add_note(Scrubbed(f"in the worker process:\n{trace}"))
+    return told
+
+
+def _told(error: BaseException) -> Exception:
+    if isinstance(error, DeferredSegError):
+        return type(error)(str(error))
+    if (too_large := out_of_memory(error)) is not None:
+        return too_large
     told = error if isinstance(error, Exception) and _survives(error) else RuntimeError(_first_line(error))
     told.add_note("In the worker process:\n" + "".join(traceback.format_exception(error)).rstrip())
     return told
 
 
-def ended_unexpectedly(status: int) -> InputError:
+def ended_unexpectedly(status: int) -> WorkerDied:
     """Error for a worker that is gone; `status` is its exit status, negative for a signal, as subprocess has it."""
     how = f"signal {-status}" if status < 0 else f"exit status {status}"
-    return InputError(
+    return WorkerDied(
         f"the worker process ended unexpectedly ({how}, often too little memory): run it again; "
         f"if it happens again, {ADVICE}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 import psutil
 
+from napari_deferredseg.core.errors import WorkerDied
 from napari_deferredseg.engine.channel import Channel, Kind, unpack
 from napari_deferredseg.engine.failures import ended_unexpectedly
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
     Message = tuple[Kind, Parts]
     Inbox = SimpleQueue[Message | None]
+
+log = logging.getLogger(__name__)
 
 # A fresh interpreter that never looks at our __main__: a script without a main guard, napari's own and a notebook
 # would all be run again by multiprocessing. -P keeps modules of the current folder out.
@@ -67,6 +71,7 @@ class WorkerProcess:
         self._busy = False
         Thread(target=_collect, args=(self._channel, self._inbox), daemon=True).start()
         self.end = weakref.finalize(self, _end, self._popen)
+        log.info("the worker process %d was started", self._popen.pid)
 
     @property
     def alive(self) -> bool:
@@ -74,18 +79,18 @@ class WorkerProcess:
         return self._popen.poll() is None
 
     def begin(self, job: Parts) -> None:
-        """Hand over a job. InputError when the worker is gone."""
+        """Hand over a job. WorkerDied when the worker is gone."""
         self._busy = True
         try:
             self._channel.send(Kind.JOB, job)
-        except (OSError, ValueError):
-            raise self._gone() from None
+        except (OSError, ValueError) as error:
+            raise self._gone() from error
         except BaseException:
             self.end()  # half a message cannot be taken back
             raise
 
     def outcome(self, progress: Progress) -> Message:
-        """Wait for the end of the job. InputError when the worker died.
+        """Wait for the end of the job. WorkerDied when the worker died.
 
         `progress` is called meanwhile, in this thread; what it was too slow for is left out.
         """
@@ -110,14 +115,14 @@ class WorkerProcess:
                 self._channel.send(Kind.STOP)
             while self._busy:
                 self._next(until)
-        except (OSError, ValueError):
+        except (OSError, ValueError, WorkerDied):
             pass
         finally:
             if self._busy:
                 self.end()
 
     def _next(self, until: float | None = None) -> Message:
-        """Next message. InputError when the worker is gone, TimeoutError when it is past `until`, monotonic seconds."""
+        """Next message. WorkerDied when the worker is gone, TimeoutError when it is past `until`, monotonic seconds."""
         while True:
             alive = self.alive
             try:
@@ -137,6 +142,7 @@ class WorkerProcess:
         with suppress(subprocess.TimeoutExpired):
             self._popen.wait(1)
         self.end()
+        log.info("the worker process %d is gone, exit status %d", self._popen.pid, self._popen.returncode)
         return ended_unexpectedly(self._popen.returncode)
 
 

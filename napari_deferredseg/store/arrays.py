@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Damaged, InputError
 from napari_deferredseg.core.volume import voxel_hash
 from napari_deferredseg.store.files import is_left_alone, patiently, private_folder, remedy, sync_folder
 
@@ -119,7 +119,7 @@ class PredictionFiles:
         for (name, _, _), is_same in zip(known, same, strict=True):
             if not is_same:
                 file = self._path(prediction_id) / f"{name}.npy"
-                raise InputError(f"{file} is damaged, not what the run wrote: restore a backup, or run the model again")
+                raise Damaged(f"{file} is damaged, not what the run wrote: restore a backup, or run the model again")
         return labels, alternative, defer.astype(np.float32)
 
     def _kept(self, prediction_id: str) -> tuple[Array, Array, Array]:
@@ -127,9 +127,9 @@ class PredictionFiles:
         try:
             return _read(target)
         except FileNotFoundError as error:
-            raise InputError(f"{error.filename or target} is missing: run the model on this case again") from None
-        except (OSError, ValueError, EOFError):
-            raise InputError(f"{target} is damaged: delete it and run the model on this case again") from None
+            raise Damaged(f"{error.filename or target} is missing: run the model on this case again") from error
+        except (OSError, ValueError, EOFError) as error:
+            raise Damaged(f"{target} is damaged: delete it and run the model on this case again") from error
 
     def _path(self, prediction_id: str) -> Path:
         if not NAME.fullmatch(prediction_id):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_deferredseg.core.errors import Damaged
+
 if TYPE_CHECKING:
     from napari_deferredseg.core.geometry import Shape
     from napari_deferredseg.core.volume import Array
@@ -17,10 +19,6 @@ MAGIC = b"DSA1"
 DTYPES = ("|b1", "|u1", "<u2")
 HEAD = struct.Struct("<4sB3I16s")
 LARGEST = 2**31
-
-
-class DamagedError(ValueError):
-    """Bytes that are not what was written."""
 
 
 def encode(array: Array) -> bytes:
@@ -44,18 +42,18 @@ def decode(data: bytes) -> Array:
 
     Raises
     ------
-    DamagedError
+    Damaged
         The bytes are cut short, changed, or not ours.
     """
     if len(data) < HEAD.size:
-        raise DamagedError("too short for an array")
+        raise Damaged("too short for an array")
     magic, code, z, y, x, digest = HEAD.unpack_from(data)
     if magic != MAGIC or code >= len(DTYPES):
-        raise DamagedError("no array of ours")
+        raise Damaged("no array of ours")
     dtype, shape = np.dtype(DTYPES[code]), (z, y, x)
     raw = _inflate(data[HEAD.size :], _raw_size(shape, dtype))
     if _hash(raw) != digest:
-        raise DamagedError("the values do not match their hash")
+        raise Damaged("the values do not match their hash")
     if dtype == np.bool_:
         bits = np.unpackbits(np.frombuffer(raw, np.uint8), count=z * y * x)
         return bits.view(np.bool_).reshape(shape)
@@ -85,7 +83,7 @@ def _raw_size(shape: Shape, dtype: np.dtype[np.generic]) -> int:
     voxels = shape[0] * shape[1] * shape[2]
     size = (voxels + 7) // 8 if dtype == np.bool_ else voxels * dtype.itemsize
     if size > LARGEST:
-        raise DamagedError(f"an array of {shape} voxels is no crop")
+        raise Damaged(f"an array of {shape} voxels is no crop")
     return size
 
 
@@ -95,9 +93,9 @@ def _inflate(data: bytes, size: int) -> bytes:
     try:
         raw = stream.decompress(data, size + 1)
     except zlib.error as error:
-        raise DamagedError(str(error)) from None
+        raise Damaged(str(error)) from error
     if len(raw) != size or not stream.eof or stream.unused_data:
-        raise DamagedError("the values do not fill their shape")
+        raise Damaged("the values do not fill their shape")
     return raw
 
 

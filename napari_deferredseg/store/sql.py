@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from napari_deferredseg.store.base import LEASE
-from napari_deferredseg.store.database.failures import as_input_error
+from napari_deferredseg.store.database.failures import as_told
 from napari_deferredseg.store.database.sqlite import (
     READS_ONLY,
     WRITES,
@@ -313,4 +313,4 @@ class SqlStore:
             if sealed is not None and self._memory is not None:
                 self._memory.keep(sealed)
         except (SQLAlchemyError, self._driver_error) as error:
-            raise as_input_error(error, self._engine.url.database) from None
+            raise as_told(error, self._engine.url.database) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import MissingExtra
 
 MODEL = ("torch", "monai", "lightning", "safetensors", "matplotlib", "tensorboard")
 
@@ -14,11 +14,11 @@ def require_model() -> None:
 
     Raises
     ------
-    InputError
+    MissingExtra
         It is not; the line names the command that installs it.
     """
     missing = [name for name in MODEL if find_spec(name) is None]
     if missing:
-        raise InputError(
+        raise MissingExtra(
             f'deferral models need {", ".join(missing)}: install them with: pip install "napari-deferredseg[model]"'
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from platformdirs import user_config_path
 from pydantic import Field, ValidationError
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DeferredSegError, InputError
 from napari_deferredseg.core.records import Record
 from napari_deferredseg.store.files import private_file
 from napari_deferredseg.store.seal import Mark, ProjectKey
@@ -93,7 +93,7 @@ class KeyMemory:
                 stream.write(sealed.model_dump_json())
             os.replace(unfinished, self.path)
         except OSError as error:
-            log.warning("what a key has sealed could not be remembered (%s)", error.strerror)
+            log.warning("what a key has sealed could not be remembered (%s)", error)
             with contextlib.suppress(OSError):
                 unfinished.unlink(missing_ok=True)
 
@@ -163,7 +163,7 @@ def _make(project_id: str, store: Store) -> ProjectKey | None:
 
 def _take(key: ProjectKey, project_id: str, store: Store, *, found: bool) -> bool:
     """Give the project the key. False where it has another, is read-only or busy: it stays as it is for now."""
-    with contextlib.suppress(InputError):
+    with contextlib.suppress(DeferredSegError):
         if store.take_key(key, project_id, found=found) == key.id:
             KeyMemory(project_id).begin(store.mark(), store.origin())
             return True

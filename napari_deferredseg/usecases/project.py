@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote_to_bytes
 import psutil
 from pydantic import BaseModel, Field, ValidationError
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Damaged, InputError, NotAllowed
 from napari_deferredseg.core.records import Record, new_id, utc_now
 from napari_deferredseg.io.plain_names import is_plain
 from napari_deferredseg.store.arrays import PredictionFiles
@@ -196,10 +196,10 @@ def open_project(folder: Path) -> Project:
 def require_writable(project: Project) -> None:
     """Raise InputError, before long work, when nothing can be written in a project."""
     if project.store.reads_only:
-        raise InputError(f"{project.folder}: {CANNOT_WRITE}")
+        raise NotAllowed(f"{project.folder}: {CANNOT_WRITE}")
     for place in (project.predictions.folder, project.journal.folder):
         if place.exists() and not os.access(place, os.W_OK):
-            raise InputError(f"{place} cannot be written: change whose it is, or copy the project to a place of yours")
+            raise NotAllowed(f"{place} cannot be written: change whose it is, or copy the project to a place of yours")
 
 
 def _unmake(folder: Path, made: bool) -> None:
@@ -217,8 +217,8 @@ def _read_info(file: Path) -> ProjectInfo:
         if _Format.model_validate_json(text).format > FORMAT:
             raise InputError(f"{file.parent} was made by a newer version of napari-deferredseg: update this one")
         return ProjectInfo.model_validate_json(text)
-    except (ValidationError, UnicodeDecodeError, OSError):
-        raise InputError(f"{file} is damaged: restore it from a backup of the project") from None
+    except (ValidationError, UnicodeDecodeError, OSError) as error:
+        raise Damaged(f"{file} is damaged: restore it from a backup of the project") from error
 
 
 def refuse_unreadable_name(folder: Path) -> None:

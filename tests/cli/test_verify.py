@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_deferredseg.core.errors import Damaged
 from napari_deferredseg.core.records import Reader, Verdict
 from napari_deferredseg.store.chain import START
 from napari_deferredseg.usecases.keys import own_folder
@@ -58,12 +59,12 @@ def test_receipts_of_submissions_find_an_older_copy_put_in_place(scene, type_in,
     assert verify(type_in, scene.folder, "--against", receipt)[0] == 0
     moved = shutil.move(receipt, tmp_path / "kept.json")
     code, said = verify(type_in, before)
-    assert code == 1
+    assert code == Damaged.exit_code
     assert "were cut off, or an older copy was put in its place" in said
     shutil.rmtree(receipt.parent)
     assert verify(type_in, before)[0] == 0
     code, said = verify(type_in, before, "--against", moved)
-    assert code == 1
+    assert code == Damaged.exit_code
     assert said.startswith(f"{moved} counts")
 
 
@@ -73,7 +74,7 @@ def test_an_older_copy_without_a_key_is_the_holders_to_accept(scene, type_in, tm
         project.store.add_reader(Reader(login="zoe", name="Zoe"))
     assert verify(type_in, scene.folder)[0] == 0
     code, said = verify(type_in, before)
-    assert code == 1
+    assert code == Damaged.exit_code
     assert "were cut off, or an older copy was put in its place" in said
     with open_project(before) as project:
         project.store.add_reader(Reader(login="kim", name="Kim"))
@@ -109,7 +110,7 @@ def test_a_key_that_no_project_names(scene, type_in, mine, tmp_path, forge, kept
         return
     forge.edit(database, "UPDATE chain_head SET key_id = NULL")
     mark.unlink()
-    assert verify(type_in, folder)[0] == 1
+    assert verify(type_in, folder)[0] == Damaged.exit_code
     with open_project(folder) as project:
         assert project.store.key_id() is None
 
@@ -130,7 +131,7 @@ def test_another_id_does_not_switch_off_what_somebody_keeps(scene, type_in, monk
 
     forge.rewrite(scene.folder / "project.sqlite", change)
     code, said = verify(type_in, scene.folder)
-    assert code == 1
+    assert code == Damaged.exit_code
     assert f"names the key of another project of yours, {kept['id']}: its id was changed" in said
     assert "it has been rewritten" in said
 
@@ -147,7 +148,7 @@ def test_an_export_leaves_a_receipt_beside_its_files(scene, type_in, tmp_path):
     forged = tmp_path / "forged.json"
     forged.write_text(json.dumps(kept | {"head": "0" * 64}), "utf-8")
     code, said = verify(type_in, scene.folder, "--against", forged)
-    assert code == 1
+    assert code == Damaged.exit_code
     assert "it has been rewritten" in said
 
 
@@ -180,7 +181,7 @@ def test_a_zeroed_array(scene, type_in, name):
     (path,) = scene.folder.glob(f"predictions/*/{name}.npy")
     np.save(path, np.zeros_like(np.load(path)))
     code, said = verify(type_in, scene.folder)
-    assert code == 1
+    assert code == Damaged.exit_code
     assert f"{name}.npy is damaged" in said
 
 
@@ -251,7 +252,7 @@ def test_a_name_of_a_project_leads_nowhere_else(mine, tmp_path, type_in):
     info = tmp_path / "project" / "project.json"
     info.write_text(json.dumps(json.loads(info.read_text("utf-8")) | {"id": "../../../x"}), "utf-8")
     code, said = verify(type_in, tmp_path / "project")
-    assert code == 1
+    assert code == Damaged.exit_code
     assert "its project.json was changed" in said
     assert not (tmp_path / "x.json").exists()
     assert {p.parent for p in mine.rglob("*.json")} == {mine / "keys"}

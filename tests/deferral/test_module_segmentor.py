@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Damaged, InputError, NotAllowed
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.core.scan import Scan
@@ -122,7 +122,7 @@ def test_no_code_runs_that_nobody_allowed(place, cases, lab):
     distrust(call)
     del sys.modules["far_away"]
     (place / "far_away.py").write_text("raise SystemExit('code from data ran')")
-    with pytest.raises(InputError, match="deferredseg model trust") as refused:
+    with pytest.raises(NotAllowed, match="deferredseg model trust") as refused:
         load_model(folder)
     assert call in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -137,7 +137,7 @@ def test_a_damaged_list_of_what_is_allowed_is_not_written_over(place):
     (file,) = (place / "settings").rglob("trusted.json")
     file.write_text('["a:b {}", ')
     for action in (trusted, lambda: trust("c:d {}")):
-        with pytest.raises(InputError, match="damaged"):
+        with pytest.raises(Damaged, match="damaged"):
             action()
     assert file.read_text() == '["a:b {}", '
 

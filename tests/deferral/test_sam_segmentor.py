@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from segment_anything import SamPredictor
 from torch.utils.flop_counter import FlopCounterMode
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import InputError, MissingExtra
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.core.scan import Scan, SliceBox
@@ -439,7 +439,7 @@ def test_settings_that_do_not_go_together_are_refused():
 
 def test_without_the_package_the_command_to_install_it_is_named(place, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "segment_anything", None)
-    with pytest.raises(InputError, match=r"pip install 'napari-deferredseg\[model\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'napari-deferredseg\[model\]'"):
         make_network(SamConfig(kind="sam", checkpoint=place / "sam.pth"))
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_deferredseg.core import errors
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.names import one_line
 
 
 class OddError(Exception):
@@ -92,6 +94,14 @@ def fails(warm, progress, kind: str):
             ctypes.string_at(0)
         case "gone":
             os._exit(7)
+
+
+def refuses(warm, progress, member: str, line: str) -> None:
+    raise getattr(errors, member)(line)
+
+
+def meets_a_defect(warm, progress, value: str) -> str:
+    return one_line(f"{value}\a")
 
 
 def talks(warm, progress) -> None:

@@ -16,7 +16,7 @@ import engine_jobs
 import psutil
 import pytest
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Cancelled, WorkerDied
 from napari_deferredseg.engine import Engine
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def test_cancelling_at_the_very_end_leaves_the_worker_usable(engine: Engine) -> 
 def test_a_killed_worker_is_one_line_at_once_and_the_next_run_works(engine: Engine) -> None:
     before = engine.run(engine_jobs.pid)
     began = time.monotonic()
-    with pytest.raises(InputError, match="ended unexpectedly") as caught:
+    with pytest.raises(WorkerDied, match="ended unexpectedly") as caught:
         engine.run(engine_jobs.deaf, progress=kill_soon(before))
     assert time.monotonic() - began < 1
     assert "\n" not in str(caught.value)
@@ -103,7 +103,7 @@ def test_a_killed_worker_is_one_line_at_once_and_the_next_run_works(engine: Engi
 
 @pytest.mark.parametrize("kind", ["segfault", "gone"])
 def test_a_worker_that_dies_of_itself_is_one_line(engine: Engine, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(InputError, match="ended unexpectedly"):
+    with pytest.raises(WorkerDied, match="ended unexpectedly"):
         engine.run(engine_jobs.fails, kind)
     assert engine.run(engine_jobs.echo, 1) == (1,)
 
@@ -119,7 +119,7 @@ def test_a_worker_killed_between_jobs_is_replaced(engine: Engine) -> None:
 @pytest.mark.parametrize("kind", ["numpy memory", "torch memory", "cuda memory"])
 def test_no_memory_says_what_to_do(engine: Engine, kind: str) -> None:
     before = engine.run(engine_jobs.pid)
-    with pytest.raises(InputError, match="not enough memory") as caught:
+    with pytest.raises(WorkerDied, match="not enough memory") as caught:
         engine.run(engine_jobs.fails, kind)
     assert "smaller patch" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -154,7 +154,7 @@ def test_progress_cannot_start_a_job(engine: Engine) -> None:
 def test_two_engines_do_not_meet(engine: Engine) -> None:
     with Engine(packages=("engine_jobs",)) as other:
         assert engine.run(engine_jobs.pid) != other.run(engine_jobs.pid)
-        with pytest.raises(InputError, match="ended unexpectedly"):
+        with pytest.raises(WorkerDied, match="ended unexpectedly"):
             other.run(engine_jobs.fails, "gone")
         assert [engine.run(engine_jobs.count), other.run(engine_jobs.count)] == [1, 1]
 
@@ -179,7 +179,7 @@ def test_closing_ends_a_running_job_and_its_children(engine: Engine) -> None:
     assert "engine is closed" in str(caught[0])
     assert gone(worker)
     assert gone(children[0])
-    with pytest.raises(InputError, match="closed"):
+    with pytest.raises(Cancelled, match="closed"):
         engine.run(engine_jobs.pid)
 
 

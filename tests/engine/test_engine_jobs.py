@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import threading
 import time
+from pathlib import Path
 
 import engine_jobs
 import hypothesis.extra.numpy as arrays
@@ -15,7 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import MEMBERS, DeferredSegError, InputError, WorkerDied
+from napari_deferredseg.core.log import PACKAGE, log_failure, start_log
 from napari_deferredseg.engine import Engine
 from napari_deferredseg.engine.channel import SMALL, pack
 from napari_deferredseg.engine.jobs import find_job
@@ -123,9 +126,11 @@ def test_an_error_for_the_user_stays_one_line(kept: Engine) -> None:
 def test_a_defect_keeps_its_type_and_says_where_it_was(kept: Engine) -> None:
     with pytest.raises(KeyError) as caught:
         kept.run(engine_jobs.fails, "defect")
-    (note,) = caught.value.__notes__
+    note, kept_in_log = caught.value.__notes__
     assert "engine_jobs.py" in note
     assert 'return {}["nothing"]' in note
+    assert "KeyError" in kept_in_log
+    assert "nothing" not in kept_in_log
 
 
 @pytest.mark.parametrize(("kind", "says"), [("odd", "OddError: lost at sea"), ("exit", "SystemExit: 3")])
@@ -198,3 +203,34 @@ def test_a_worker_lets_the_window_go_first(monkeypatch: pytest.MonkeyPatch) -> N
     assert found["threads"] == 1
     assert found["nice"] != psutil.Process().nice()
     assert found["stdin"] == ""
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_what_is_written_for_the_user_keeps_its_class_and_line(kept: Engine, member: type[DeferredSegError]) -> None:
+    with pytest.raises(member) as caught:
+        kept.run(engine_jobs.refuses, member.__name__, "a.nii: try again")
+    assert (type(caught.value), str(caught.value)) == (member, "a.nii: try again")
+
+
+def test_the_log_has_the_workers_traceback_and_nobodys_data(kept: Engine, tmp_path: Path, whole_records: None) -> None:
+    logger = logging.getLogger(PACKAGE)
+    before, logger.handlers = logger.handlers, []
+    file = start_log(tmp_path)
+    assert file is not None
+    try:
+        with pytest.raises(ValueError, match="Plantedname") as caught:
+            kept.run(engine_jobs.meets_a_defect, "/data/Plantedname.nii")
+        log_failure(logger, caught.value, "a run")
+        with pytest.raises(WorkerDied) as died:
+            kept.run(engine_jobs.fails, "gone")
+        log_failure(logger, died.value, "a run")
+    finally:
+        (handler,), logger.handlers = logger.handlers, before
+        handler.close()
+    told = file.read_text("utf-8")
+    after = told.partition("in the worker process:")[2]
+    assert "napari_deferredseg/core/names.py:" in after
+    assert "ValueError" in after
+    assert "WorkerDied" in after
+    assert "exit status 7" in told
+    assert "Plantedname" not in told

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from napari_deferredseg.store.codec import DamagedError, decode, encode, fingerprint
+from napari_deferredseg.core.errors import Damaged
+from napari_deferredseg.store.codec import decode, encode, fingerprint
 
 SHAPES = arrays.array_shapes(min_dims=3, max_dims=3, min_side=0, max_side=9)
 CROPS = st.sampled_from([np.bool_, np.uint8, np.uint16]).flatmap(lambda dtype: arrays.arrays(dtype, SHAPES))
@@ -30,11 +31,11 @@ def test_a_changed_or_lost_byte_never_gives_other_values(array, data):
     place = data.draw(st.integers(0, len(packed) - 1))
     changed = bytearray(packed)
     changed[place] ^= data.draw(st.integers(1, 255))
-    with pytest.raises(DamagedError):
+    with pytest.raises(Damaged):
         decode(packed[:place])
     try:
         back = decode(bytes(changed))
-    except DamagedError:
+    except Damaged:
         return
     # An empty crop has no values, and its shape may be any with a zero in it; zlib's own header has spare bits.
     assert np.array_equal(back, array) or back.size == array.size == 0
@@ -70,5 +71,5 @@ def test_other_arrays_are_refused(array):
 def test_a_forged_shape_does_not_fill_the_memory():
     bomb = zlib.compress(bytes(10_000_000), 9)
     for shape in ((1, 1, 1), (2**31, 2**31, 2**31)):
-        with pytest.raises(DamagedError):
+        with pytest.raises(Damaged):
             decode(struct.pack("<4sB3I16s", b"DSA1", 1, *shape, bytes(16)) + bomb)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Busy, InputError, NotAllowed
 from napari_deferredseg.core.records import Assignment, Reader, State
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class TestCases:
         old = make.run(store, case, 2, reader="anna")
         store.claim(old[1].id, "anna")
         prediction = make.prediction(case)
-        with pytest.raises(InputError, match=r"Dr\. Anna Berg is reading"):
+        with pytest.raises(Busy, match=r"Dr\. Anna Berg is reading"):
             store.add_prediction(case, prediction, [], [])
         assert ids(store.items()) == [r.id for r in old]
         store.release(old[1].id, "anna")
@@ -285,7 +285,7 @@ class TestHands:
         assert given.reason == "please"
         assert ids(store.worklist("ben")) == [first.id]
         store.claim(second.id, "anna")
-        with pytest.raises(InputError, match=rf"Dr\. Anna Berg is reading region {second.number} of case-1"):
+        with pytest.raises(Busy, match=rf"Dr\. Anna Berg is reading region {second.number} of case-1"):
             store.assign(second.id, reader="ben", group=None, by="lea")
         clock.go(minutes=30)
         assert store.assign(second.id, reader="BEN", group=None, by="lea").reader == "ben"
@@ -399,15 +399,15 @@ class TestLeases:
         clock.go(days=365)
         for late in (store, store_factory()):
             for region in (a, b):
-                with pytest.raises(InputError, match=rf"clock says .* Dr\. Anna Berg was reading region {a.number} of"):
+                with pytest.raises(NotAllowed, match=rf"clock says .* Dr\. Anna Berg was reading region {a.number} of"):
                     late.claim(region.id, "ben")
             assert ids(late.worklist("ben")) == [b.id]
-            with pytest.raises(InputError, match="is reading"):
+            with pytest.raises(Busy, match="is reading"):
                 late.assign(a.id, reader="ben", group=None, by="lea")
-            with pytest.raises(InputError, match="is reading"):
+            with pytest.raises(Busy, match="is reading"):
                 make.run(late, make.case())
         late.skip(b.id, "ben")
-        with pytest.raises(InputError, match="clock says"):
+        with pytest.raises(NotAllowed, match="clock says"):
             late.claim(a.id, "ben")
         clock.go(days=-365)
         assert store.claim(a.id, "ben") is None
@@ -443,7 +443,7 @@ class TestLeases:
         assert store.claim(b.id, "ben") is not None
         for region in (a, c):
             with pytest.raises(
-                InputError, match=rf"goes on or .* lead does: deferredseg release case-1 {a.number} --by"
+                NotAllowed, match=rf"goes on or .* lead does: deferredseg release case-1 {a.number} --by"
             ):
                 store.claim(region.id, "ben")
         assert ids(store.worklist("ben")) == [b.id, c.id]
@@ -460,7 +460,7 @@ class TestLeases:
     def test_a_lead_takes_a_region_back(self, store, make):
         a, b = make.run(store, make.case(), 2, group="liver")
         store.claim(a.id, "anna")
-        with pytest.raises(InputError, match=f"Ben is no lead: .* region {a.number} of case-1"):
+        with pytest.raises(NotAllowed, match=f"Ben is no lead: .* region {a.number} of case-1"):
             store.take_back(a.id, "ben")
         with pytest.raises(InputError, match=f"nobody is reading region {b.number} of case-1"):
             store.take_back(b.id, "lea")
@@ -468,5 +468,5 @@ class TestLeases:
             store.take_back("ffff", "lea")
         assert store.take_back(a.id, "LEA", "she is on holiday").state is State.OPEN
         assert store.claim(a.id, "ben") is not None
-        with pytest.raises(InputError, match="Ben has claimed region"):
+        with pytest.raises(Busy, match="Ben has claimed region"):
             store.submit(make.correction(a, "anna"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Busy, InputError
 from napari_deferredseg.core.records import State, Verdict, new_id, utc_now
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class TestCorrections:
         clock.go(minutes=60)
         store.submit(make.correction(first, "anna"))
         store.claim(second.id, "ben")
-        with pytest.raises(InputError, match=f"Ben has claimed region {second.number} of case-1"):
+        with pytest.raises(Busy, match=f"Ben has claimed region {second.number} of case-1"):
             store.submit(make.correction(second, "anna"))
         store.assign(third.id, reader="ben", group=None, by="lea")
         store.submit(make.correction(third, "anna"))
@@ -95,7 +95,7 @@ class TestCorrections:
 
     def test_a_region_is_submitted_by_one(self, store, make, region):
         store.submit(make.correction(region, "anna"))
-        with pytest.raises(InputError, match="somebody else has submitted"):
+        with pytest.raises(Busy, match="somebody else has submitted"):
             store.submit(make.correction(region, "ben"))
         assert len(store.history(region.id)) == 1
 
@@ -123,7 +123,7 @@ class TestCorrections:
                 store.submit(make.correction(region, "anna", 3, supersedes=wrong))
         with pytest.raises(InputError, match=rf"submitted region {region.number} of case-1 before, .* amend"):
             store.submit(make.correction(region, "anna", 3))
-        with pytest.raises(InputError, match="somebody else"):
+        with pytest.raises(Busy, match="somebody else"):
             store.submit(make.correction(region, "ben", 3, supersedes=second.id))
         assert len(store.history(region.id)) == 2
 

@@ -15,9 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Damaged, InputError
 from napari_deferredseg.core.records import utc_now
-from napari_deferredseg.store.codec import DamagedError
 from napari_deferredseg.store.drafts.draft import HEAD, MAGIC, dump, parse
 from napari_deferredseg.store.drafts.journal import Draft, Journal
 
@@ -213,5 +212,5 @@ def test_any_change_of_any_byte_is_noticed(make, data, dtype, seed):
     changed = bytearray(written)
     changed[place] ^= data.draw(st.integers(1, 255))
     for bad in (bytes(changed), written[:place]):
-        with pytest.raises(DamagedError):
+        with pytest.raises(Damaged):
             parse(bad)

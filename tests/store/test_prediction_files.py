@@ -6,7 +6,7 @@ import stat
 import numpy as np
 import pytest
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Damaged, InputError
 from napari_deferredseg.store.arrays import PredictionFiles
 
 
@@ -54,13 +54,13 @@ def test_a_missing_or_damaged_file_is_one_line(files, name):
     files.save("ab", *arrays())
     path = files.folder / "ab" / f"{name}.npy"
     path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(Damaged, match="damaged"):
         files.load("ab")
     path.write_bytes(b"not an array")
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(Damaged, match="damaged"):
         files.load("ab")
     path.unlink()
-    with pytest.raises(InputError, match=f"{name}.npy is missing"):
+    with pytest.raises(Damaged, match=f"{name}.npy is missing"):
         files.load("ab")
     files.save("ab", *arrays())
     assert np.array_equal(files.load("ab")[0], arrays()[0])
@@ -69,7 +69,7 @@ def test_a_missing_or_damaged_file_is_one_line(files, name):
 def test_objects_are_never_loaded(files):
     files.save("ab", *arrays())
     np.save(files.folder / "ab" / "labels.npy", np.array([{"a": 1}], object), allow_pickle=True)
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(Damaged, match="damaged"):
         files.load("ab")
 
 

@@ -17,7 +17,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Busy, Damaged, InputError, NotAllowed
 from napari_deferredseg.core.records import Assignment, Reader
 from napari_deferredseg.store.database import turns
 from napari_deferredseg.store.sql import SqlStore, create_sqlite, open_sqlite
@@ -69,11 +69,11 @@ class TestFiles:
             open_sqlite(tmp_path / "s.sqlite")
         assert list(tmp_path.iterdir()) == []
 
-    @pytest.mark.parametrize("content", [b"", b"no database at all" * 100])
-    def test_another_file_is_refused_and_left_alone(self, tmp_path, content):
+    @pytest.mark.parametrize(("content", "error"), [(b"", InputError), (b"no database at all" * 100, Damaged)])
+    def test_another_file_is_refused_and_left_alone(self, tmp_path, content, error):
         other = tmp_path / "other"
         other.write_bytes(content)
-        with pytest.raises(InputError, match="no database of this program"):
+        with pytest.raises(error, match="no database of this program"):
             open_sqlite(other)
         assert other.read_bytes() == content
         assert list(tmp_path.iterdir()) == [other]
@@ -90,7 +90,7 @@ class TestFiles:
         content = bytearray(path.read_bytes())
         content[100:4096] = bytes(3996)
         path.write_bytes(content)
-        with pytest.raises(InputError, match=r"project\.sqlite"):
+        with pytest.raises(Damaged, match=r"project\.sqlite"):
             open_sqlite(path)
 
     @pytest.mark.skipif(os.name != "posix", reason="Windows keeps permissions elsewhere")
@@ -347,7 +347,7 @@ class TestErrorsAreOneLine:
         store = open_sqlite(path)
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(InputError, match=r"project\.sqlite cannot be used now .*others are writing") as caught:
+            with pytest.raises(Busy, match=r"project\.sqlite cannot be used now .*others are writing") as caught:
                 store.add_reader(Reader(login="kim", name="Kim"))
         assert "\n" not in str(caught.value)
         store.add_reader(Reader(login="kim", name="Kim"))
@@ -360,7 +360,7 @@ class TestErrorsAreOneLine:
         again = open_sqlite(path)
         content = path.read_bytes()
         path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
-        with pytest.raises(InputError, match="it is damaged: restore it from a backup"):
+        with pytest.raises(Damaged, match="it is damaged: restore it from a backup"):
             again.items()
         again.close()
 
@@ -372,7 +372,7 @@ class TestErrorsAreOneLine:
             "CREATE TRIGGER never BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no more'); END",
             triggers=True,
         )
-        with pytest.raises(InputError, match=r"no more.*nothing was changed"):
+        with pytest.raises(NotAllowed, match=r"no more.*nothing was changed"):
             store.claim(region.id, "anna")
         edit(path, "DROP TRIGGER never", triggers=True)
         assert store.claim(region.id, "anna") is not None
@@ -386,6 +386,6 @@ def test_without_a_lead_the_line_about_a_leap_says_how_to_make_one(tmp_path, mak
     (a,) = make.run(store, make.case(), group="liver")
     store.claim(a.id, "ada")
     clock.go(days=40)
-    with pytest.raises(InputError, match=r"Ada goes on .* make a lead \(deferredseg reader add NAME --role lead\)"):
+    with pytest.raises(NotAllowed, match=r"Ada goes on .* make a lead \(deferredseg reader add NAME --role lead\)"):
         store.claim(a.id, "ben")
     store.close()

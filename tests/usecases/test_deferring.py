@@ -9,7 +9,7 @@ import pytest
 
 from napari_deferredseg.core.boxes import bounding_box, slices
 from napari_deferredseg.core.budget import Budget
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Busy, InputError, NotAllowed
 from napari_deferredseg.core.records import Origin, Reader, State, Verdict, utc_now
 from napari_deferredseg.usecases.reading.defer import ROUTER, Target, defer_drawn, defer_region, release_region
 from napari_deferredseg.usecases.reading.open_case import load_case
@@ -91,7 +91,7 @@ def test_a_region_that_is_being_read_stays(project):
     item = project.store.items()[0]
     project.store.claim(item.region.id, item.assignment.reader)
     for target in (ROUTER, Target(reader="lea"), Target(group="abdomen")):
-        with pytest.raises(InputError, match="is reading"):
+        with pytest.raises(Busy, match="is reading"):
             defer_region(project, item.region.id, target, by="lea")
 
 
@@ -101,7 +101,7 @@ def test_a_lead_gives_back_what_nobody_reads_any_more(project):
     with pytest.raises(InputError, match=f"nobody is reading region {number} of {key}"):
         release_region(project, key, number, "lea")
     project.store.claim(item.region.id, "ben")
-    with pytest.raises(InputError, match=r"Ada Moreau .* is for a lead or an admin: Lea Brandt"):
+    with pytest.raises(NotAllowed, match=r"Ada Moreau .* is for a lead or an admin: Lea Brandt"):
         release_region(project, key, number, "ada")
     with pytest.raises(InputError, match=f"{key} has no region 99"):
         release_region(project, key, 99, "lea")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Damaged, InputError
 from napari_deferredseg.core.records import Verdict, new_id
 from napari_deferredseg.usecases.reading.open_case import load_case, load_images
 from napari_deferredseg.usecases.reading.session import Session
@@ -57,7 +57,7 @@ def test_another_image_under_the_same_name_is_refused(scene, change):
     changed(scene, change)
     with scene.open() as project:
         (case,) = project.store.cases()
-        with pytest.raises(InputError, match=r"ct\.nii\.gz is no longer the image .* put the original back"):
+        with pytest.raises(Damaged, match=r"ct\.nii\.gz is no longer the image .* put the original back"):
             load_case(project, case.key)
 
 
@@ -121,7 +121,7 @@ def test_a_changed_array_is_one_line(scene, name, change):
     else:
         array.ravel().view(np.uint8)[1000] ^= 1
     np.save(path, array)
-    with scene.open() as project, pytest.raises(InputError, match=rf"{name}\.npy is damaged"):
+    with scene.open() as project, pytest.raises(Damaged, match=rf"{name}\.npy is damaged"):
         load_case(project, project.store.cases()[0].key)
 
 

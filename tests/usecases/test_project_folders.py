@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Damaged, InputError
 from napari_deferredseg.usecases import project as module
 from napari_deferredseg.usecases.project import Mount, init_project, network_kind, open_project
 from napari_deferredseg.usecases.reading.open_case import load_case
@@ -111,7 +111,7 @@ def test_a_project_that_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch,
 def test_a_changed_project_file(unread, change, message):
     file = unread.folder / "project.json"
     file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | change), "utf-8")
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(Damaged if message == "damaged" else InputError, match=message) as caught:
         open_project(unread.folder)
     assert str(unread.folder) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1

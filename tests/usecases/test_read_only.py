@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import InputError, NotAllowed
 from napari_deferredseg.store import arrays
 from napari_deferredseg.usecases.project import DATABASE, open_project
 from napari_deferredseg.usecases.reading.open_case import load_case
@@ -62,7 +62,7 @@ def test_what_would_change_it_is_one_line(scene, burnt):
             lambda: project.store.skip(item.region.id, "ben"),
             lambda: project.store.assign(item.region.id, reader="ada", group=None, by="lea"),
         ):
-            with pytest.raises(InputError, match=r"project\.sqlite cannot be used now .*only read: copy") as caught:
+            with pytest.raises(NotAllowed, match=r"project\.sqlite cannot be used now .*only read: copy") as caught:
                 change()
             assert "\n" not in str(caught.value)
     assert contents(burnt) == before
@@ -81,7 +81,7 @@ def test_a_run_and_a_models_copy_are_refused_before_any_work(scene, burnt, tmp_p
             lambda: run.run_model(project, nowhere, runner=None),
             lambda: add_model(project, tmp_path),
         ):
-            with pytest.raises(InputError, match="cannot be written here, only read: copy the project"):
+            with pytest.raises(NotAllowed, match="cannot be written here, only read: copy the project"):
                 change()
 
 
@@ -91,7 +91,7 @@ def test_a_run_is_refused_before_any_work_where_only_its_arrays_cannot_be_writte
         os, "access", lambda path, mode, **more: Path(path).name != "predictions" and access(path, mode, **more)
     )
     monkeypatch.setattr(run, "predict_external", None)
-    with open_project(scene.folder) as project, pytest.raises(InputError, match="predictions cannot be written: "):
+    with open_project(scene.folder) as project, pytest.raises(NotAllowed, match="predictions cannot be written: "):
         run.run_external(project, scene.files)
 
 

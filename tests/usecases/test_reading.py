@@ -13,7 +13,7 @@ import pytest
 
 from napari_deferredseg.core.boxes import slices
 from napari_deferredseg.core.budget import Budget
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Busy, InputError
 from napari_deferredseg.core.records import State, Verdict, utc_now
 from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.sql import open_sqlite
@@ -470,10 +470,10 @@ def test_a_claim_that_ran_out_goes_to_whoever_asks_and_the_late_one_is_told(sitt
     late = read.begin(ada.project, ada.case, item, ada.reader, ada.work, utc_now())
     assert late is not None
     assert ben.begin(next(x for x in ben.worklist() if x.region.id == region_id))
-    with pytest.raises(InputError, match="Ben Okafor has claimed region"):
+    with pytest.raises(Busy, match="Ben Okafor has claimed region"):
         read.submit(late, Verdict.ACCEPTED, utc_now())
     ben.submit(Verdict.ACCEPTED)
-    with pytest.raises(InputError):
+    with pytest.raises(Busy):
         read.submit(late, Verdict.ACCEPTED, utc_now())
     assert [c.reader for c in store.corrections()] == ["ben"]
 
@@ -623,14 +623,14 @@ def test_what_another_window_has_declined_is_said(sitting):
     first.decline("too hard")
     declined = f"You have declined region {a.region.number} in another window"
     for action in (second.skip, lambda: second.decline("me too")):
-        with pytest.raises(InputError, match=f"{declined}.* Go on with N; what you painted is kept"):
+        with pytest.raises(Busy, match=f"{declined}.* Go on with N; what you painted is kept"):
             action()
     assert not second.begin(a)
     assert second.messages[-1].startswith(declined)
     assert second.begin(b)
     first.begin(next(x for x in first.worklist() if x.region.id == b.region.id))
     first.skip()
-    with pytest.raises(InputError, match=f"You have put off region {b.region.number} in another window"):
+    with pytest.raises(Busy, match=f"You have put off region {b.region.number} in another window"):
         second.skip()
 
 

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 
 from napari_deferredseg.core.boxes import slices
 from napari_deferredseg.core.budget import Budget
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Busy, InputError
 from napari_deferredseg.core.records import Reader, State, Verdict
 from napari_deferredseg.io.images import read_volume
 from napari_deferredseg.usecases.demo import READERS, make_demo
@@ -211,7 +211,7 @@ def test_a_run_over_a_region_that_is_being_read_is_refused_whole(scene):
         item = project.store.items()[0]
         assert project.store.claim(item.region.id, item.assignment.reader)
     before = tree(scene.folder)
-    with scene.open() as project, pytest.raises(InputError, match=r"is reading .* submitted or left first"):
+    with scene.open() as project, pytest.raises(Busy, match=r"is reading .* submitted or left first"):
         run_external(project, scene.files, TWO_REGIONS)
     assert tree(scene.folder) == before
 

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from napari_deferredseg.core.budget import Budget
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Damaged, InputError
 from napari_deferredseg.core.records import Verdict
 from napari_deferredseg.usecases.reading.open_case import load_case
 from napari_deferredseg.usecases.reading.session import Session
@@ -103,7 +103,7 @@ def test_a_damaged_correction_elsewhere_stops_no_sweep(project, scene):
             raw.execute(f"DROP TRIGGER {name}")
         raw.execute("UPDATE correction_payloads SET after = zeroblob(10)")
         raw.commit()
-    with pytest.raises(InputError, match=r"correction of region \d+ of case-\w+ is damaged"):
+    with pytest.raises(Damaged, match=r"correction of region \d+ of case-\w+ is damaged"):
         project.store.corrections()
     assert sweep(project) == 0
     assert folders(project) == {first}

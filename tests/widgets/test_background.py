@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
+from qtpy.QtGui import QDesktopServices
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Cancelled, InputError
+from napari_deferredseg.routing.budget import lowest_threshold
+from napari_deferredseg.usecases.log import open_log
+from napari_deferredseg.widgets.panels.view_bar import ViewBar
 from napari_deferredseg.widgets.qt.background import in_background
+
+SECRET = "Plantedname"
 
 
 @pytest.fixture
@@ -56,6 +63,52 @@ def test_an_error_is_one_line_and_nothing_else(outcome, error, line):
         raise error
 
     assert outcome(work) == [("failed", line, True)]
+
+
+def test_a_planted_defect_is_one_line_for_the_reader_and_a_traceback_in_the_log(
+    outcome, tmp_path, monkeypatch, whole_records
+):
+    monkeypatch.setenv("DEFERREDSEG_LOG", str(tmp_path / "log"))
+    file = open_log()
+
+    assert outcome(lambda progress: lowest_threshold(SECRET, SECRET))[0][0] == "failed"  # type: ignore[arg-type]
+    told = file.read_text("utf-8")
+    assert "work in the background failed" in told
+    assert "napari_deferredseg/widgets/background.py" in told
+    assert "napari_deferredseg/routing/budget.py" in told
+    assert "AttributeError" in told
+    assert SECRET not in told
+
+
+def test_what_was_cancelled_is_no_failure(open_viewer, qtbot):
+    open_viewer()
+    calls: list[str] = []
+
+    def work(progress):
+        raise Cancelled("the run was cancelled")
+
+    in_background(
+        work,
+        done=lambda value: calls.append("done"),
+        failed=lambda line: calls.append("failed"),
+        cancelled=calls.append,
+        progressed=lambda share, doing: None,
+    )
+    qtbot.waitUntil(lambda: bool(calls), timeout=10_000)
+    qtbot.wait(100)
+    assert calls == ["the run was cancelled"]
+
+
+def test_help_shows_the_log(open_viewer, monkeypatch, tmp_path):
+    monkeypatch.setenv("DEFERREDSEG_LOG", str(tmp_path / "log"))
+    shown: list[str] = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: shown.append(url.toLocalFile()))
+    bar = ViewBar(seat_of(open_viewer()))  # type: ignore[name-defined]
+    (action,) = (x for x in bar.help.menu().actions() if x.text() == "Show log")
+    action.trigger()
+    (file,) = map(Path, shown)
+    assert file.parent == tmp_path / "log"
+    assert "the log was shown" in file.read_text("utf-8")
 
 
 def test_nothing_is_a_result_too(outcome):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from platformdirs import user_config_path
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Damaged, InputError, NotAllowed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,9 +36,7 @@ def trusted() -> tuple[str, ...]:
     except (OSError, ValueError):
         content = None
     if not isinstance(content, list) or not all(isinstance(x, str) for x in content):
-        raise InputError(
-            f"{path}: the list of what models may run is damaged; correct it, or delete it to allow nothing"
-        )
+        raise Damaged(f"{path}: the list of what models may run is damaged; correct it, or delete it to allow nothing")
     return tuple(content)
 
 
@@ -61,7 +59,7 @@ def require_trusted(segmentor: ModuleConfig, folder: Path) -> None:
         Nobody allowed that here.
     """
     if call_of(segmentor) not in trusted():
-        raise InputError(
+        raise NotAllowed(
             f"{folder}: this model runs code of another package, {call_of(segmentor)}: if you trust that, allow it on "
             f"this computer with deferredseg model trust {folder}"
         )

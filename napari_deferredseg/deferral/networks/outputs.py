@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DeferredSegError, InputError
 from napari_deferredseg.deferral.networks.builders import first_line
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def try_window(
     try:
         with torch.inference_mode():
             logits(torch.zeros(1, channels, *patch, device=device))
-    except InputError:
+    except DeferredSegError:
         raise
     except Exception as error:
         raise InputError(
             f"{name} cannot take a patch of {channels} channels and {list(patch)} voxels: {first_line(error)}"
-        ) from None
+        ) from error

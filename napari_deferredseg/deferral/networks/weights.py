@@ -42,7 +42,7 @@ def fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise InputError(f"{path}: {str(error).splitlines()[-1].strip()}; give this network's weights") from None
+        raise InputError(f"{path}: {str(error).splitlines()[-1].strip()}; give this network's weights") from error
 
 
 def _unwrapped(state: dict[str, Tensor]) -> list[str]:
@@ -93,4 +93,4 @@ def content_of(path: Path, stream: IO[bytes] | None = None, allowed: Sequence[An
             f"{path}: carries more than weights, and code from files is never run; save its state dict"
         ) from None
     except Exception as error:  # a damaged file fails in many ways
-        raise InputError(f"{path}: cannot be read as weights ({first_line(error)}); copy it again") from None
+        raise InputError(f"{path}: cannot be read as weights ({first_line(error)}); copy it again") from error

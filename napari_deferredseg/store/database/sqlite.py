@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Damaged, InputError
 from napari_deferredseg.core.records import utc_now
-from napari_deferredseg.store.database.failures import as_input_error
+from napari_deferredseg.store.database.failures import as_told
 from napari_deferredseg.store.database.migrate import Standing, standing, upgrade
 from napari_deferredseg.store.database.turns import begin_writing
 from napari_deferredseg.store.files import private_file
@@ -82,10 +82,10 @@ def known_engine(path: Path, files: PredictionFiles | None = None) -> Engine:
         _bring_up_to_date(engine, path, files)
     except OperationalError as error:
         engine.dispose()
-        raise as_input_error(error, path) from None
-    except DatabaseError:
+        raise as_told(error, path) from error
+    except DatabaseError as error:
         engine.dispose()
-        raise InputError(f"{path} is damaged or no database of this program: restore it from a backup") from None
+        raise Damaged(f"{path} is damaged or no database of this program: restore it from a backup") from error
     except BaseException:
         engine.dispose()
         raise

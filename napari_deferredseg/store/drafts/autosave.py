@@ -7,6 +7,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Protocol
 
+from napari_deferredseg.core.log import log_failure
 from napari_deferredseg.core.records import utc_now
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class AutoSave:
         try:
             self._journal.save(draft)
         except Exception as error:
+            log_failure(log, error, "saving a draft")
             reason = getattr(error, "strerror", None) or error
             self._tell(self._on_error, f"your last strokes are not saved: {reason}; free the disk, then go on")
             return
@@ -131,7 +133,7 @@ class AutoSave:
         try:
             self._journal.discard(*key)
         except Exception as error:
-            log.warning("a draft that is not needed any more stays: %s", error)
+            log.warning("a draft that is not needed any more stays: %s", error, exc_info=True)
         self._done(key, None)
 
     def _done(self, key: Key, wish: Draft | None) -> None:

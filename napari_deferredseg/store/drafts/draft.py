@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from napari_deferredseg.core.boxes import Box, size
-from napari_deferredseg.store.codec import DamagedError, decode, encode
+from napari_deferredseg.core.errors import Damaged
+from napari_deferredseg.store.codec import decode, encode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,26 +81,26 @@ def parse(data: bytes) -> Draft:
 
     Raises
     ------
-    DamagedError
+    Damaged
         The bytes are cut short, changed, or not ours.
     """
     try:
         return _parse(data)
     except (KeyError, TypeError, ValueError, struct.error) as error:
-        raise DamagedError(str(error)) from None
+        raise Damaged(str(error)) from error
 
 
 def _parse(data: bytes) -> Draft:
     magic, length, digest = HEAD.unpack_from(data)
     header = data[HEAD.size : HEAD.size + length]
     if magic != MAGIC or hashlib.sha256(header).digest() != digest:
-        raise DamagedError("the header is not what was written")
+        raise Damaged("the header is not what was written")
     facts: dict[str, Any] = json.loads(header)
     arrays, start = {}, HEAD.size + length
     for entry in facts["arrays"]:
         packed = data[start : start + entry["bytes"]]
         if hashlib.sha256(packed).hexdigest() != entry["sha256"]:
-            raise DamagedError(f"{entry['name']} is not what was written")
+            raise Damaged(f"{entry['name']} is not what was written")
         arrays[entry["name"]] = decode(packed)
         start += entry["bytes"]
     (a, b), (c, d), (e, f) = facts["box"]

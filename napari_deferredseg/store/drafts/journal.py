@@ -7,9 +7,8 @@ import re
 import threading
 from typing import TYPE_CHECKING
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Busy, Damaged, InputError
 from napari_deferredseg.core.records import LOGIN
-from napari_deferredseg.store.codec import DamagedError
 from napari_deferredseg.store.drafts.autosave import AutoSave
 from napari_deferredseg.store.drafts.draft import Draft, dump, parse
 from napari_deferredseg.store.drafts.presence import ENDING as OPEN
@@ -172,8 +171,8 @@ class Journal:
             except FileNotFoundError:
                 continue
             except PermissionError:
-                raise InputError(f"the draft {path} is locked: close the program that has it open") from None
-            except (OSError, DamagedError):
+                raise Busy(f"the draft {path} is locked: close the program that has it open") from None
+            except (OSError, Damaged):
                 pass
             self._set_aside(path, stem)
         return None

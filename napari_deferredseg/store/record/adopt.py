@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, func, select, update
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Damaged
 from napari_deferredseg.store import chain
 from napari_deferredseg.store.tables import schema
 from napari_deferredseg.store.tables.sql_cases import case_entries, region_entry
@@ -107,7 +107,7 @@ def _close_up(rows: Any) -> None:
     """Raise InputError where an event has been taken out of the older record: there is no honest way to chain it."""
     gaps = [n for n, row in enumerate(rows, start=1) if row["sequence"] != n]
     if gaps:
-        raise InputError(f"event {gaps[0]} is missing from the record of this project: restore a backup of the project")
+        raise Damaged(f"event {gaps[0]} is missing from the record of this project: restore a backup of the project")
 
 
 def _readers(connection: Connection) -> Iterator[Entry]:
@@ -144,5 +144,5 @@ def _hashes(files: PredictionFiles | None, prediction_id: str) -> tuple[str, str
         return "", ""
     try:
         return files.hashes(prediction_id)[1:]
-    except InputError:  # gone or damaged: the case says so when it is opened
+    except Damaged:  # gone or damaged: the case says so when it is opened
         return "", ""

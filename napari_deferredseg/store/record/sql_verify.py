@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
+from napari_deferredseg.core.errors import Damaged
 from napari_deferredseg.store import chain
 from napari_deferredseg.store.record.ledger import Ledger, each, facts_of, read_ledger
 from napari_deferredseg.store.record.replay import replay_problems
@@ -163,7 +164,7 @@ def _content_problems(connection: Connection, row: Any, name: str) -> list[str]:
         if whole is None:
             return [f"{changed}: its content is missing and nobody has erased it"]
         same = chain.digest(rows.to_correction(whole), whole["salt"]) == row["digest"]
-    except (ValueError, TypeError):
+    except (Damaged, ValueError, TypeError):
         return [f"{changed}: its content is damaged"]
     return [] if same else [changed]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import InputError, NotAllowed
 from napari_deferredseg.core.records import Role, State, utc_now
 from napari_deferredseg.store.tables import schema
 from napari_deferredseg.store.tables.prepared import Prepared
@@ -63,7 +63,7 @@ class Moment:
     def certain(self) -> datetime:
         """Return the time where regions may change hands by it. InputError where that is in doubt."""
         if self.doubt:
-            raise InputError(self.doubt)
+            raise NotAllowed(self.doubt)
         return self.now
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Damaged
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.records import (
     Assignment,
@@ -17,7 +17,7 @@ from napari_deferredseg.core.records import (
     Verdict,
 )
 from napari_deferredseg.core.volume import LabelTable
-from napari_deferredseg.store.codec import DamagedError, decode, encode
+from napari_deferredseg.store.codec import decode, encode
 
 if TYPE_CHECKING:
     from sqlalchemy import RowMapping
@@ -97,12 +97,12 @@ def region_values(region: Region) -> Values:
 
 
 def to_region(row: RowMapping) -> Region:
-    """Region of a row. InputError when its mask is damaged."""
+    """Region of a row. Damaged when its mask is damaged."""
     try:
         mask = decode(row["mask"])
-    except DamagedError as error:
+    except Damaged as error:
         where = f"region {row['number']} of {row['case_key']}"
-        raise InputError(f"{where} is damaged in the database ({error}): restore a backup") from None
+        raise Damaged(f"{where} is damaged in the database ({error}): restore a backup") from error
     x, y, z = row["center"]
     return Region(
         id=row["id"],
@@ -169,7 +169,7 @@ def to_correction(row: RowMapping | Values) -> Correction:
 
     Raises
     ------
-    DamagedError, ValueError
+    Damaged, ValueError
         It is not what was written.
     """
     return Correction(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Select, bindparam, func, insert, or_, select, update
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Busy, InputError
 from napari_deferredseg.core.records import (
     Assignment,
     CaseRecord,
@@ -290,7 +290,7 @@ def _withdraw(connection: Connection, case_key: str, moment: Moment) -> None:
     held = [row for row in found if row.state == State.CLAIMED]
     reading = sorted({row.name for row in held if now < row.lease_until <= now + LONGEST_LEASE})
     if reading:
-        raise InputError(f"{', '.join(reading)} is reading a region of {case_key}: it must be submitted or left first")
+        raise Busy(f"{', '.join(reading)} is reading a region of {case_key}: it must be submitted or left first")
     if not found:
         return
     withdrawn = [row.region_id for row in found]

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import Select, bindparam, delete, exists, insert, or_, select, update
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Busy, Damaged, InputError, NotAllowed
 from napari_deferredseg.core.records import Assignment, Correction, State
 from napari_deferredseg.store import chain
-from napari_deferredseg.store.codec import DamagedError
 from napari_deferredseg.store.tables import rows, schema
 from napari_deferredseg.store.tables.prepared import Prepared
 from napari_deferredseg.store.tables.sql_cases import find_case, find_region, image_of_region
@@ -213,12 +212,12 @@ def _check_turn(connection: Connection, given: Correction, found: Assignment, ne
         return
     where = place(connection, given.region_id)
     if found.state is State.SETTLED:
-        raise InputError(f"{where} is settled: ask the lead to open it again")
+        raise NotAllowed(f"{where} is settled: ask the lead to open it again")
     if elsewhere:
         who = person(connection, found.holder)
-        raise InputError(f"{who} has claimed {where}: claim it again when they are done")
+        raise Busy(f"{who} has claimed {where}: claim it again when they are done")
     if done:
-        raise InputError(f"somebody else has submitted {where}: go on with the next one")
+        raise Busy(f"somebody else has submitted {where}: go on with the next one")
     if given.supersedes is None:
         raise InputError(
             f"you have submitted {where} before, perhaps in another window: open it again to amend your correction"
@@ -254,9 +253,9 @@ def link_of(row: Mapping[str, Any]) -> str:
 def _read(row: RowMapping) -> Correction:
     try:
         return rows.to_correction(row)
-    except (DamagedError, ValueError) as error:
+    except (Damaged, ValueError) as error:
         where = f"region {row['region_number']} of {row['case_key']}"
-        raise InputError(f"a correction of {where} is damaged in the database ({error}): restore a backup") from None
+        raise Damaged(f"a correction of {where} is damaged in the database ({error}): restore a backup") from error
 
 
 def _entries_naming(connection: Connection, region_id: str, login: str) -> list[int]:

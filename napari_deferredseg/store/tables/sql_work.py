@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, select, update
 
-from napari_deferredseg.core.errors import InputError, NotAllowed
+from napari_deferredseg.core.errors import Busy, InputError, NotAllowed
 from napari_deferredseg.core.records import Assignment, Reader, Role, State
 from napari_deferredseg.store.chain import time_text
 from napari_deferredseg.store.tables import rows, schema
@@ -70,7 +70,7 @@ def assign(
     found = current(connection, region_id)
     if runs(found, moment.now):
         who = person(connection, found.holder)
-        raise InputError(f"{who} is reading {where}: wait until it is submitted, or let a lead release it")
+        raise Busy(f"{who} is reading {where}: wait until it is submitted, or let a lead release it")
     if found.state in (State.SUBMITTED, State.SETTLED, State.WITHDRAWN):
         raise InputError(f"{where} is {found.state}: only unread regions can be assigned")
     facts, now = None if group is None else {"group": group}, moment.now

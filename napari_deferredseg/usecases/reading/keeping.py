@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DeferredSegError
 from napari_deferredseg.core.records import utc_now
 from napari_deferredseg.store.drafts.autosave import AutoSave
 from napari_deferredseg.usecases.reading import read
@@ -61,5 +61,5 @@ class Keeper:
             if not read.keep_claim(reading, utc_now()) and self._reading is reading and self._is_open(reading):
                 why = why_not(reading.project, reading.item, reading.reader)
                 self._events.claim_lost.emit(f"{why} What you painted is kept.")
-        except InputError as error:
+        except DeferredSegError as error:
             self._events.claim_lost.emit(str(error))

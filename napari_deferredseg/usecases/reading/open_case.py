@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Damaged, InputError
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.volume import voxel_hash
 from napari_deferredseg.io.images import read_volume
@@ -101,7 +101,7 @@ def read_source(project: Project, record: CaseRecord) -> Volume:
         )
     volume = read_volume(path, record.series or None)
     if voxel_hash(volume.array, project.key) != record.voxel_hash or not volume.geometry.same_grid(record.geometry):
-        raise InputError(f"{path} is no longer the image that {record.key} was made from: put the original back")
+        raise Damaged(f"{path} is no longer the image that {record.key} was made from: put the original back")
     return volume
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_deferredseg.core.boxes import Box, grown, slices, union
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Busy, InputError
 from napari_deferredseg.core.records import Correction, State, Verdict, new_id
 from napari_deferredseg.masks.overlap import MARGIN_MM, compose_box, support_of
 from napari_deferredseg.store.base import LEASE
@@ -261,7 +261,7 @@ def skip(reading: Reading) -> None:
         It is submitted, or not this reader's any more.
     """
     if not reading.project.store.skip(reading.item.region.id, reading.reader.login):
-        raise InputError(_not_yours(reading))
+        raise Busy(_not_yours(reading))
     _restore(reading)
     _close(reading)
 
@@ -275,7 +275,7 @@ def decline(reading: Reading, reason: str) -> None:
         No reason is given; the region is submitted, or not this reader's any more.
     """
     if not reading.project.store.decline(reading.item.region.id, reading.reader.login, reason):
-        raise InputError(_not_yours(reading))
+        raise Busy(_not_yours(reading))
     _restore(reading)
     _close(reading)
 

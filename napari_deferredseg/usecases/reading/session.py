@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_deferredseg.core.boxes import union
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DeferredSegError, InputError
 from napari_deferredseg.core.records import Reader, State, Verdict, WorkItem, utc_now
 from napari_deferredseg.usecases.reading import defer, read, views
 from napari_deferredseg.usecases.reading.claiming import Claim, Wish, ask, drop, why_not
@@ -287,7 +287,7 @@ class Session:
             self._saver.let_go()
         try:
             correction = read.submit(reading, verdict, utc_now())
-        except InputError:
+        except DeferredSegError:
             self._see_whether_done(reading)
             raise
         if self._saver is not None:
@@ -299,7 +299,7 @@ class Session:
     def _see_whether_done(self, reading: read.Reading) -> None:
         """Let this region be opened again where another window has submitted it: it is this reader's last one now."""
         items: list[WorkItem] = []
-        with suppress(InputError):  # why it was refused is what has to be said
+        with suppress(DeferredSegError):  # why it was refused is what has to be said
             items = reading.project.store.items(case_key=reading.item.case.key)
         now = next((x for x in items if x.region.id == reading.item.region.id), None)
         if now and now.assignment.state is State.SUBMITTED and now.assignment.holder == reading.reader.login:

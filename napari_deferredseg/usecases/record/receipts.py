@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, ValidationError
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DeferredSegError, InputError
 from napari_deferredseg.core.records import Record, utc_now
 from napari_deferredseg.export.dataset import RECEIPT
 from napari_deferredseg.store.files import private_file
@@ -52,8 +52,8 @@ def remember(project: Project, mark: Mark) -> None:
         with (folder / EARLIER).open("a", encoding="utf-8") as stream:
             stream.write(text + "\n")
     except OSError as error:
-        log.warning("the receipt of a submission could not be kept (%s)", error.strerror)
-    except InputError:
+        log.warning("the receipt of a submission could not be kept (%s)", error)
+    except DeferredSegError:
         log.warning("the receipt of a submission could not be kept: the project's key could not be read")
 
 

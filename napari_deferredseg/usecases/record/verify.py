@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Damaged
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.store.seal import Audit
 from napari_deferredseg.usecases.keys import KeyMemory, projects_of_key
@@ -59,5 +59,5 @@ def _array_problems(project: Project, progress: Progress) -> Iterator[str]:
 def _run_problems(project: Project, run: PredictionRecord) -> Iterator[str]:
     try:
         project.predictions.load(run.id, (run.labels_hash, run.alternative_hash, run.defer_hash))
-    except InputError as error:
+    except Damaged as error:
         yield f"the run of {run.case_key} at {run.created:%Y-%m-%d %H:%M} UTC: {error}"

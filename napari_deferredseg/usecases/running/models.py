@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Damaged, DeferredSegError, InputError
 from napari_deferredseg.core.volume import table_from_names
 from napari_deferredseg.deferral.data.domain import read_domain, scale_of
 from napari_deferredseg.deferral.data.segmentor_settings import ModuleConfig
@@ -65,8 +65,8 @@ class Known:
         path = self.folder / CARD
         try:
             return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            raise InputError(f"{path}: the model card is missing or damaged; copy the model again") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise Damaged(f"{path}: the model card is missing or damaged; copy the model again") from error
 
 
 def list_models(project: Project | None = None) -> list[Known]:
@@ -189,6 +189,6 @@ def _in(folder: Path, *, shipped: bool) -> list[Known]:
     for place in sorted(folder.iterdir()) if folder.is_dir() else ():
         try:
             found.append(describe_model(place, shipped=shipped))
-        except InputError:
+        except DeferredSegError:
             continue
     return found

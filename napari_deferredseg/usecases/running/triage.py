@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_deferredseg.core.budget import DEFAULT_BUDGET, Budget
-from napari_deferredseg.core.errors import InputError, legible
+from napari_deferredseg.core.errors import DeferredSegError, InputError, legible
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.records import CaseRecord, PredictionRecord
 from napari_deferredseg.core.volume import voxel_hash
@@ -206,7 +206,7 @@ def _tidied(project: Project, by: str | None) -> tuple[str, ...]:
     """Sweep after a run that is kept, which nothing that goes wrong here may undo; sentences about what did."""
     try:
         sweep(project, by)
-    except (InputError, OSError) as error:
+    except (DeferredSegError, OSError) as error:
         return (f"What earlier runs have left stays for now: {error}.",)
     return ()
 

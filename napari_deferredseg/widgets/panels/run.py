@@ -163,6 +163,7 @@ class RunPanel(Panel):
             lambda progress: (project, work(stop.cancellable(progress))),
             done=self._done,
             failed=self._failed,
+            cancelled=self._cancelled,
             progressed=self._progressed,
         )
 
@@ -210,10 +211,11 @@ class RunPanel(Panel):
 
     def _failed(self, line: str) -> None:
         self._busy(False)
-        if self._stop.asked:
-            self.seat.events.message.emit("Cancelled: nothing was kept of this run.")
-        else:
-            self.seat.events.problem.emit(line)
+        self.seat.events.problem.emit(line)
+
+    def _cancelled(self, line: str) -> None:
+        self._busy(False)
+        self.seat.events.message.emit("Cancelled: nothing was kept of this run.")
 
     def _done(self, outcome: tuple[Project, RunReport]) -> None:
         project, report = outcome

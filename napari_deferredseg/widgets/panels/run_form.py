@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
 
 from napari_deferredseg.core.budget import Budget, Mode, Unit
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DeferredSegError, InputError
 from napari_deferredseg.core.names import visible
 from napari_deferredseg.usecases.running.domain import domain_lines
 from napari_deferredseg.usecases.running.models import EXTERNAL, Known
@@ -264,7 +264,7 @@ def _choices(models: Sequence[Known]) -> list[tuple[str, object]]:
 def _learned_from(model: Known) -> str:
     try:
         return "\n".join(domain_lines(model))
-    except InputError as error:
+    except DeferredSegError as error:
         return str(error)
 
 

@@ -7,10 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QPoint
-from qtpy.QtWidgets import QGridLayout, QPushButton, QWhatsThis, QWidget
+from qtpy.QtWidgets import QGridLayout, QMenu, QPushButton, QWhatsThis, QWidget
 
 from napari_deferredseg.core.version import __version__
 from napari_deferredseg.usecases.settings import read_settings
+from napari_deferredseg.widgets.panels.show_log import show_log
 from napari_deferredseg.widgets.qt.fields import QuietComboBox
 from napari_deferredseg.widgets.qt.listening import listen
 from napari_deferredseg.widgets.seat.keys import SHORTCUTS
@@ -50,7 +51,10 @@ class ViewBar(QWidget):
             button.clicked.connect(partial(self._show, plane))
         self.three.clicked.connect(lambda: self._show(None))
         self.window_presets.textActivated.connect(self._apply)
-        self.help.clicked.connect(self._explain)
+        menu = QMenu(self.help)
+        menu.addAction("Mouse and keys", self._explain)
+        menu.addAction("Show log", show_log)
+        self.help.setMenu(menu)
         for emitter in (self._viewer.dims.events.order, self._viewer.dims.events.ndisplay):
             listen(self, emitter, self.refresh)
         listen(self, self._viewer.scene.camera.events.orientation, self.refresh)

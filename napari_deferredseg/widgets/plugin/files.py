@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.notifications import show_error, show_info
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DeferredSegError, InputError
 from napari_deferredseg.core.frame import frame_of
+from napari_deferredseg.core.log import log_failure
 from napari_deferredseg.io.formats import SUFFIXES, Format, format_of, stem_of, suffix_of
 from napari_deferredseg.io.images import read_labels, read_volume, write_labels
 from napari_deferredseg.io.reading import forms_of
+from napari_deferredseg.usecases.log import open_log
 from napari_deferredseg.widgets.qt.plain import as_tip, unmarked
 from napari_deferredseg.widgets.qt.series import choose_series
 from napari_deferredseg.widgets.viewer.volume_layers import KEY, LayerInfo, image_options, labels_options
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.volume import LabelMap, Volume
 
 LayerData = tuple[Any, ...]
+log = logging.getLogger(__name__)
 
 NOTHING: list[LayerData] = [(None,)]
 """How a reader tells napari that it dealt with the file but has no layer."""
@@ -51,7 +55,11 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
         file = Path(str(path))
         volume = read_volume(file, choose_series(file))
         labels = _as_labels(file, volume)
-    except InputError as error:
+    except Exception as error:
+        open_log()
+        log_failure(log, error, "reading a file")
+        if not isinstance(error, DeferredSegError):
+            raise
         show_error(as_tip(str(error)))
         return NOTHING
     for note in volume.notes if labels is None else labels.notes:
@@ -73,8 +81,8 @@ def write_labels_layer(path: str, data: NDArray[Any], meta: dict[str, Any]) -> l
     """
     try:
         return _write(path, data, meta)
-    except InputError as error:
-        raise InputError(as_tip(str(error))) from None  # napari's notification takes what looks like HTML for it
+    except DeferredSegError as error:
+        raise type(error)(as_tip(str(error))) from error  # napari's notification takes what looks like HTML for it
 
 
 def _write(path: str, data: NDArray[Any], meta: dict[str, Any]) -> list[str]:

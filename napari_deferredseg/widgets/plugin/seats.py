@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_deferredseg.usecases.log import open_log
 from napari_deferredseg.usecases.reading.session import Session
 from napari_deferredseg.widgets.seat.keys import Keys
 from napari_deferredseg.widgets.seat.seat import Seat
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def make_seat(viewer: Viewer, session: Session) -> Seat:
-    """Put a session, layers, mouse and keys on a viewer."""
+    """Put a session, layers, mouse and keys on a viewer. From the first on, this process has a log."""
+    open_log()
     seat = Seat(viewer, session)
     seat.attach(Keys(viewer, seat))
     return seat

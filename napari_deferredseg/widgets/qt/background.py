@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qtpy import QtCore
 from superqt.utils import create_worker
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Cancelled, DeferredSegError
+from napari_deferredseg.core.log import log_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.progress import Progress
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 class Relay(QtCore.QObject):
@@ -26,7 +29,12 @@ class Relay(QtCore.QObject):
     problem = QtCore.Signal(str)
     done = QtCore.Signal(object)
     failed = QtCore.Signal(str)
+    cancelled = QtCore.Signal(str)
     saved = QtCore.Signal()
+
+    def ended_by(self, error: Exception) -> Any:
+        """Signal for work that an exception has ended."""
+        return self.cancelled if isinstance(error, Cancelled) else self.failed
 
 
 def in_background(
@@ -35,10 +43,12 @@ def in_background(
     done: Callable[[T], Any],
     failed: Callable[[str], Any],
     progressed: Callable[[float, str], Any],
+    cancelled: Callable[[str], Any] | None = None,
 ) -> FunctionWorker:
-    """Run `work(progress)` in a thread; exactly one of `done` and `failed` is called on the window's thread.
+    """Run `work(progress)` in a thread; exactly one of the others is called on the window's thread at its end.
 
-    Methods of a widget that is gone by then are not called.
+    `failed` gets one line, and the log the traceback; `cancelled`, where it is given, is called instead when the work
+    ends with `Cancelled`. Methods of a widget that is gone by then are not called.
     """
 
     # napari 0.9.2 cannot take a worker's error, so none leaves the work: it comes back as a value.
@@ -53,12 +63,14 @@ def in_background(
         if error is None:
             relay.done.emit(value)
         else:
-            relay.failed.emit(one_line(error))
+            log_failure(log, error, "work in the background")
+            relay.ended_by(error).emit(one_line(error))
 
     relay = Relay()
     relay.progressed.connect(progressed)
     relay.done.connect(done)
     relay.failed.connect(failed)
+    relay.cancelled.connect(cancelled or failed)
     worker = create_worker(outcome, relay.progressed.emit, _start_thread=False)
     worker.returned.connect(tell)
     worker.start()
@@ -67,6 +79,6 @@ def in_background(
 
 def one_line(error: BaseException) -> str:
     """What to show of an error: the line that was written for the user, or what kind of defect it is."""
-    if isinstance(error, InputError):
+    if isinstance(error, DeferredSegError):
         return str(error)
     return f"unexpected: {type(error).__name__}: {error}".splitlines()[0]

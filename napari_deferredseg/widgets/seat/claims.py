@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DeferredSegError
+from napari_deferredseg.core.log import log_failure
 from napari_deferredseg.usecases.reading.claiming import Claim, ask, drop
 from napari_deferredseg.widgets.qt.background import Relay, one_line
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.usecases.reading.session import Session
     from napari_deferredseg.widgets.seat.events import SeatEvents
 
+log = logging.getLogger(__name__)
 AT_ONCE = 0.1
 """Seconds that the window waits: a claim takes a tenth of that, and a region that changes at once does not flicker."""
 
@@ -54,7 +57,7 @@ class Claims:
             return
         try:
             wish = self._session.wish(items[0])
-        except InputError as error:
+        except DeferredSegError as error:
             self._events.problem.emit(one_line(error))
             return
         future = self._pool.submit(ask, wish)
@@ -88,6 +91,7 @@ class Claims:
         try:
             is_open = self._session.begun(future.result())
         except Exception as error:
+            log_failure(log, error, "asking for a region")
             self._events.problem.emit(one_line(error))
             return
         if is_open:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal, SignalGroup
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DeferredSegError
+from napari_deferredseg.core.log import log_failure
 from napari_deferredseg.widgets.qt.background import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+log = logging.getLogger(__name__)
 
 
 class SeatEvents(SignalGroup):
@@ -28,7 +33,10 @@ def attempt(action: Callable[[], Any], events: SeatEvents) -> bool:
     """Do something a hand asked for; what the user got wrong becomes a line in the panel. False then."""
     try:
         action()
-    except InputError as error:
+    except DeferredSegError as error:
         events.problem.emit(one_line(error))
         return False
+    except Exception as error:  # napari shows it
+        log_failure(log, error, "what a hand asked for")
+        raise
     return True

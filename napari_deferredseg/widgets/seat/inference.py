@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Event
 from typing import TYPE_CHECKING
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import Cancelled
 from napari_deferredseg.engine import Engine
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ class Inference:
         self._closed = False
 
     def engine(self) -> Engine:
-        """Engine to run the next job in. InputError when the viewer is gone."""
+        """Engine to run the next job in. Cancelled when the viewer is gone."""
         if self._closed:
-            raise InputError("this viewer is closed")
+            raise Cancelled("this viewer is closed")
         if self._engine is None:
             self._engine = Engine()
         return self._engine
@@ -55,11 +55,11 @@ class Stop:
         self._asked.set()
 
     def cancellable(self, progress: Progress) -> Progress:
-        """Progress that ends the work with an InputError once somebody asked for that."""
+        """Progress that ends the work with Cancelled once somebody asked for that."""
 
         def report(share: float, doing: str) -> None:
             if self.asked and share < 1:
-                raise InputError("the run was cancelled")
+                raise Cancelled("the run was cancelled")
             progress(share, doing)
 
         return report

@@ -13,7 +13,7 @@ from monai.inferers import sliding_window_inference
 from monai.transforms import Compose, SpatialResample
 from pydantic import ValidationError
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DeferredSegError, InputError
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.deferral.data.grids import model_geometry
 from napari_deferredseg.deferral.data.intensity import finite
@@ -118,7 +118,7 @@ def completed(config: BundleConfig) -> BundleConfig:
         raise InputError("segmentor.bundle is missing: name the folder or zip of the bundle")
     try:
         return _completed(config, config.bundle)
-    except InputError:
+    except DeferredSegError:
         raise
     except ValidationError as error:
         first = error.errors()[0]
@@ -127,7 +127,7 @@ def completed(config: BundleConfig) -> BundleConfig:
     except (AttributeError, TypeError, ValueError, KeyError, RecursionError) as error:
         raise InputError(
             f"{config.bundle}: is not written as MONAI writes a bundle ({first_line(error)}); copy it again"
-        ) from None
+        ) from error
 
 
 def _completed(config: BundleConfig, bundle: Path) -> BundleConfig:
@@ -171,7 +171,7 @@ def _steps(config: BundleConfig) -> Compose:
         try:
             steps.append(getattr(known_transforms, name)(keys=[IMAGE], **given))
         except Exception as error:
-            raise InputError(f"segmentor.transforms: {name}: {first_line(error)}") from None
+            raise InputError(f"segmentor.transforms: {name}: {first_line(error)}") from error
     return Compose(steps)
 
 

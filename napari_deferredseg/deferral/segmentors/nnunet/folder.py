@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DeferredSegError, InputError
 from napari_deferredseg.deferral.data.segmentor_settings import NnunetConfig
 from napari_deferredseg.deferral.networks.builders import first_line
 from napari_deferredseg.deferral.networks.weights import content_of
@@ -118,10 +118,10 @@ def _modern(found: dict[str, Any], path: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return dict(nnunet_library().configuration_manager(found).configuration)
-    except InputError:
+    except DeferredSegError:
         raise
     except Exception as error:
-        raise InputError(f"{path}: describes no network ({first_line(error)}); copy the folder again") from None
+        raise InputError(f"{path}: describes no network ({first_line(error)}); copy the folder again") from error
 
 
 def _line(error: ValidationError) -> str:

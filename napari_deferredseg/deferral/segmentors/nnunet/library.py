@@ -6,7 +6,7 @@ import io
 from contextlib import redirect_stdout
 from typing import Any, NamedTuple
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import MissingExtra
 from napari_deferredseg.deferral.networks.builders import first_line
 
 
@@ -35,10 +35,10 @@ def nnunet_library() -> NnunetLibrary:
             from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
             from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
     except ImportError as error:
-        raise InputError(
+        raise MissingExtra(
             f"a segmentor of kind nnunet needs nnU-Net ({first_line(error)}): install it with: "
             'pip install "napari-deferredseg[nnunet]"'
-        ) from None
+        ) from error
     return NnunetLibrary(
         nnUNetPredictor, DefaultPreprocessor, PlansManager, ConfigurationManager, get_network_from_plans
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import InputError, MissingExtra
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.deferral.data.grids import model_geometry, resampled
 from napari_deferredseg.deferral.networks.weights import fill, read_state
@@ -194,10 +194,10 @@ def make_network(config: SamConfig) -> nn.Module:
     """Segment Anything of a size, without its weights. InputError when its package is missing."""
     try:
         from segment_anything import sam_model_registry
-    except ImportError:
-        raise InputError(
+    except ImportError as error:
+        raise MissingExtra(
             "Segment Anything is not installed; install it: pip install 'napari-deferredseg[model]'"
-        ) from None
+        ) from error
     network: nn.Module = sam_model_registry[config.size]()
     return network.eval().requires_grad_(False)
 
