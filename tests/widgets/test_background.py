@@ -12,6 +12,7 @@ from napari_deferredseg.core.errors import Cancelled, InputError
 from napari_deferredseg.routing.budget import lowest_threshold
 from napari_deferredseg.usecases.log import open_log
 from napari_deferredseg.widgets.panels.view_bar import ViewBar
+from napari_deferredseg.widgets.plugin.seats import seat_of
 from napari_deferredseg.widgets.qt.background import in_background
 
 SECRET = "Plantedname"
@@ -103,7 +104,7 @@ def test_help_shows_the_log(open_viewer, monkeypatch, tmp_path):
     monkeypatch.setenv("DEFERREDSEG_LOG", str(tmp_path / "log"))
     shown: list[str] = []
     monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: shown.append(url.toLocalFile()))
-    bar = ViewBar(seat_of(open_viewer()))  # type: ignore[name-defined]
+    bar = ViewBar(seat_of(open_viewer()))
     (action,) = (x for x in bar.help.menu().actions() if x.text() == "Show log")
     action.trigger()
     (file,) = map(Path, shown)
