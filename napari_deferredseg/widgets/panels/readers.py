@@ -2,51 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QDate, Qt, Signal
-from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QDateEdit,
     QDockWidget,
-    QFormLayout,
     QHBoxLayout,
-    QHeaderView,
-    QLabel,
-    QLineEdit,
     QPushButton,
-    QSpinBox,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
 )
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.names import LONGEST, visible
-from napari_deferredseg.core.records import Role
 from napari_deferredseg.usecases import readers
 from napari_deferredseg.usecases.permissions import open_to_all
-from napari_deferredseg.usecases.readers import USUAL_CAPACITY, Profile, standing_of
 from napari_deferredseg.widgets.panels.panel import Panel
 from napari_deferredseg.widgets.panels.who_bar import WhoBar
-from napari_deferredseg.widgets.qt.fields import QuietComboBox
 from napari_deferredseg.widgets.qt.listening import listen
-from napari_deferredseg.widgets.qt.plain import PlainLabel, RichLabel, as_tip, escaped
+from napari_deferredseg.widgets.qt.plain import RichLabel, escaped
+from napari_deferredseg.widgets.qt.reader_forms import AbsenceForm, ProfileForm
+from napari_deferredseg.widgets.qt.reader_table import ReaderTable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari_deferredseg.core.records import Reader
     from napari_deferredseg.widgets.seat.seat import Seat
-
-COLUMNS = ("Name", "min/day", "Role", "Away")
-LIST_HINT = "separate with ;"
-DAY_FORMAT = "yyyy-MM-dd"
-FADED = QColor("#8c8f96")
-"""Can be read on napari's dark and on its light ground."""
 
 
 class ReadersPanel(Panel):
@@ -181,159 +157,6 @@ class ReadersPanel(Panel):
         self.absence.hide()
 
 
-class ReaderTable(QTableWidget):
-    """One row a reader."""
-
-    def __init__(self) -> None:
-        super().__init__(0, len(COLUMNS))
-        self.setHorizontalHeaderLabels(COLUMNS)
-        self.verticalHeader().setVisible(False)
-        self.setShowGrid(False)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        header = self.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.setMinimumHeight(140)
-
-    def show_readers(self, shown: Sequence[Reader], login: str | None) -> None:
-        """List these, with one of them selected; deactivated ones are faded."""
-        self.setRowCount(len(shown))
-        for row, reader in enumerate(shown):
-            texts = (reader.name, f"{reader.capacity:g}", str(reader.role), _away(reader, date.today()))
-            for column, text in enumerate(texts):
-                cell = QTableWidgetItem(visible(text))
-                cell.setToolTip(_tip(reader))
-                if not reader.active:
-                    cell.setForeground(FADED)
-                self.setItem(row, column, cell)
-        self.select(next((i for i, x in enumerate(shown) if x.login == login), -1))
-
-    def select(self, row: int) -> None:
-        """Select a row; a negative one selects none."""
-        if row < 0:
-            self.clearSelection()
-        else:
-            self.selectRow(row)
-
-
-class ProfileForm(QWidget):
-    """What is kept of a reader."""
-
-    saved = Signal()
-    cancelled = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.title = RichLabel()
-        self.name, self.login = QLineEdit(), QLineEdit()
-        self.capacity = QSpinBox()
-        self.capacity.setRange(0, 24 * 60)
-        self.capacity.setToolTip("Minutes of reading a day; with 0 nothing is routed to them")
-        self.role = QuietComboBox()
-        for role in Role:
-            self.role.addItem(str(role), role)
-        self.specialities, self.groups = QLineEdit(), QLineEdit()
-        self.login.setPlaceholderText("made from the name")
-        self.specialities.setPlaceholderText(f"labels, {LIST_HINT}")
-        self.groups.setPlaceholderText(LIST_HINT)
-        self.save, self.cancel = QPushButton("Save"), QPushButton("Cancel")
-        form = QFormLayout()
-        form.setContentsMargins(0, 0, 0, 0)
-        rows = (
-            *(("Name", self.name), ("Login", self.login), ("Minutes a day", self.capacity), ("Role", self.role)),
-            *(("Knows best", self.specialities), ("Groups", self.groups)),
-        )
-        for label, field in rows:
-            form.addRow(label, field)
-        _lay_out(self, self.title, form, (self.save, self.cancel))
-        for line in (self.name, self.login, self.specialities, self.groups):
-            line.returnPressed.connect(self.saved.emit)
-        self.name.setMaxLength(LONGEST)
-        self.save.clicked.connect(self.saved.emit)
-        self.cancel.clicked.connect(self.cancelled.emit)
-        self.role.activated.connect(self._usual_capacity)
-        self._before = self.value()
-
-    def show_reader(self, reader: Reader | None) -> None:
-        """Show what is kept of a reader, None for a new one."""
-        self.title.setText("<b>New reader</b>" if reader is None else f"<b>{escaped(reader.name)}</b>")
-        self.login.setEnabled(reader is None)
-        self.name.setText("" if reader is None else reader.name)
-        self.login.setText("" if reader is None else reader.login)
-        self.capacity.setValue(round(USUAL_CAPACITY if reader is None else reader.capacity))
-        self.role.setCurrentIndex(0 if reader is None else self.role.findData(reader.role))
-        self.specialities.setText("" if reader is None else "; ".join(reader.specialities))
-        self.groups.setText("" if reader is None else "; ".join(reader.groups))
-        self._before = self.value()
-
-    def value(self) -> Profile:
-        """What was typed."""
-        role = Role(self.role.currentData())
-        names = (_listed(self.specialities.text()), _listed(self.groups.text()))
-        return Profile(self.name.text(), self.login.text().strip(), self.capacity.value(), names[0], role, names[1])
-
-    def changes(self) -> dict[str, object]:
-        """What was typed otherwise than it was shown, by field."""
-        before, now = self._before._asdict(), self.value()._asdict()
-        return {name: value for name, value in now.items() if value != before[name]}
-
-    def _usual_capacity(self) -> None:
-        """A new admin only manages, unless told otherwise."""
-        if self.login.isEnabled() and self.capacity.value() in (0, round(USUAL_CAPACITY)):
-            is_admin = Role(self.role.currentData()) is Role.ADMIN
-            self.capacity.setValue(0 if is_admin else round(USUAL_CAPACITY))
-
-
-class AbsenceForm(QWidget):
-    """From which to which day a reader is absent."""
-
-    saved = Signal()
-    cancelled = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.title = RichLabel()
-        self.first, self.last = QDateEdit(), QDateEdit()
-        for field in (self.first, self.last):
-            field.setDisplayFormat(DAY_FORMAT)
-            field.setCalendarPopup(True)
-        self.save, self.none, self.cancel = QPushButton("Save"), QPushButton("Not absent"), QPushButton("Cancel")
-        form = QFormLayout()
-        form.setContentsMargins(0, 0, 0, 0)
-        form.addRow("First day", self.first)
-        form.addRow("Last day", self.last)
-        hint = PlainLabel("Nothing is routed to them on these days. What they have stays theirs.")
-        hint.setWordWrap(True)
-        form.addRow(hint)
-        _lay_out(self, self.title, form, (self.save, self.none, self.cancel))
-        self._is_absent = True
-        self.save.clicked.connect(lambda: self._save(is_absent=True))
-        self.none.clicked.connect(lambda: self._save(is_absent=False))
-        self.cancel.clicked.connect(self.cancelled.emit)
-        self.first.dateChanged.connect(lambda day: self.last.setDate(max(day, self.last.date())))
-
-    def show_reader(self, reader: Reader) -> None:
-        """Show when a reader is absent; today where that is not said."""
-        self.title.setText(f"<b>{escaped(reader.name)}</b> is absent")
-        today = QDate.currentDate()
-        self.first.setDate(today if reader.absent_from is None else _qt_day(reader.absent_from))
-        self.last.setDate(today if reader.absent_to is None else _qt_day(reader.absent_to))
-        self.none.setEnabled(reader.absent_from is not None)
-
-    def value(self) -> tuple[date | None, date | None]:
-        """First and last day; None and None where the reader is not absent."""
-        if not self._is_absent:
-            return None, None
-        return _python_day(self.first.date()), _python_day(self.last.date())
-
-    def _save(self, *, is_absent: bool) -> None:
-        self._is_absent = is_absent
-        self.saved.emit()
-
-
 def readers_button(seat: Seat, text: str = "Readers ...") -> QPushButton:
     """Button that opens the panel of readers beside the others, or brings it to the front."""
     button = QPushButton(text)
@@ -353,42 +176,3 @@ def show_readers(seat: Seat) -> None:
     if isinstance(dock, QDockWidget):
         dock.show()
         dock.raise_()
-
-
-def _lay_out(form: QWidget, title: QLabel, fields: QFormLayout, buttons: Sequence[QPushButton]) -> None:
-    column, row = QVBoxLayout(form), QHBoxLayout()
-    column.setContentsMargins(0, 6, 0, 0)
-    column.addWidget(title)
-    column.addLayout(fields)
-    for button in buttons:
-        row.addWidget(button)
-    column.addLayout(row)
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(";") if part.strip())
-
-
-def _qt_day(day: date) -> QDate:
-    return QDate(day.year, day.month, day.day)
-
-
-def _python_day(day: QDate) -> date:
-    return date(day.year(), day.month(), day.day())
-
-
-def _away(reader: Reader, today: date) -> str:
-    """What matters of `standing_of` today, short enough for a narrow column; the tip says all of it."""
-    if not reader.active or reader.absent_from is None or reader.absent_to is None:
-        return standing_of(reader)
-    if reader.absent_to < today:
-        return ""
-    return f"until {reader.absent_to}" if reader.absent_from <= today else f"from {reader.absent_from}"
-
-
-def _tip(reader: Reader) -> str:
-    lines = [f"Login {reader.login}"]
-    lines += [f"Knows best: {'; '.join(reader.specialities)}"] if reader.specialities else ["No speciality"]
-    lines += [f"Groups: {'; '.join(reader.groups)}"] if reader.groups else []
-    lines += [f"Away: {standing_of(reader)}"] if standing_of(reader) else []
-    return as_tip("\n".join(lines))
