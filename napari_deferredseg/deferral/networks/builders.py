@@ -50,7 +50,7 @@ def named_network(name: str, arguments: dict[str, Any]) -> nn.Module:
     try:
         network: nn.Module = kind(**(plain | arguments))
     except Exception as error:
-        raise InputError(f"network.arguments of {name}: {first_line(error)}") from None
+        raise InputError(f"network.arguments of {name}: {first_line(error)}") from error
     return network
 
 
@@ -74,7 +74,7 @@ def try_network(network: nn.Module, in_channels: int, out_channels: int, patch: 
         with torch.inference_mode():
             found = network.eval()(torch.zeros(1, in_channels, *patch))
     except Exception as error:
-        raise InputError(f"network {name} cannot take a patch of {list(patch)} voxels: {first_line(error)}") from None
+        raise InputError(f"network {name} cannot take a patch of {list(patch)} voxels: {first_line(error)}") from error
     finally:
         network.train()
     shape = getattr(found, "shape", None)

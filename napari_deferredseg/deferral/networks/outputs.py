@@ -56,4 +56,4 @@ def try_window(
     except Exception as error:
         raise InputError(
             f"{name} cannot take a patch of {channels} channels and {list(patch)} voxels: {first_line(error)}"
-        ) from None
+        ) from error

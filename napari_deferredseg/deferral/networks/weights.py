@@ -93,4 +93,4 @@ def content_of(path: Path, stream: IO[bytes] | None = None, allowed: Sequence[An
             f"{path}: carries more than weights, and code from files is never run; save its state dict"
         ) from None
     except Exception as error:  # a damaged file fails in many ways
-        raise InputError(f"{path}: cannot be read as weights ({first_line(error)}); copy it again") from None
+        raise InputError(f"{path}: cannot be read as weights ({first_line(error)}); copy it again") from error

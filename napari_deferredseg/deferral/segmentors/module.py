@@ -124,11 +124,11 @@ def make_network(config: ModuleConfig) -> nn.Module:
     except Exception as error:  # whatever a package does when it is imported
         raise InputError(
             f"segmentor.factory {config.factory}: {first_line(error)}; install its package, or correct it"
-        ) from None
+        ) from error
     try:
         network = factory(**config.arguments)
     except Exception as error:
-        raise InputError(f"segmentor.arguments of {config.factory}: {first_line(error)}") from None
+        raise InputError(f"segmentor.arguments of {config.factory}: {first_line(error)}") from error
     if not isinstance(network, nn.Module):
         raise InputError(f"segmentor.factory {config.factory} makes a {type(network).__name__}, not a network of torch")
     return network.eval().requires_grad_(False)

@@ -127,7 +127,7 @@ def completed(config: BundleConfig) -> BundleConfig:
     except (AttributeError, TypeError, ValueError, KeyError, RecursionError) as error:
         raise InputError(
             f"{config.bundle}: is not written as MONAI writes a bundle ({first_line(error)}); copy it again"
-        ) from None
+        ) from error
 
 
 def _completed(config: BundleConfig, bundle: Path) -> BundleConfig:
@@ -171,7 +171,7 @@ def _steps(config: BundleConfig) -> Compose:
         try:
             steps.append(getattr(known_transforms, name)(keys=[IMAGE], **given))
         except Exception as error:
-            raise InputError(f"segmentor.transforms: {name}: {first_line(error)}") from None
+            raise InputError(f"segmentor.transforms: {name}: {first_line(error)}") from error
     return Compose(steps)
 
 

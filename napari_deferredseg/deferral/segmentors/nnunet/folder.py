@@ -121,7 +121,7 @@ def _modern(found: dict[str, Any], path: Path) -> dict[str, Any]:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{path}: describes no network ({first_line(error)}); copy the folder again") from None
+        raise InputError(f"{path}: describes no network ({first_line(error)}); copy the folder again") from error
 
 
 def _line(error: ValidationError) -> str:

@@ -88,7 +88,7 @@ class NnunetSegmentor:
                 empty = torch.zeros(1, len(dataset.channel_names), *patch, device=device)
                 found = Passes(self.network[0], self._mirrorings(), shares=False)(empty)
         except Exception as error:
-            raise InputError(f"nnU-Net cannot take its own patch of {patch} voxels: {first_line(error)}") from None
+            raise InputError(f"nnU-Net cannot take its own patch of {patch} voxels: {first_line(error)}") from error
         if found.shape != (1, outputs, *patch):
             raise InputError(f"nnU-Net makes {list(found.shape)} of a patch of {patch} voxels; copy its folder again")
 
@@ -244,7 +244,7 @@ def make_network(config: NnunetConfig) -> nn.ModuleList:
                 for _ in config.folds
             ]
     except Exception as error:  # whatever a constructor does with such arguments
-        raise InputError(f"the plans describe no network: {first_line(error)}; copy nnU-Net's folder again") from None
+        raise InputError(f"the plans describe no network: {first_line(error)}; copy nnU-Net's folder again") from error
     return nn.ModuleList(made).eval().requires_grad_(False)
 
 
