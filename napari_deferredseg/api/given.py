@@ -17,7 +17,7 @@ from napari_deferredseg.usecases.running.models import describe_model, find_mode
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from napari_deferredseg.usecases.running.models import Known
+    from napari_deferredseg.usecases.running.models import InstalledModel
 
 StrPath = str | os.PathLike[str]
 
@@ -27,7 +27,7 @@ def path_of(given: StrPath) -> Path:
     return Path(given).expanduser()
 
 
-def known_model(given: StrPath, project: projects.Project | None = None) -> Known:
+def known_model(given: StrPath, project: projects.Project | None = None) -> InstalledModel:
     """Model of this name, which a `str` may be, or in this folder, which a `pathlib.Path` always is."""
     if isinstance(given, str) and not given.startswith("~"):
         return find_model(given, project)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.scan import SliceBox
     from napari_deferredseg.core.volume import LabelMap, Volume
     from napari_deferredseg.usecases.project import Project
-    from napari_deferredseg.usecases.running.models import Known
+    from napari_deferredseg.usecases.running.models import InstalledModel
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Model:
     Its weights are read by the first prediction and kept: in this process, or in that of the engine it was given.
     """
 
-    about: Known
+    about: InstalledModel
     device: str
     runner: Runner
 
@@ -96,7 +96,7 @@ def load_model(model: StrPath, *, device: str = "auto", engine: Engine | None = 
     return Model(known_model(model), device, engine or InProcess())
 
 
-def list_models(project: Project | StrPath | None = None) -> list[Known]:
+def list_models(project: Project | StrPath | None = None) -> list[InstalledModel]:
     """Models of a project, then those that come with the product: name, folder, labels, expert channels."""
     if project is None:
         return models.list_models()

@@ -100,13 +100,13 @@ def main() -> None:
             app(obj=shown)
         except Exception as error:
             log_failure(log, error, "the command")
-            code, line = told(error)
+            code, line = exit_of(error)
             where = "" if file is None or code != DEFECT else f"; where it happened is in {file}"
             err.print(f"deferredseg: {line}{where}")
             sys.exit(code)
 
 
-def told(error: Exception) -> tuple[int, str]:
+def exit_of(error: Exception) -> tuple[int, str]:
     """Exit code of an exception, and the line for the user."""
     if isinstance(error, DeferredSegError):
         return error.exit_code, str(error)

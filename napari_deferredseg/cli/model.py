@@ -20,7 +20,7 @@ from napari_deferredseg.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from napari_deferredseg.usecases.running.models import Known
+    from napari_deferredseg.usecases.running.models import InstalledModel
 
 app = typer.Typer(help="List, add and show deferral models.", no_args_is_help=True)
 
@@ -132,7 +132,7 @@ def measure(
         out.print(line)
 
 
-def _found(name: str, project: Path | None) -> Known:
+def _found(name: str, project: Path | None) -> InstalledModel:
     from napari_deferredseg.usecases.running.models import find_model
 
     if project is None:

@@ -20,8 +20,8 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.
 COLUMNS = ("realised", "dice", "headroom", "remaining", "hd95", "nsd", "regions", "max_min_share")
 
 
-class Part(StrEnum):
-    """Part of the cases to judge on."""
+class CaseSplit(StrEnum):
+    """CaseSplit of the cases to judge on."""
 
     TEST = "test"
     TRAINING = "training"
@@ -52,7 +52,7 @@ def evaluate(
     to: Annotated[
         Path, typer.Option("--out", "-o", help="New folder for the report.", parser=given_path, metavar="PATH")
     ],
-    split: Annotated[Part, typer.Option(help="Cases to judge on.")] = Part.TEST,
+    split: Annotated[CaseSplit, typer.Option(help="Cases to judge on.")] = CaseSplit.TEST,
     budget: Annotated[
         list[str] | None, typer.Option(help="Such as 5%; repeat for more. Those of the model by default.")
     ] = None,

@@ -65,7 +65,7 @@ class Origin(StrEnum):
 
     MODEL = "model"
     DRAWN = "drawn"
-    AUDIT = "audit"
+    SPOT_CHECK = "spot check"
 
 
 class Record(BaseModel):

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from io import RawIOBase
 
-Part = bytes | bytearray | memoryview
-Parts = Sequence[Part]
+Buffer = bytes | bytearray | memoryview
+Buffers = Sequence[Buffer]
 
 SMALL = 1 << 16
 """Buffers below this many bytes are pickled with the rest."""
@@ -52,7 +52,7 @@ class Channel:
         self._outgoing = outgoing
         self._sending = Lock()
 
-    def send(self, kind: Kind, parts: Parts = ()) -> None:
+    def send(self, kind: Kind, parts: Buffers = ()) -> None:
         """Send a message, waiting until the other side took it. OSError when the other side is gone."""
         head = HEAD.pack(kind, len(parts)) + b"".join(LENGTH.pack(len(part)) for part in parts)
         with self._sending:
@@ -85,8 +85,8 @@ class Channel:
         return part
 
 
-def pack(value: Any) -> Parts:
-    """Parts of a message that hold a value. The large ones are views of it: it must not change until they are sent.
+def pack(value: Any) -> Buffers:
+    """Buffers of a message that hold a value. The large ones are views of it: it must not change until they are sent.
 
     Raises whatever pickling raises when the value cannot be sent.
     """
@@ -103,7 +103,7 @@ def pack(value: Any) -> Parts:
     return [body, *buffers]
 
 
-def unpack(parts: Parts) -> Any:
+def unpack(parts: Buffers) -> Any:
     """Value of the parts of a message. Its large arrays live in them."""
     body, *buffers = parts
     return pickle.loads(body, buffers=buffers)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from napari_deferredseg.core.progress import Progress, Warm
-    from napari_deferredseg.engine.channel import Parts
+    from napari_deferredseg.engine.channel import Buffers
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -101,7 +101,7 @@ class Engine:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _call(self, request: Parts, progress: Progress) -> tuple[Kind, Parts]:
+    def _call(self, request: Buffers, progress: Progress) -> tuple[Kind, Buffers]:
         worker = self._ready()
         try:
             worker.begin(request)

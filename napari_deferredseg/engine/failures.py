@@ -36,19 +36,19 @@ def portable(error: BaseException) -> Exception:
     way, and has the worker's traceback as a note. The log's form of the traceback is a note of all.
     """
     trace = scrubbed(error)
-    told = _told(error)
-    told.add_note(Scrubbed(f"in the worker process:\n{trace}"))
-    return told
+    raised = _for_caller(error)
+    raised.add_note(Scrubbed(f"in the worker process:\n{trace}"))
+    return raised
 
 
-def _told(error: BaseException) -> Exception:
+def _for_caller(error: BaseException) -> Exception:
     if isinstance(error, DeferredSegError):
         return type(error)(str(error))
     if (too_large := out_of_memory(error)) is not None:
         return too_large
-    told = error if isinstance(error, Exception) and _survives(error) else RuntimeError(_first_line(error))
-    told.add_note("In the worker process:\n" + "".join(traceback.format_exception(error)).rstrip())
-    return told
+    raised = error if isinstance(error, Exception) and _survives(error) else RuntimeError(_first_line(error))
+    raised.add_note("In the worker process:\n" + "".join(traceback.format_exception(error)).rstrip())
+    return raised
 
 
 def ended_unexpectedly(status: int) -> WorkerDied:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from io import RawIOBase
 
     from napari_deferredseg.core.progress import Progress
-    from napari_deferredseg.engine.channel import Parts
+    from napari_deferredseg.engine.channel import Buffers
 
-    Message = tuple[Kind, Parts]
+    Message = tuple[Kind, Buffers]
     Inbox = SimpleQueue[Message | None]
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class WorkerProcess:
         """Whether it still runs."""
         return self._popen.poll() is None
 
-    def begin(self, job: Parts) -> None:
+    def begin(self, job: Buffers) -> None:
         """Hand over a job. WorkerDied when the worker is gone."""
         self._busy = True
         try:
@@ -94,16 +94,16 @@ class WorkerProcess:
 
         `progress` is called meanwhile, in this thread; what it was too slow for is left out.
         """
-        told: Parts | None = None
+        newest: Buffers | None = None
         while True:
             kind, parts = self._next()
             if kind is Kind.PROGRESS:
-                told = parts
+                newest = parts
                 if not self._inbox.empty():
                     continue
-            if told is not None:
-                progress(*unpack(told))
-                told = None
+            if newest is not None:
+                progress(*unpack(newest))
+                newest = None
             if kind is not Kind.PROGRESS:
                 return kind, parts
 

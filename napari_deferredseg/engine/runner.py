@@ -51,6 +51,6 @@ class InProcess:
         try:
             return job(self._warm, progress, *args)
         except (MemoryError, RuntimeError) as error:
-            if (told := out_of_memory(error)) is None:
+            if (too_large := out_of_memory(error)) is None:
                 raise
-            raise told from error
+            raise too_large from error

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_deferredseg.core.progress import Warm
-    from napari_deferredseg.engine.channel import Parts
+    from napari_deferredseg.engine.channel import Buffers
 
 PROGRESS_EVERY = 0.02
 """Seconds between two reports of progress to the caller, so that a fast loop does not drown a window."""
@@ -38,15 +38,15 @@ class Reporter:
     def __init__(self, channel: Channel, stop: Event) -> None:
         self._channel = channel
         self._stop = stop
-        self._told = -PROGRESS_EVERY
+        self._reported = -PROGRESS_EVERY
 
     def __call__(self, share: float, doing: str) -> None:
         """Report a share of 0 to 1 and what is being done. Stopped is raised when the caller wants no more."""
         if self._stop.is_set():
             raise Stopped
         now = time.monotonic()
-        if share >= 1 or now - self._told >= PROGRESS_EVERY:
-            self._told = now
+        if share >= 1 or now - self._reported >= PROGRESS_EVERY:
+            self._reported = now
             self._channel.send(Kind.PROGRESS, pack((float(share), str(doing))))
 
 
@@ -55,7 +55,7 @@ def serve(packages: Sequence[str]) -> None:
     channel = _take_over_pipes()
     _step_back()
     faulthandler.enable()
-    jobs: SimpleQueue[Parts] = SimpleQueue()
+    jobs: SimpleQueue[Buffers] = SimpleQueue()
     stop = Event()
     Thread(target=_listen, args=(channel, jobs, stop), daemon=True).start()
     warm: Warm = {}
@@ -63,7 +63,7 @@ def serve(packages: Sequence[str]) -> None:
         _answer(channel, jobs.get(), packages, warm, Reporter(channel, stop))
 
 
-def _answer(channel: Channel, job: Parts, packages: Sequence[str], warm: Warm, progress: Reporter) -> None:
+def _answer(channel: Channel, job: Buffers, packages: Sequence[str], warm: Warm, progress: Reporter) -> None:
     try:
         name, args = unpack(job)
         kind, reply = Kind.RESULT, pack(find_job(name, packages)(warm, progress, *args))
@@ -76,7 +76,7 @@ def _answer(channel: Channel, job: Parts, packages: Sequence[str], warm: Warm, p
         gc.collect()
 
 
-def _listen(channel: Channel, jobs: SimpleQueue[Parts], stop: Event) -> None:
+def _listen(channel: Channel, jobs: SimpleQueue[Buffers], stop: Event) -> None:
     """Take messages while the main thread works. Whatever ends that, such as a parent that died, ends the process."""
     try:
         while True:

@@ -93,8 +93,8 @@ def require_one_numbering(tables: Mapping[str, LabelTable], remedy: str) -> None
         for name, has in own.items():
             had, case = values.setdefault(name, (has, key))
             if had != has:
-                told, tells = (", ".join(map(str, sorted(x))) for x in (had, has))
-                raise InputError(f"{name!r} is label {told} in {case} and label {tells} in {key}: {remedy}")
+                earlier, tells = (", ".join(map(str, sorted(x))) for x in (had, has))
+                raise InputError(f"{name!r} is label {earlier} in {case} and label {tells} in {key}: {remedy}")
 
 
 def renumbered(labels: Array, numbers: Mapping[int, int], highest: int) -> Array:

@@ -21,7 +21,7 @@ from napari_deferredseg.io.writing import write_labels, write_volume
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_deferredseg.io.itk import Loaded
+    from napari_deferredseg.io.itk import LoadedImage
 
 __all__ = [
     "as_channels",
@@ -236,14 +236,14 @@ def _format(path: Path) -> Format:
     return found
 
 
-def _load(path: Path) -> Loaded:
+def _load(path: Path) -> LoadedImage:
     try:
         return load(path)
     except OSError as e:
         raise InputError(f"{path}: cannot be opened ({e.strerror})") from e
 
 
-def _load_values(path: Path) -> Loaded:
+def _load_values(path: Path) -> LoadedImage:
     if path.is_dir() or _format(path) is Format.DICOM:
         raise InputError(f"{path}: masks are not read from DICOM; convert it to .nii.gz or .nrrd first")
     loaded = _load(path)

@@ -30,7 +30,7 @@ ANATOMICAL = {"left-posterior-superior", "right-anterior-superior", "left-anteri
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedImage:
     """A file as it is.
 
     Attributes
@@ -58,7 +58,7 @@ class Loaded:
     notes: tuple[str, ...] = ()
 
 
-def load_with_itk(path: Path) -> Loaded:
+def load_with_itk(path: Path) -> LoadedImage:
     """Read an NRRD, a MetaImage or a PNG.
 
     Raises
@@ -74,7 +74,7 @@ def load_with_itk(path: Path) -> Loaded:
     if format_of(path) is Format.NRRD:
         known = metadata.get("NRRD_space", "").casefold() in ANATOMICAL
     array = _array(image)
-    return Loaded(
+    return LoadedImage(
         array=array,
         geometry=_geometry(path, image, known and image.GetDimension() > 2),
         frames=array.ndim == 4 and (image.GetDimension() == 4 or facts.volumes),
@@ -110,8 +110,10 @@ def _reason(native: str) -> str:
     if "Zero-valued spacing" in native:
         return "it holds a spacing of zero"
     last = ([line.strip() for line in native.splitlines() if line.strip()] or [""])[-1]
-    told = re.sub(r"^(\[\w+\]\s*)?\w*:\s*", "", last)
-    return "its header or its voxels are not as the format has it" + ("" if "itk" in told.casefold() else f" ({told})")
+    reason = re.sub(r"^(\[\w+\]\s*)?\w*:\s*", "", last)
+    return "its header or its voxels are not as the format has it" + (
+        "" if "itk" in reason.casefold() else f" ({reason})"
+    )
 
 
 def _check_kind(path: Path, image: sitk.Image, metadata: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.io.formats import Format, format_of
-from napari_deferredseg.io.itk import Loaded, load_with_itk
+from napari_deferredseg.io.itk import LoadedImage, load_with_itk
 from napari_deferredseg.io.nifti.image import load_nifti, nifti_header
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.io.nifti.forms import Forms
 
 
-def load(path: Path) -> Loaded:
+def load(path: Path) -> LoadedImage:
     """Read one image file of any format but DICOM.
 
     Raises

@@ -11,7 +11,7 @@ import pandas as pd
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.scoring.calibration import BAND, Doubt, Reliability
 from napari_deferredseg.scoring.judgement import GROUP, VOXELS, Judgement
-from napari_deferredseg.scoring.methods import METHODS, Choice
+from napari_deferredseg.scoring.methods import METHODS, ReaderTerms
 from napari_deferredseg.scoring.prices import EVEN
 from napari_deferredseg.scoring.settle import Rules, price_batch, settle
 from napari_deferredseg.scoring.system import Scorer
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.scoring.settle import Settled
 
 CURVE_POINTS = 400
-_NOBODY = Choice((), np.zeros(0))
+_NOBODY = ReaderTerms((), np.zeros(0))
 
 
 def judge(

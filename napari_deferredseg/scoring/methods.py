@@ -81,7 +81,7 @@ class Deferral:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ReaderTerms:
     """What the validation cases settled for a score map and a budget.
 
     Attributes
@@ -100,7 +100,7 @@ class Choice:
     batch_prices: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
 
-class Maps:
+class ScoreMaps:
     """Score maps of a case, all smoothed alike, and the smoothed gains. Each is computed when first asked for.
 
     Parameters
@@ -147,7 +147,7 @@ class Maps:
         """Where (K, z * y * x) each reader answers rightly."""
         return self.case.expert_right().reshape(self.valid.shape)
 
-    def deferral(self, who: str, index: NDArray[np.intp], choice: Choice) -> Deferral:
+    def deferral(self, who: str, index: NDArray[np.intp], choice: ReaderTerms) -> Deferral:
         """Give deferred voxels (n,), at each of which somebody answers, to readers.
 
         Raises
@@ -159,7 +159,7 @@ class Maps:
             return Deferral(index[:0], index[:0])
         return Deferral(index, self._readers(who, index, choice).astype(np.intp))
 
-    def _readers(self, who: str, index: NDArray[np.intp], choice: Choice) -> NDArray[np.intp]:
+    def _readers(self, who: str, index: NDArray[np.intp], choice: ReaderTerms) -> NDArray[np.intp]:
         valid = self.valid[:, index]
         if who == "random":
             return first_valid(valid, self._rng("reader").permutation(len(valid)).tolist())

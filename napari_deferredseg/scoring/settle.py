@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.scoring.methods import HAIR, NEVER, Choice, Deferral, Maps, Method, highest
+from napari_deferredseg.scoring.methods import HAIR, NEVER, Deferral, Method, ReaderTerms, ScoreMaps, highest
 from napari_deferredseg.scoring.prices import even_prices
 from napari_deferredseg.scoring.system import Scorer
 from napari_deferredseg.scoring.tolerance import TOLERANCE_MM
@@ -57,9 +57,9 @@ class Rules:
     even: float
     tolerance_mm: float = TOLERANCE_MM
 
-    def maps(self, case: JudgedCase) -> Maps:
+    def maps(self, case: JudgedCase) -> ScoreMaps:
         """Score maps of a case."""
-        return Maps(case, self.sigma_mm, self.seed)
+        return ScoreMaps(case, self.sigma_mm, self.seed)
 
     def whole(self, case: JudgedCase) -> int:
         """Voxels that a budget of this case is a share of."""
@@ -73,9 +73,9 @@ class Settled:
     rules: Rules
     patients: frozenset[str]
     thresholds: dict[Key, float] = field(default_factory=dict)
-    choices: dict[Key, Choice] = field(default_factory=dict)
+    choices: dict[Key, ReaderTerms] = field(default_factory=dict)
 
-    def deferred(self, maps: Maps, where: str, budget: float) -> NDArray[np.intp]:
+    def deferred(self, maps: ScoreMaps, where: str, budget: float) -> NDArray[np.intp]:
         """Flat indices, ascending, of the voxels of a case that a score map defers at a budget."""
         if where == "none" or budget <= 0:
             return np.zeros(0, np.intp)
@@ -209,14 +209,14 @@ class _Gathered:
         self._better: dict[Key, list[NDArray[np.float64]]] = defaultdict(list)
         self._gains: dict[Key, _Gains] = defaultdict(_Gains)
 
-    def add(self, maps: Maps, scorer: Scorer, key: Key, index: NDArray[np.intp]) -> None:
+    def add(self, maps: ScoreMaps, scorer: Scorer, key: Key, index: NDArray[np.intp]) -> None:
         self._readers = len(maps.valid)
         if "best" in self._used[key[0]]:
             self._better[key].append(np.array([_improvement(maps, scorer, index, j) for j in range(self._readers)]))
         if "priced" in self._used[key[0]]:
             self._gains[key].add(maps.gain, index)
 
-    def choice(self, key: Key, rules: Rules) -> Choice:
+    def choice(self, key: Key, rules: Rules) -> ReaderTerms:
         order: tuple[int, ...] = ()
         if self._better[key]:
             table = np.array(self._better[key])
@@ -224,19 +224,19 @@ class _Gathered:
             mean = np.nan_to_num(table).sum(axis=0) / np.maximum(read.sum(axis=0), 1)
             ranked = np.argsort(-np.where(read.any(axis=0), mean, -np.inf), kind="stable")
             order = tuple(int(j) for j in ranked)
-        return Choice(order, self._prices(key, rules))
+        return ReaderTerms(order, self._prices(key, rules))
 
     def _prices(self, key: Key, rules: Rules) -> NDArray[np.float64]:
         if key not in self._gains:
             return np.zeros(self._readers)
         gains = self._gains[key].drawn(rules.seed)
         rng = np.random.default_rng(rules.seed)
-        # As in `Maps.bids`, but of its own at every voxel: prices shall not learn where the pieces of these cases fell.
+        # As in `ScoreMaps.bids`, but of its own at every voxel: prices shall not learn where these cases' pieces fell.
         hair = HAIR * rng.standard_normal(gains.shape, np.float32)
         return even_prices(gains + hair, ratio=rules.even)
 
 
-def _improvement(maps: Maps, scorer: Scorer, index: NDArray[np.intp], reader: int) -> float:
+def _improvement(maps: ScoreMaps, scorer: Scorer, index: NDArray[np.intp], reader: int) -> float:
     """Dice that a single reader adds to the AI's, nan where they do not answer."""
     own = index[maps.valid[reader, index]]
     if not own.size and not maps.valid[reader].any():

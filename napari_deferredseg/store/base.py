@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         Region,
         WorkItem,
     )
-    from napari_deferredseg.store.seal import Audit, Mark, Memory, ProjectKey
+    from napari_deferredseg.store.seal import Mark, Memory, ProjectKey, RecordCheck
 
 LEASE = timedelta(minutes=30)
 
@@ -214,7 +214,7 @@ class Store(Protocol):
         """
 
     def use_key(self, key: ProjectKey, memory: Memory | None = None) -> None:
-        """Seal what is written from now on. A key of another name seals nothing; `audit` says so.
+        """Seal what is written from now on. A key of another name seals nothing; `check_record` says so.
 
         Nor is anything sealed where the record is not the one that the memory of the key holds.
         """
@@ -226,9 +226,9 @@ class Store(Protocol):
         """Where the record stands. Whoever remembers it can tell whether a later one goes on from there."""
 
     def verify(self) -> list[str]:
-        """Problems that `audit` finds without any mark. Empty: all is well."""
+        """Problems that `check_record` finds without any mark. Empty: all is well."""
 
-    def audit(self, marks: Sequence[Mark] = (), project: str = "") -> Audit:
+    def check_record(self, marks: Sequence[Mark] = (), project: str = "") -> RecordCheck:
         """Check everything that is kept: the record of events, what it tells of, corrections, who holds what, the file.
 
         Each of the `marks` must be in the record, which must be that of `project` where it says whose it is.

@@ -59,7 +59,7 @@ class Memory(Protocol):
 
 
 @dataclass(frozen=True)
-class Audit:
+class RecordCheck:
     """What a check of a project found.
 
     Attributes

@@ -19,7 +19,7 @@ from napari_deferredseg.store.database.sqlite import (
     new_engine,
 )
 from napari_deferredseg.store.record import adopt, sql_verify
-from napari_deferredseg.store.seal import KEY, MEMORY, Audit
+from napari_deferredseg.store.seal import KEY, MEMORY, RecordCheck
 from napari_deferredseg.store.tables import sql_cases, sql_corrections, sql_events, sql_readers, sql_work
 from napari_deferredseg.store.tables.clock import StoreClock, computer_clock
 
@@ -281,14 +281,14 @@ class SqlStore:
 
     def verify(self) -> list[str]:
         """Check the record, without any mark."""
-        return list(self.audit().problems)
+        return list(self.check_record().problems)
 
-    def audit(self, marks: Sequence[Mark] = (), project: str = "") -> Audit:
+    def check_record(self, marks: Sequence[Mark] = (), project: str = "") -> RecordCheck:
         """Check the record."""
         with self._transaction(self._engine) as connection:
             known = None if self._memory is None else self._memory.last()
             all_marks = [*marks, *([] if known is None else [known])]
-            found = sql_verify.audit(connection, self._key, all_marks, project, file_problems(connection))
+            found = sql_verify.check_record(connection, self._key, all_marks, project, file_problems(connection))
             end, erased = sql_events.mark(connection), sql_verify.erased(connection)
         sealed = self._key is not None and self._key.has_sealed(end.head, end.seal)
         if self._memory is not None and sealed and not found.problems:
@@ -297,7 +297,7 @@ class SqlStore:
         left = [
             f"{name}, a copy from before an update, still holds what was erased since: delete it" for name in copies
         ]
-        return Audit(found.problems, (*found.remarks, *left))
+        return RecordCheck(found.problems, (*found.remarks, *left))
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -81,8 +81,8 @@ def add(project: Project, profile: Profile, by: str | None = None) -> Reader:
             groups=profile.groups,
         )
     if actor is not None and reader.login.casefold() == actor.login.casefold() and _only_manages(actor) and capacity:
-        told = reader.model_dump(include={"name", "capacity", "specialities", "groups"})
-        return project.store.change_reader(actor.login, "edit", told, actor.login)
+        facts = reader.model_dump(include={"name", "capacity", "specialities", "groups"})
+        return project.store.change_reader(actor.login, "edit", facts, actor.login)
     project.store.add_reader(reader, actor.login if actor else "")
     return reader
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from napari_deferredseg.scoring.calibration import brier
-from napari_deferredseg.scoring.methods import METHODS, Choice, Deferral, Maps, composed, dealt, highest
+from napari_deferredseg.scoring.methods import METHODS, Deferral, ReaderTerms, ScoreMaps, composed, dealt, highest
 from napari_deferredseg.scoring.system import Scorer
 
-CHOICE = Choice((1, 0, 2), np.array([0.05, 0.0, 0.1]), np.array([0.1, 0.05, 0.0]))
+CHOICE = ReaderTerms((1, 0, 2), np.array([0.05, 0.0, 0.1]), np.array([0.1, 0.05, 0.0]))
 NUMBERS = st.integers(0, 500)
 
 
@@ -22,7 +22,7 @@ def test_no_method_beats_the_oracle_at_the_same_number_of_voxels(
     make_case, number: int, share: float, sigma: float
 ) -> None:
     case = make_case(number)
-    maps, scorer = Maps(case, sigma, 0), Scorer(case)
+    maps, scorer = ScoreMaps(case, sigma, 0), Scorer(case)
     count = int(share * case.labels.size)
     found = {
         m.name: scorer.dice(maps.deferral(m.who, highest(maps.where(m.where), count), CHOICE))
@@ -36,7 +36,7 @@ def test_no_method_beats_the_oracle_at_the_same_number_of_voxels(
 @settings(deadline=None, max_examples=30)
 def test_the_oracle_reader_errs_least_on_the_same_voxels(make_case, number: int, count: int) -> None:
     case = make_case(number)
-    maps = Maps(case, 1.0, 0)
+    maps = ScoreMaps(case, 1.0, 0)
     index = highest(maps.where("entropy"), count)
     errors = {
         who: int((composed(case, maps.deferral(who, index, CHOICE)) != case.truth).sum())
@@ -50,10 +50,10 @@ def test_the_oracle_reader_errs_least_on_the_same_voxels(make_case, number: int,
 def test_the_order_of_readers_does_not_matter(make_case, number: int, order: list[int]) -> None:
     case = make_case(number)
     turned = replace(case, **{n: getattr(case, n)[order] for n in ("experts", "valid", "gain", "right")})
-    maps, other = Maps(case, 1.0, 0), Maps(turned, 1.0, 0)
+    maps, other = ScoreMaps(case, 1.0, 0), ScoreMaps(turned, 1.0, 0)
     index = highest(maps.where("router"), 200)
     assert (other.where("oracle") == maps.where("oracle")).all()
-    best = Choice(tuple(order.index(j) for j in CHOICE.order), CHOICE.prices[order])
+    best = ReaderTerms(tuple(order.index(j) for j in CHOICE.order), CHOICE.prices[order])
     for who in ("best", "gain", "right"):
         first, second = maps.deferral(who, index, CHOICE), other.deferral(who, index, best)
         assert (composed(case, first) == composed(turned, second)).mean() > (0.999 if who == "gain" else 0.9999)
@@ -76,7 +76,7 @@ def test_absent_readers_are_never_asked(make_case, method) -> None:
     case = make_case(3)
     valid = np.random.default_rng(0).random(case.valid.shape) > 0.5
     case = replace(case, valid=valid)
-    maps = Maps(case, 0.0, 0)
+    maps = ScoreMaps(case, 0.0, 0)
     deferral = maps.deferral(method.who, highest(maps.where(method.where), case.labels.size), CHOICE)
     assert deferral.index.size > 0
     assert valid.reshape(3, -1)[deferral.reader, deferral.index].all()
@@ -102,7 +102,12 @@ def test_dealing_gives_equal_shares(readers: int, voxels: int, seed: int) -> Non
 
 def test_what_is_random_depends_on_seed_and_case_alone(make_case) -> None:
     case, other = make_case(1), make_case(2)
-    first, again, elsewhere, reseeded = Maps(case, 1, 5), Maps(case, 1, 5), Maps(other, 1, 5), Maps(case, 1, 6)
+    first, again, elsewhere, reseeded = (
+        ScoreMaps(case, 1, 5),
+        ScoreMaps(case, 1, 5),
+        ScoreMaps(other, 1, 5),
+        ScoreMaps(case, 1, 6),
+    )
     assert (first.where("random") == again.where("random")).all()
     assert (first.where("random") != elsewhere.where("random")).any()
     assert (first.where("random") != reseeded.where("random")).any()
@@ -118,7 +123,7 @@ def test_entropy_is_one_where_nothing_is_known(make_case) -> None:
 
 def test_figures_of_kept_and_deferred_parts(make_case) -> None:
     case = make_case(8)
-    maps, scorer = Maps(case, 1.0, 0), Scorer(case)
+    maps, scorer = ScoreMaps(case, 1.0, 0), Scorer(case)
     deferral = maps.deferral("gain", highest(maps.where("entropy"), 150), CHOICE)
     row, mask = scorer.figures(deferral), composed(case, deferral)
     given = deferral.who_map(case.truth.shape) >= 0

@@ -73,11 +73,11 @@ class Remembered:
         self.mark = mark
 
 
-def audit(path: Path, key: ProjectKey | None = None, marks: tuple[Mark, ...] = ()):
+def check(path: Path, key: ProjectKey | None = None, marks: tuple[Mark, ...] = ()):
     store = open_sqlite(path)
     if key is not None:
         store.use_key(key)
-    found = store.audit(marks)
+    found = store.check_record(marks)
     store.close()
     return found
 
@@ -96,7 +96,7 @@ def keyed(_keyed, tmp_path):
 
 def test_a_project_that_nobody_touched(keyed):
     path, _, marks = keyed
-    found = audit(path, KEY, marks)
+    found = check(path, KEY, marks)
     assert found.problems == ()
     assert found.remarks == ()
 
@@ -111,35 +111,35 @@ class TestForgedMask:
             f"FROM corrections WHERE id = '{sent[1]}'",
             f"UPDATE correction_payloads SET after = before, verdict = 'accepted' WHERE correction_id = '{sent[1]}'",
         )
-        lines = " ".join(audit(path).problems)
+        lines = " ".join(check(path).problems)
         assert "of case-1 is said to be erased, but its author or its content is there" in lines
         assert sent[1] not in lines
 
     def test_with_every_hash_recomputed(self, keyed, forge):
         path, _, marks = keyed
         forge.rewrite(path, forge.forge_mask)
-        plain = audit(path)
+        plain = check(path)
         assert plain.problems == ()
         assert "which this computer does not have" in plain.remarks[0]
-        (line,) = audit(path, KEY).problems
+        (line,) = check(path, KEY).problems
         assert "do not bear the seal of the project's key" in line
-        assert any("rewritten" in line for line in audit(path, None, marks).problems)
+        assert any("rewritten" in line for line in check(path, None, marks).problems)
 
     def test_with_the_seals_taken_away(self, keyed, forge):
         path, _, marks = keyed
         forge.rewrite(path, forge.forge_mask, strip_seals=True)
-        assert "entry 1 (key) bears no seal: the seals were taken away" in audit(path, KEY).problems
-        assert "entry 1 (key) bears no seal: the seals were taken away" in audit(path).problems
+        assert "entry 1 (key) bears no seal: the seals were taken away" in check(path, KEY).problems
+        assert "entry 1 (key) bears no seal: the seals were taken away" in check(path).problems
         store = open_sqlite(path)
         store.use_key(KEY)
         assert store.seal().seal is None
         store.close()
-        assert any("rewritten" in line for line in audit(path, KEY, marks).problems)
+        assert any("rewritten" in line for line in check(path, KEY, marks).problems)
 
     def test_with_the_seals_taken_away_up_to_the_last_entry(self, keyed, forge):
         path, _, _ = keyed
         forge.edit(path, "UPDATE events SET seal = NULL WHERE sequence < (SELECT max(sequence) FROM events)")
-        lines = audit(path, KEY).problems
+        lines = check(path, KEY).problems
         assert any("have no seal, and no later entry accounts for them" in line for line in lines)
 
     @pytest.mark.parametrize("strip", [True, False])
@@ -213,7 +213,7 @@ class TestForgedErasure:
             connection.exec_driver_sql("DELETE FROM event_people")
 
         forge.rewrite(path, change)
-        lines = audit(path, KEY).problems
+        lines = check(path, KEY).problems
         why = "forgets entries that are not of its region" if named == "its own" else "erases no correction"
         assert any(why in line for line in lines)
         assert sum("who did it is missing and nobody has erased it" in line for line in lines) > 5
@@ -224,10 +224,10 @@ class TestCutTail:
     def test_found_by_a_receipt_alone(self, keyed, key, forge):
         path, _, marks = keyed
         forge.rewrite(path, partial(forge.cut_tail, length=marks[0].length))
-        assert audit(path, key).problems == ()
-        assert audit(path, key, marks[:1]).problems == ()
+        assert check(path, key).problems == ()
+        assert check(path, key, marks[:1]).problems == ()
         named = replace(marks[2], source="receipt.json")
-        (line,) = audit(path, key, (named,)).problems
+        (line,) = check(path, key, (named,)).problems
         assert line.startswith("receipt.json counts")
         assert f"{marks[2].length - marks[0].length} were cut off" in line
 
@@ -238,7 +238,7 @@ class TestCutTail:
             "DELETE FROM event_people WHERE event = (SELECT max(sequence) FROM events)",
             "DELETE FROM events WHERE sequence = (SELECT max(sequence) FROM events)",
         )
-        assert any("the end of the chain is not what it was" in line for line in audit(path).problems)
+        assert any("the end of the chain is not what it was" in line for line in check(path).problems)
         store = open_sqlite(path)
         for n in range(3):  # who goes on does not wipe the evidence out
             store.add_reader(Reader(login=f"r{n}", name="R"))
@@ -250,8 +250,8 @@ class TestCutTail:
 def test_a_rewritten_chain_of_events(keyed, who, forge):
     path, _, marks = keyed
     forge.rewrite(path, lambda c: c.exec_driver_sql("UPDATE events SET what = 'skip' WHERE what = 'decline'"))
-    assert audit(path, KEY).problems
-    assert audit(path, None, marks[-1:]).problems
+    assert check(path, KEY).problems
+    assert check(path, None, marks[-1:]).problems
 
 
 def test_a_swapped_label_name(keyed, forge):
@@ -263,16 +263,16 @@ def test_a_swapped_label_name(keyed, forge):
     forge.edit(path, f"UPDATE predictions SET label_table = '{swapped}' WHERE label_table = '{text}'")
     assert all(
         "is not what the record says" in line and line.startswith("the run of case-1 at 2")
-        for line in audit(path).problems
+        for line in check(path).problems
     )
-    assert audit(path).problems
+    assert check(path).problems
 
 
 def test_work_given_to_somebody_else_behind_the_record(keyed, forge):
     path, _, _ = keyed
     forge.edit(path, "UPDATE assignments SET state = 'settled' WHERE state = 'submitted'")
-    assert all("its state in the worklist" in line for line in audit(path).problems)
-    assert len(audit(path).problems) == 2
+    assert all("its state in the worklist" in line for line in check(path).problems)
+    assert len(check(path).problems) == 2
 
 
 class TestKeys:
@@ -282,22 +282,22 @@ class TestKeys:
         store.add_reader(Reader(login="kim", name="Kim"))
         store.add_reader(Reader(login="kai", name="Kai"))
         store.close()
-        assert audit(path).problems == audit(path, KEY).problems == ()
-        assert "the last 2 entries (reader) have no seal yet" in audit(path, KEY).remarks[0]
+        assert check(path).problems == check(path, KEY).problems == ()
+        assert "the last 2 entries (reader) have no seal yet" in check(path, KEY).remarks[0]
         store = open_sqlite(path)
         store.use_key(KEY)
         mark = store.seal()
         store.close()
-        found = audit(path, KEY, (mark,))
+        found = check(path, KEY, (mark,))
         assert found.problems == ()
         assert found.remarks == ("2 entries were written without the key and sealed as they were found later",)
         forge.edit(path, "UPDATE readers SET name = 'Kim B' WHERE login = 'kim'")
-        assert audit(path, KEY).problems == ("reader Kim B (login kim) is not what the record says: it was changed",)
+        assert check(path, KEY).problems == ("reader Kim B (login kim) is not what the record says: it was changed",)
 
     def test_another_key_seals_nothing_and_is_named(self, keyed):
         path, _, _ = keyed
         other = ProjectKey()
-        (line,) = audit(path, other).problems
+        (line,) = check(path, other).problems
         assert other.id in line
         assert KEY.id in line
         store = open_sqlite(path)
@@ -311,7 +311,7 @@ class TestKeys:
     def test_a_project_whose_key_was_taken_out(self, keyed, forge):
         path, _, _ = keyed
         forge.edit(path, "UPDATE chain_head SET key_id = NULL")
-        assert any("names None" in line for line in audit(path, KEY).problems)
+        assert any("names None" in line for line in check(path, KEY).problems)
 
     def test_the_secret_is_not_in_the_project(self, keyed):
         path, _, _ = keyed
@@ -347,7 +347,7 @@ class TestTriggers:
             for statement, values in self.statements(raw, table):
                 with pytest.raises(sqlite3.IntegrityError, match="append-only"):
                     raw.execute(statement, values)
-        assert audit(path, KEY).problems == ()
+        assert check(path, KEY).problems == ()
 
     def test_every_column_but_those_that_move(self, keyed):
         path, _, _ = keyed
@@ -367,7 +367,7 @@ class TestTriggers:
             raw.execute("DROP TRIGGER events_head")
             raw.execute("CREATE TRIGGER events_head AFTER INSERT ON events BEGIN SELECT 1; END")
             raw.commit()
-        found = audit(path, KEY)
+        found = check(path, KEY)
         assert found.problems == ()
         assert "put back" in " ".join(found.remarks)
         with closing(sqlite3.connect(path)) as raw:
@@ -377,13 +377,13 @@ class TestTriggers:
     def test_a_strange_one_is_named(self, keyed, forge):
         path, _, _ = keyed
         forge.edit(path, "CREATE TRIGGER helper AFTER INSERT ON corrections BEGIN SELECT 1; END")
-        assert any("'helper'" in line for line in audit(path).problems)
+        assert any("'helper'" in line for line in check(path).problems)
 
 
 def test_a_torn_file_is_found(keyed, forge):
     path, _, _ = keyed
     forge.edit(path, "PRAGMA writable_schema=ON", "DELETE FROM sqlite_master WHERE name = 'ix_events_region_id'")
-    assert any("the database file is damaged" in line for line in audit(path).problems)
+    assert any("the database file is damaged" in line for line in check(path).problems)
 
 
 def changed(value: Any) -> Any:
@@ -441,7 +441,7 @@ def test_every_altered_removed_and_inserted_row_is_found(plain, tmp_path, data):
         for statement in guards.expected().values():
             raw.execute(statement)
         raw.commit()
-    assert audit(path).problems
+    assert check(path).problems
 
 
 JSON = st.recursive(
@@ -470,7 +470,7 @@ def test_whatever_somebody_appends_verify_answers(plain, tmp_path, forge, what, 
         )
 
     forge.rewrite(path, put_in)
-    found = audit(path)
+    found = check(path)
     assert not any("does not fit the one before it" in line for line in found.problems)
     assert any("does not write" in line for line in found.problems) == (what == "new")
 
@@ -480,11 +480,11 @@ def test_an_erasure_leaves_its_mark_and_the_rest_holds(keyed, forge):
     store = open_sqlite(path)
     store.use_key(KEY)
     store.erase(sent[3], "anna", "my wish")
-    assert store.audit().problems == ()
+    assert store.check_record().problems == ()
     store.close()
     with closing(sqlite3.connect(path)) as raw:
         (count,) = raw.execute("SELECT count(*) FROM correction_authors WHERE reader = 'anna'").fetchone()
         assert count == 1  # what it amended is another correction
         assert raw.execute("SELECT count(*) FROM events WHERE what = 'erase'").fetchone() == (2,)
     forge.edit(path, f"INSERT INTO correction_authors VALUES ('{sent[3]}', 'ben')")
-    assert "is said to be erased, but its author" in " ".join(audit(path).problems)
+    assert "is said to be erased, but its author" in " ".join(check(path).problems)

@@ -109,7 +109,7 @@ def taken_over(path: Path, files: PredictionFiles | None = None):
 def test_an_old_one_is_sealed_as_it_was_found(old, forge):
     path, files, sent = old
     store = taken_over(path, files)
-    found = store.audit()
+    found = store.check_record()
     assert found.problems == ()
     remarks = " / ".join(found.remarks)
     assert "entries are older than the key, which sealed them as they were found" in remarks
@@ -153,7 +153,7 @@ def test_its_backup_put_back_takes_the_key_again_where_nothing_is_lost(old, monk
             raw.execute("UPDATE event_people SET who = 'ben' WHERE who = 'anna'")
         raw.commit()
     store = opened()
-    found = store.audit()
+    found = store.check_record()
     if since == "nothing":
         assert store.key_id() == key
         assert found.problems == ()
@@ -179,7 +179,7 @@ def test_an_older_program_that_had_it_open_writes_nothing_unchained(old):
             with pytest.raises(sqlite3.IntegrityError, match="start the newest version of the program"):
                 earlier.execute(statement)
             earlier.rollback()
-        assert store.audit().problems == ()
+        assert store.check_record().problems == ()
         store.close()
 
 
@@ -190,13 +190,13 @@ def test_it_goes_on_like_a_new_one(old, make):
     store.assign(region.id, reader="ben", group=None, by="anna")
     mark = store.submit(make.correction(region, "ben", 7))
     (copy,) = path.parent.glob("project.sqlite.before-update-*")
-    assert copy.name not in " ".join(store.audit([mark]).remarks)
+    assert copy.name not in " ".join(store.check_record([mark]).remarks)
     store.erase(sent[0].id, "anna", "my wish")
-    found = store.audit([mark])
+    found = store.check_record([mark])
     assert found.problems == ()
     assert f"{copy.name}, a copy from before an update, still holds what was erased since" in " ".join(found.remarks)
     copy.unlink()
-    assert "copy from before an update" not in " ".join(store.audit([mark]).remarks)
+    assert "copy from before an update" not in " ".join(store.check_record([mark]).remarks)
     store.close()
 
 
@@ -234,7 +234,7 @@ def test_what_was_forged_before_is_taken_as_found_but_still_told(old):
 def test_arrays_that_are_gone_are_said_not_to_be_known(old):
     path, _, _ = old
     store = taken_over(path)
-    assert "1 runs of an older version have no hashes of all their arrays" in store.audit().remarks
+    assert "1 runs of an older version have no hashes of all their arrays" in store.check_record().remarks
     store.close()
 
 

@@ -13,13 +13,13 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.scan import SliceBox
-from napari_deferredseg.usecases.running.models import Known
+from napari_deferredseg.usecases.running.models import InstalledModel
 from napari_deferredseg.widgets.viewer.drawn_boxes import add_boxes, drawn_boxes
 from napari_deferredseg.widgets.viewer.orientation import Plane, show_plane
 from napari_deferredseg.widgets.viewer.volume_layers import add_volume, info_of
 
-MODEL = Known("sam", Path("sam"), ("liver", "spleen"), ("Ada",), 1, False, (), (1, 4), True)
-ONE = Known("sam", Path("sam"), ("liver",), ("Ada",), 1, False, (), (3,), True)
+MODEL = InstalledModel("sam", Path("sam"), ("liver", "spleen"), ("Ada",), 1, False, (), (1, 4), True)
+ONE = InstalledModel("sam", Path("sam"), ("liver",), ("Ada",), 1, False, (), (3,), True)
 PLANES = (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)
 
 

@@ -32,7 +32,7 @@ from napari_deferredseg.io.images import read_labels, read_volume
 from napari_deferredseg.io.writing import write_labels, write_volume
 from napari_deferredseg.usecases.project import init_project
 from napari_deferredseg.usecases.reading.defer import Target, defer_drawn
-from napari_deferredseg.usecases.running.models import Known
+from napari_deferredseg.usecases.running.models import InstalledModel
 from napari_deferredseg.usecases.running.predict import predict_external
 from napari_deferredseg.usecases.running.triage import recognised, triage
 from napari_deferredseg.widgets.plugin.files import read_layers, write_labels_layer
@@ -170,7 +170,7 @@ def what_napari_shows(desk) -> None:
 def test_the_run_panel_shows_models_and_cautions_letter_by_letter(desk, hostile, qtbot):
     run = desk.panels["run"]
     desk.open_project(hostile.folder)
-    model = Known(TAG, hostile.root, (TAG, NAMES[1]), NAMES, 1, False, values=(1, 2), prompted=True)
+    model = InstalledModel(TAG, hostile.root, (TAG, NAMES[1]), NAMES, 1, False, values=(1, 2), prompted=True)
     run.form.offer([model], model)
     texts = seen(run)
     assert TAG in texts

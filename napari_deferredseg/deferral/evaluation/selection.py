@@ -9,7 +9,7 @@ import numpy as np
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.deferral.evaluation.judging import judged_cases, keep_maps
 from napari_deferredseg.deferral.model.policy import BudgetPolicy, Policy, Trial
-from napari_deferredseg.scoring.methods import BEST, Choice, Method
+from napari_deferredseg.scoring.methods import BEST, Method, ReaderTerms
 from napari_deferredseg.scoring.settle import Rules, Settled, settle, thresholds
 from napari_deferredseg.scoring.system import Scorer
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 WEIGHTS = (0.25, 0.5, 0.75, 1.0)
 WHO = Method("who", "entropy", "gain", "Entropy; the largest gain.")
 BOTH = Method("both", "router", "gain", "The learned where; the largest gain.")
-NOBODY = Choice((), np.zeros(0))
+NOBODY = ReaderTerms((), np.zeros(0))
 PRICED = Method("priced", "router", "priced", "The learned where; the largest gain less the price.")
 
 

@@ -41,14 +41,14 @@ def check_whole(source: Path, ordered: Sequence[Slice], step: float, listed: boo
         A tag states more slices than there are, or the instance numbers show that some are missing.
     """
     n = len(ordered)
-    told = [(count, tag, s) for s in ordered for tag, count in s.counts]
-    for count, tag, s in sorted(told, key=lambda t: -t[0]):
+    stated = [(count, tag, s) for s in ordered for tag, count in s.counts]
+    for count, tag, s in sorted(stated, key=lambda t: -t[0]):
         if count > n and (tag in OF_A_VOLUME or count % n):
             raise InputError(
                 f"{source}: slices are missing, {s.name} states {count} ({tag}), {n} are here; copy the whole series"
             )
     notes = [*_by_numbers(source, ordered, step)]
-    more = max((t for t in told if t[0] > n), key=lambda t: t[0], default=None)
+    more = max((t for t in stated if t[0] > n), key=lambda t: t[0], default=None)
     images = f"{source.name}: {n} slice{'' if n == 1 else 's'}"
     if listed:
         return tuple(notes)
@@ -56,7 +56,7 @@ def check_whole(source: Path, ordered: Sequence[Slice], step: float, listed: boo
         notes.insert(
             0, f"{images}, the series states {more[0]} images ({more[1]}): several phases, or some are missing"
         )
-    elif not any(count == n for count, _, _ in told):
+    elif not any(count == n for count, _, _ in stated):
         notes.insert(0, f"{images}, the series does not state its length")
     return tuple(notes)
 

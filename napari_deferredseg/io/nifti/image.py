@@ -14,7 +14,7 @@ from napari_deferredseg.io.formats import suffix_of
 from napari_deferredseg.io.headers.detached import beside
 from napari_deferredseg.io.headers.limits import GIB
 from napari_deferredseg.io.headers.unpacking import CHUNK, GZIP_MARK, Unpacked, require_no_more
-from napari_deferredseg.io.itk import Loaded
+from napari_deferredseg.io.itk import LoadedImage
 from napari_deferredseg.io.nifti.header import LONGEST_HEADER, NiftiHeader, parse_header
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ Stream = Unpacked | IO[bytes]
 FITS_FLOAT32 = 1e15
 
 
-def load_nifti(path: Path) -> Loaded:
+def load_nifti(path: Path) -> LoadedImage:
     """Read a .nii, a .nii.gz, or one of a pair of .hdr and .img.
 
     Raises
@@ -96,7 +96,7 @@ def _skip(path: Path, stream: Stream, size: int) -> None:
         size -= len(block)
 
 
-def _loaded(path: Path, stream: Stream, header: NiftiHeader, first: bytes) -> Loaded:
+def _loaded(path: Path, stream: Stream, header: NiftiHeader, first: bytes) -> LoadedImage:
     if not isinstance(stream, Unpacked):
         there = len(first) + os.fstat(stream.fileno()).st_size - stream.tell()
         if there < header.data_bytes:
@@ -114,7 +114,7 @@ def _loaded(path: Path, stream: Stream, header: NiftiHeader, first: bytes) -> Lo
     notes = header.notes
     if surplus:
         notes = (*notes, f"{path}: {surplus} bytes follow its voxels and were not read")
-    return Loaded(
+    return LoadedImage(
         array=array,
         geometry=header.geometry,
         frames=header.frames,

@@ -61,14 +61,14 @@ def _origin(connection: Connection) -> str:
     record = connection.execute(select(schema.events).order_by(EVENTS.sequence)).mappings()
     people = select(PEOPLE.event, PEOPLE.who, PEOPLE.target, PEOPLE.note).order_by(PEOPLE.event)
     readers = connection.execute(select(schema.readers).order_by(schema.readers.c.login)).mappings()
-    told = [_told(row, found["entries"]) for row in record if row["what"] not in ("seal", "key")]
+    told = [_entry_of(row, found["entries"]) for row in record if row["what"] not in ("seal", "key")]
     said = [list(row) for row in connection.execute(people)]
     return chain.content(
         {"found": found, "told": told, "people": said, "readers": [plain_reader(dict(row)) for row in readers]}
     )
 
 
-def _told(row: Any, older: int) -> list[Any]:
+def _entry_of(row: Any, older: int) -> list[Any]:
     """What an entry says apart from its salts, and from when it was taken over."""
     plain = [row["sequence"], row["what"], row["region_id"], row["correction_id"]]
     if row["sequence"] <= older:

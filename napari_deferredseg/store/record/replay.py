@@ -68,8 +68,8 @@ def standings(ledger: Ledger) -> dict[str, Standing]:
     for entry in ledger.entries:
         if entry["region_id"] is not None:
             _apply(played.setdefault(entry["region_id"], Standing()), entry, ledger)
-    told = {entry["region_id"] for entry in ledger.entries if entry["what"] == "region"}
-    return {region: standing for region, standing in played.items() if region in told}
+    recorded = {entry["region_id"] for entry in ledger.entries if entry["what"] == "region"}
+    return {region: standing for region, standing in played.items() if region in recorded}
 
 
 def _apply(now: Standing, entry: Mapping[str, Any], ledger: Ledger) -> None:

@@ -11,7 +11,7 @@ from napari_deferredseg.store import chain
 from napari_deferredseg.store.record.ledger import Ledger, each, facts_of, read_ledger
 from napari_deferredseg.store.record.replay import replay_problems
 from napari_deferredseg.store.record.subjects import subject_problems
-from napari_deferredseg.store.seal import Audit, Mark, ProjectKey
+from napari_deferredseg.store.seal import Mark, ProjectKey, RecordCheck
 from napari_deferredseg.store.tables import rows, schema
 from napari_deferredseg.store.tables.sql_corrections import BY_ID, link_of
 from napari_deferredseg.store.tables.sql_events import Entry, append
@@ -53,10 +53,10 @@ def take_key(connection: Connection, key: ProjectKey, project: str, found: bool)
     return key.id
 
 
-def audit(
+def check_record(
     connection: Connection, key: ProjectKey | None, marks: Sequence[Mark], project: str, torn: Sequence[str]
-) -> Audit:
-    """Check it all; as `Store.audit`. `torn` is what is wrong with the file itself."""
+) -> RecordCheck:
+    """Check it all; as `Store.check_record`. `torn` is what is wrong with the file itself."""
     ledger = read_ledger(connection)
     seals = _seals(ledger, key, key_id(connection))
     problems = [
@@ -70,33 +70,33 @@ def audit(
         *_mark_problems(ledger, key, marks),
         *_name_problems(ledger, project),
     ]
-    return Audit(tuple(problems), (*seals.remarks, *_other_remarks(connection, ledger)))
+    return RecordCheck(tuple(problems), (*seals.remarks, *_other_remarks(connection, ledger)))
 
 
-def _seals(ledger: Ledger, key: ProjectKey | None, named: str | None) -> Audit:
-    told = next((facts_of(e).get("key") for e in ledger.entries if e["what"] == "key"), None)
+def _seals(ledger: Ledger, key: ProjectKey | None, named: str | None) -> RecordCheck:
+    recorded = next((facts_of(e).get("key") for e in ledger.entries if e["what"] == "key"), None)
     sealed = [e for e in ledger.entries if e["seal"] is not None]
-    if told != named:
-        return Audit((f"the record is sealed with the key {told}, but the project names {named}",))
+    if recorded != named:
+        return RecordCheck((f"the record is sealed with the key {recorded}, but the project names {named}",))
     if named is None:
         if key is not None:
-            return Audit((f"this computer has the key {key.id} of this project, but the project names none",))
+            return RecordCheck((f"this computer has the key {key.id} of this project, but the project names none",))
         lone = (f"{len(sealed)} entries are sealed, but the project names no key",) if sealed else ()
-        return Audit(lone, ("the project has no key: whoever rewrites the whole record is not found out",))
+        return RecordCheck(lone, ("the project has no key: whoever rewrites the whole record is not found out",))
     if key is None:
         count = f"{len(sealed)} entries are sealed with the key {named}, which this computer does not have"
         gaps = tuple(_gaps(ledger))
-        return Audit(
+        return RecordCheck(
             gaps, (f"{count}: they were checked as plain hashes", *(() if gaps else _unsealed(ledger, sealed)))
         )
     if key.id != named:
-        return Audit((f"this computer's key of this project is {key.id}, but the project names {named}",))
+        return RecordCheck((f"this computer's key of this project is {key.id}, but the project names {named}",))
     false = [e for e in sealed if not key.has_sealed(e["chain"], e["seal"])]
     if false:
         first = f"{len(false)} entries, from entry {false[0]['sequence']} on, do not bear the seal of the project's key"
-        return Audit((f"{first}: they were written or changed by somebody without it",))
+        return RecordCheck((f"{first}: they were written or changed by somebody without it",))
     gaps = tuple(_gaps(ledger))
-    return Audit(gaps, () if gaps else _unsealed(ledger, sealed))
+    return RecordCheck(gaps, () if gaps else _unsealed(ledger, sealed))
 
 
 def _gaps(ledger: Ledger) -> list[str]:

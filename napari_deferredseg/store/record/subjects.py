@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 def subject_problems(connection: Connection, ledger: Ledger) -> list[str]:
     """Compare readers, cases, predictions, regions and corrections with the entries that tell of them."""
     logins = [login for login, _ in each(connection, schema.readers, "login")]
-    by_reader = _told(ledger, ("reader",), lambda e: _login(ledger, e, logins))
-    changed = _told(ledger, READER_CHANGES, lambda e: _login(ledger, e, logins))
+    by_reader = _entries_of(ledger, ("reader",), lambda e: _login(ledger, e, logins))
+    changed = _entries_of(ledger, READER_CHANGES, lambda e: _login(ledger, e, logins))
     readers = {login: _newest(entries, changed.get(login, [])) for login, entries in by_reader.items()}
-    by_case = _told(ledger, ("case",), lambda e: _fact(e, "case"))
-    places = _told(ledger, ("move",), lambda e: _fact(e, "case"))
-    runs = _told(ledger, ("run",), lambda e: _fact(e, "prediction"))
-    regions = _told(ledger, ("region",), lambda e: e["region_id"])
-    sent = _told(ledger, ("submit", "amend"), lambda e: e["correction_id"])
+    by_case = _entries_of(ledger, ("case",), lambda e: _fact(e, "case"))
+    places = _entries_of(ledger, ("move",), lambda e: _fact(e, "case"))
+    runs = _entries_of(ledger, ("run",), lambda e: _fact(e, "prediction"))
+    regions = _entries_of(ledger, ("region",), lambda e: e["region_id"])
+    sent = _entries_of(ledger, ("submit", "amend"), lambda e: e["correction_id"])
 
     def reader_hash(row: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
         return chain.content(plain_reader(row), ledger.people[entry["sequence"]]["salt"])
@@ -63,14 +63,14 @@ def _compare(
     connection: Connection,
     table: Table,
     key: str,
-    told: dict[Any, list[Mapping[str, Any]]],
+    recorded: dict[Any, list[Mapping[str, Any]]],
     hash_of: Callable[[Mapping[str, Any], Mapping[str, Any]], str],
     name: Callable[[Any], str],
 ) -> Iterator[str]:
     there = set()
     for identity, row in each(connection, table, key):
         there.add(identity)
-        entries = told.get(identity, [])
+        entries = recorded.get(identity, [])
         if not entries:
             yield f"{name(identity)} is not in the record: it was put in, or renamed"
         elif len(entries) > 1:
@@ -78,7 +78,7 @@ def _compare(
             yield f"{name(identity)} is told of twice, by the entries {first} and {second}"
         elif not _same(row, entries[0], hash_of):
             yield f"{name(identity)} is not what the record says: it was changed"
-    for identity, entries in told.items():
+    for identity, entries in recorded.items():
         if identity not in there:
             yield f"{name(identity)} is missing, of which entry {entries[0]['sequence']} tells"
 
@@ -94,15 +94,15 @@ def _same(
         return False
 
 
-def _told(
+def _entries_of(
     ledger: Ledger, what: tuple[str, ...], key: Callable[[Mapping[str, Any]], Any]
 ) -> dict[Any, list[Mapping[str, Any]]]:
-    told: dict[Any, list[Mapping[str, Any]]] = {}
+    recorded: dict[Any, list[Mapping[str, Any]]] = {}
     for entry in ledger.entries:
         identity = key(entry) if entry["what"] in what else None
         if isinstance(identity, str):
-            told.setdefault(identity, []).append(entry)
-    return told
+            recorded.setdefault(identity, []).append(entry)
+    return recorded
 
 
 def _fact(entry: Mapping[str, Any], name: str) -> Any:
@@ -114,6 +114,6 @@ def _login(ledger: Ledger, entry: Mapping[str, Any], logins: list[Any]) -> Any:
     row = ledger.people.get(entry["sequence"])
     if row is None:
         return None
-    told = _fact(entry, "login")
-    same = (login for login in logins if chain.content({"login": login}, row["salt"]) == told)
+    recorded = _fact(entry, "login")
+    same = (login for login in logins if chain.content({"login": login}, row["salt"]) == recorded)
     return next(same, f"of entry {entry['sequence']}")

@@ -181,8 +181,8 @@ def worklist(connection: Connection, login: str, now: datetime, known: dict[str,
 def case_entries(values: dict[str, Any]) -> list[Entry]:
     """Entries that tell of a new row of `cases`: what stays, and where the image lies, which may change."""
     stays = {name: value for name, value in values.items() if name not in ("source", "series")}
-    told = Entry("case", facts={"case": values["key"]}, subject=chain.content(stays))
-    return [told, _place_entry(values["key"], values["source"], values["series"])]
+    entry = Entry("case", facts={"case": values["key"]}, subject=chain.content(stays))
+    return [entry, _place_entry(values["key"], values["source"], values["series"])]
 
 
 def region_entry(values: dict[str, Any], assignment: dict[str, Any], at: datetime | None = None) -> Entry:

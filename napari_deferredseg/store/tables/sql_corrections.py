@@ -112,8 +112,8 @@ def submit(connection: Connection, packed: Packed, moment: Moment) -> Mark:
     _check_turn(connection, given, state, newest)
     link, now = _append(connection, packed), moment.now
     _MARK_SUBMITTED.run(connection, {"region": given.region_id, "login": author, "now": now})
-    told = {"region_id": given.region_id, "correction_id": given.id, "subject": link, "who": author, "at": now}
-    return record_event(connection, "amend" if given.supersedes else "submit", **told)
+    facts = {"region_id": given.region_id, "correction_id": given.id, "subject": link, "who": author, "at": now}
+    return record_event(connection, "amend" if given.supersedes else "submit", **facts)
 
 
 def effective(connection: Connection, case_key: str | None, reader: str | None) -> list[Correction]:

@@ -119,8 +119,8 @@ def reader_entry(
 ) -> Entry:
     """Entry that tells of a new or changed row of `readers`, by salted hashes alone, and who did it."""
     salt = chain.new_salt()
-    told = {"login": chain.content({"login": values["login"]}, salt), **(facts or {})}
-    return Entry(what, facts=told, subject=chain.content(plain_reader(values), salt), who=by, salt=salt)
+    facts_of_it = {"login": chain.content({"login": values["login"]}, salt), **(facts or {})}
+    return Entry(what, facts=facts_of_it, subject=chain.content(plain_reader(values), salt), who=by, salt=salt)
 
 
 def plain_reader(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -116,8 +116,8 @@ def take_back(connection: Connection, region_id: str, by: str, note: str, moment
     if found.state is not State.CLAIMED:
         raise InputError(f"nobody is reading {where}: it is {found.state}")
     changed = _change(connection, found, State.OPEN, moment.now)
-    told = {"region_id": region_id, "who": lead.login, "target": found.holder, "note": note, "at": moment.now}
-    record_event(connection, "release", **told)
+    facts = {"region_id": region_id, "who": lead.login, "target": found.holder, "note": note, "at": moment.now}
+    record_event(connection, "release", **facts)
     return changed
 
 
@@ -193,6 +193,6 @@ def _change(connection: Connection, found: Assignment, state: State, now: dateti
 
 def _noted(connection: Connection, what: str, reader: Reader, changed: Assignment, note: str = "") -> Assignment:
     until = None if changed.lease_until is None else {"until": time_text(changed.lease_until)}
-    told = {"region_id": changed.region_id, "who": reader.login, "note": note, "facts": until}
-    record_event(connection, what, at=changed.updated, **told)
+    facts = {"region_id": changed.region_id, "who": reader.login, "note": note, "facts": until}
+    record_event(connection, what, at=changed.updated, **facts)
     return changed

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.errors import Damaged
 from napari_deferredseg.core.progress import Progress, silent
-from napari_deferredseg.store.seal import Audit
+from napari_deferredseg.store.seal import RecordCheck
 from napari_deferredseg.usecases.keys import KeyMemory, projects_of_key
 from napari_deferredseg.usecases.record.receipts import own_marks, projects_with_receipts, read_mark
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.usecases.project import Project
 
 
-def verify_project(project: Project, receipts: Sequence[Path] = (), progress: Progress = silent) -> Audit:
+def verify_project(project: Project, receipts: Sequence[Path] = (), progress: Progress = silent) -> RecordCheck:
     """Check the record, all that it tells of, and the array files; also against receipts, and this person's own.
 
     Raises
@@ -32,11 +32,11 @@ def verify_project(project: Project, receipts: Sequence[Path] = (), progress: Pr
         known = KeyMemory(other).last()
         marks += own_marks(other) + ([] if known is None else [known])
     progress(0.0, "checking the record")
-    found = project.store.audit(marks, project.info.id)
+    found = project.store.check_record(marks, project.info.id)
     renamed = [
         f"the project names the key of another project of yours, {other}: its id was changed" for other in others
     ]
-    return Audit((*found.problems, *renamed, *_array_problems(project, progress)), found.remarks)
+    return RecordCheck((*found.problems, *renamed, *_array_problems(project, progress)), found.remarks)
 
 
 def _other_names(project: Project) -> list[str]:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 def cautions(project: Project, prediction: Prediction) -> tuple[str, ...]:
     """Sentences, mostly none: what a run fell short of, labels without names, unknown specialities, overfull days."""
-    told = (*_fell_back(prediction), *_in_vain(prediction), *_nameless(prediction))
+    settings_said = (*_fell_back(prediction), *_in_vain(prediction), *_nameless(prediction))
     return (
-        *told,
+        *settings_said,
         *_other_names(project, prediction),
         *_unknown_specialities(project, prediction),
         *_overfull(project),

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.datalist import Datalist
     from napari_deferredseg.core.volume import Volume
     from napari_deferredseg.deferral.data.domain import Domain
-    from napari_deferredseg.usecases.running.models import Known
+    from napari_deferredseg.usecases.running.models import InstalledModel
 
 UNKNOWN = "range unknown: the images that it learned from were not recorded"
 
 
-def domain_notes(model: Known, volume: Volume, outside_allowed: bool = False) -> tuple[str, ...]:
+def domain_notes(model: InstalledModel, volume: Volume, outside_allowed: bool = False) -> tuple[str, ...]:
     """Compare a volume with what a model learned from.
 
     Returns
@@ -41,16 +41,16 @@ def domain_notes(model: Known, volume: Volume, outside_allowed: bool = False) ->
     found = departures(domain, traits_of(volume, domain.scale))
     if not found:
         return ()
-    told = "; ".join(x.what for x in found)
+    differences = "; ".join(x.what for x in found)
     if any(x.far for x in found) and not outside_allowed:
         raise InputError(
-            f"{volume.source}: is unlike what the model {model.name} learned from: {told}. Choose another model, or "
-            "say that you know it (--outside-domain, or the box in the panel)"
+            f"{volume.source}: is unlike what the model {model.name} learned from: {differences}. Choose another "
+            "model, or say that you know it (--outside-domain, or the box in the panel)"
         )
-    return (f"The image is unlike what the model {model.name} learned from: {told}.",)
+    return (f"The image is unlike what the model {model.name} learned from: {differences}.",)
 
 
-def domain_lines(model: Known) -> tuple[str, ...]:
+def domain_lines(model: InstalledModel) -> tuple[str, ...]:
     """What a model learned from, for a person. InputError when the record is damaged."""
     domain = model.read_domain()
     return (UNKNOWN,) if domain is None else domain.described()
@@ -100,7 +100,7 @@ def measure_domain(
     return domain
 
 
-def _check_labels(model: Known, listed: Datalist, data: Path) -> None:
+def _check_labels(model: InstalledModel, listed: Datalist, data: Path) -> None:
     """InputError when a list is not about the labels of a model. One that names none is judged by its masks."""
     if names := [label.name for label in listed.table.labels]:
         fits = set(names) == set(model.labels)

@@ -32,7 +32,7 @@ RESOURCES = "napari_deferredseg_manifest"
 
 
 @dataclass(frozen=True)
-class Known:
+class InstalledModel:
     """A model folder and what it says of itself.
 
     `thresholds` are the budgets, shares with their unit, that it fixed a threshold for on its validation cases;
@@ -69,7 +69,7 @@ class Known:
             raise Damaged(f"{path}: the model card is missing or damaged; copy the model again") from error
 
 
-def list_models(project: Project | None = None) -> list[Known]:
+def list_models(project: Project | None = None) -> list[InstalledModel]:
     """Models of the project by name, then those of the folder in the settings, then the shipped ones.
 
     Folders that are no models are left out.
@@ -81,7 +81,7 @@ def list_models(project: Project | None = None) -> list[Known]:
     return [*own, *(_in(kept, shipped=False) if kept is not None else ()), *_in(shipped, shipped=True)]
 
 
-def find_model(name: str, project: Project | None = None) -> Known:
+def find_model(name: str, project: Project | None = None) -> InstalledModel:
     """Model of this name, or in this folder.
 
     Raises
@@ -100,7 +100,7 @@ def find_model(name: str, project: Project | None = None) -> Known:
     raise InputError(f"there is no model {name!r}, nor a folder of that name; known models: {names}")
 
 
-def describe_model(folder: Path, *, shipped: bool = False) -> Known:
+def describe_model(folder: Path, *, shipped: bool = False) -> InstalledModel:
     """Say what a model folder holds, without loading its weights.
 
     Raises
@@ -110,7 +110,7 @@ def describe_model(folder: Path, *, shipped: bool = False) -> Known:
     """
     spec = read_spec(folder)
     unit = spec.config.policy.unit
-    return Known(
+    return InstalledModel(
         name=spec.name,
         folder=folder,
         labels=tuple(label.name for label in spec.table.labels),
@@ -124,7 +124,7 @@ def describe_model(folder: Path, *, shipped: bool = False) -> Known:
     )
 
 
-def add_model(project: Project, folder: Path, by: str | None = None) -> Known:
+def add_model(project: Project, folder: Path, by: str | None = None) -> InstalledModel:
     """Copy a model folder into the project's registry, whole or not at all.
 
     Raises
@@ -184,7 +184,7 @@ def _foreign_call(folder: Path) -> str:
     return call_of(segmentor)
 
 
-def _in(folder: Path, *, shipped: bool) -> list[Known]:
+def _in(folder: Path, *, shipped: bool) -> list[InstalledModel]:
     found = []
     for place in sorted(folder.iterdir()) if folder.is_dir() else ():
         try:

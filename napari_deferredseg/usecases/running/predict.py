@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.prediction import Prediction
     from napari_deferredseg.core.volume import Array, LabelTable, Probabilities, Volume
     from napari_deferredseg.engine import Runner
-    from napari_deferredseg.usecases.running.models import Known
+    from napari_deferredseg.usecases.running.models import InstalledModel
 
     Check = Callable[[Volume, LabelTable], None]
 
@@ -229,7 +229,7 @@ def predict_with_model(
 
 
 def ask_model(
-    model: Known,
+    model: InstalledModel,
     image: Volume,
     runner: Runner,
     asked: Ask = PLAINLY,
@@ -266,7 +266,7 @@ def ask_model(
 
 
 def _boxes(
-    model: Known, prompt: LabelMap | None, drawn: tuple[SliceBox, ...]
+    model: InstalledModel, prompt: LabelMap | None, drawn: tuple[SliceBox, ...]
 ) -> tuple[tuple[SliceBox, ...] | None, tuple[str, ...]]:
     """Boxes for a model that needs some, those of the prompt mask first, and what that mask shows in vain."""
     if not model.prompted:
@@ -285,12 +285,12 @@ def _boxes(
     return (*found, *drawn), left_out
 
 
-def _require_prompted(model: Known, given: bool) -> None:
+def _require_prompted(model: InstalledModel, given: bool) -> None:
     if given and not model.prompted:
         raise InputError(f"the model {model.name} looks everywhere by itself: leave the prompt out")
 
 
-def _require_channels(model: Known, volume: Volume) -> None:
+def _require_channels(model: InstalledModel, volume: Volume) -> None:
     count = 1 if volume.array.ndim == 3 else len(volume.array)
     if count != model.channels:
         raise InputError(

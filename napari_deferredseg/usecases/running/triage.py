@@ -228,8 +228,8 @@ def _prediction_record(
     Content decides what is the same, not where the files lie.
     """
     labels_hash, alternative_hash, raw_hash, kept_hash = _hashes(prediction)
-    told = {k: legible(v) if isinstance(v, str) else v for k, v in prediction.settings.items()}
-    settings = {**told, "budget": budget.amount, "budget_unit": budget.unit}
+    shown = {k: legible(v) if isinstance(v, str) else v for k, v in prediction.settings.items()}
+    settings = {**shown, "budget": budget.amount, "budget_unit": budget.unit}
     if budget.mode == "fixed_threshold":
         settings["budget_mode"] = budget.mode
     if channels is not None:

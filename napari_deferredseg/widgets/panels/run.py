@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPush
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.names import visible
-from napari_deferredseg.usecases.running.models import Known, describe_model, list_models
+from napari_deferredseg.usecases.running.models import InstalledModel, describe_model, list_models
 from napari_deferredseg.usecases.running.predict import ExternalInput, ModelInput
 from napari_deferredseg.usecases.running.run import regions_in, run_external, run_model
 from napari_deferredseg.widgets.panels.panel import Panel
@@ -95,8 +95,8 @@ class RunPanel(Panel):
         self.run_button.clicked.connect(self.run)
         self.cancel_button.clicked.connect(self.cancel)
         self.open_case.clicked.connect(self._show_case)
-        self._browsed: list[Known] = []
-        self._model: Known | None = None
+        self._browsed: list[InstalledModel] = []
+        self._model: InstalledModel | None = None
         self._stop = Stop()
         self._is_busy = False
         self.form.model.changed.connect(self._on_model)
@@ -240,7 +240,7 @@ class RunPanel(Panel):
         self._list_models(self._model)
         self._list_cases()
 
-    def _list_models(self, chosen: Known | None) -> None:
+    def _list_models(self, chosen: InstalledModel | None) -> None:
         known = list_models(self.session.project)
         self.form.offer([*known, *(x for x in self._browsed if x not in known)], chosen)
 

@@ -13,7 +13,7 @@ from napari_deferredseg.core.budget import Budget, Mode, Unit
 from napari_deferredseg.core.errors import DeferredSegError, InputError
 from napari_deferredseg.core.names import visible
 from napari_deferredseg.usecases.running.domain import domain_lines
-from napari_deferredseg.usecases.running.models import EXTERNAL, Known
+from napari_deferredseg.usecases.running.models import EXTERNAL, InstalledModel
 from napari_deferredseg.usecases.running.predict import ExternalInput, ModelInput
 from napari_deferredseg.usecases.running.route import Channels, make_channels
 from napari_deferredseg.usecases.settings import read_settings
@@ -102,11 +102,11 @@ class RunForm(Container[Any]):
         self.fit()
 
     @property
-    def chosen(self) -> Known | None:
+    def chosen(self) -> InstalledModel | None:
         """The model; None for an external AI."""
-        return self.model.value if isinstance(self.model.value, Known) else None
+        return self.model.value if isinstance(self.model.value, InstalledModel) else None
 
-    def offer(self, models: Sequence[Known], chosen: Known | None) -> None:
+    def offer(self, models: Sequence[InstalledModel], chosen: InstalledModel | None) -> None:
         """Let one of these models be chosen, or an external AI, or a folder."""
         with self.model.changed.blocked():
             self.model.choices = _choices(models)
@@ -173,7 +173,7 @@ class RunForm(Container[Any]):
         """What somebody knows of one image and one model is not known of the next."""
         self.outside.value = False
 
-    def _images(self, model: Known) -> ModelInput:
+    def _images(self, model: InstalledModel) -> ModelInput:
         if self.volume.value == NOTHING:
             raise InputError("choose the volume")
         given = [x.value for x in self.companions if x.value != NOTHING]
@@ -254,14 +254,14 @@ class ExpertTable(QWidget):
         self.valueChanged.emit()
 
 
-def _choices(models: Sequence[Known]) -> list[tuple[str, object]]:
+def _choices(models: Sequence[InstalledModel]) -> list[tuple[str, object]]:
     """What the list of models says and means; every line is another one."""
     texts = ["external AI", "Browse ...", *(x.name for x in models)]
     named = [(visible(x.name if texts.count(x.name) == 1 else f"{x.name} ({x.folder})"), x) for x in models]
     return [(texts[0], EXTERNAL), *named, (texts[1], BROWSE)]
 
 
-def _learned_from(model: Known) -> str:
+def _learned_from(model: InstalledModel) -> str:
     try:
         return "\n".join(domain_lines(model))
     except DeferredSegError as error:

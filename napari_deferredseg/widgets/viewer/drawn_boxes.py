@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Shapes
 
-    from napari_deferredseg.usecases.running.models import Known
+    from napari_deferredseg.usecases.running.models import InstalledModel
     from napari_deferredseg.widgets.viewer.volume_layers import LayerInfo
 
 LABEL, NAME = "label", "Boxes"
@@ -45,7 +45,7 @@ def add_boxes(viewer: ViewerModel, on: LayerInfo, label: str) -> Shapes:
     return layer
 
 
-def drawn_boxes(layer: Shapes, on: LayerInfo, model: Known) -> tuple[SliceBox, ...]:
+def drawn_boxes(layer: Shapes, on: LayerInfo, model: InstalledModel) -> tuple[SliceBox, ...]:
     """Bounding boxes of the shapes of a layer, on the grid of the volume that they were drawn on.
 
     What each is about stands in the layer's feature `label`, a name or a value; a model of one label needs none.
@@ -61,7 +61,7 @@ def drawn_boxes(layer: Shapes, on: LayerInfo, model: Known) -> tuple[SliceBox, .
     return boxes
 
 
-def _boxes(layer: Shapes, on: LayerInfo, model: Known) -> Iterator[SliceBox]:
+def _boxes(layer: Shapes, on: LayerInfo, model: InstalledModel) -> Iterator[SliceBox]:
     shape = on.geometry.shape
     for number, corners in enumerate(layer.data):
         if corners.shape[1] != 3:
@@ -86,7 +86,7 @@ def _span(low: float, high: float, size: int) -> tuple[int, int]:
     return max(round(float(low)), 0), min(round(float(high)) + 1, size)
 
 
-def _label(layer: Shapes, number: int, model: Known) -> int:
+def _label(layer: Shapes, number: int, model: InstalledModel) -> int:
     if LABEL in layer.features:
         said = str(layer.features[LABEL].iloc[number]).strip().casefold()
         for name, value in zip(model.labels, model.values, strict=True):
