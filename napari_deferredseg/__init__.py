@@ -17,8 +17,8 @@ The AI ran elsewhere: compare its masks, or keep the run in a project, whose rea
 >>> exported.corrections
 0
 
-Every function does what the command of its name does, and raises `InputError` with one line that says what, where and
-what to do. Nothing is loaded before the first of these names is used.
+Every function does what the command of its name does. What cannot be done is a `DeferredSegError` with one line that
+says what, where and what to do: an `InputError` where something given cannot be used. Nothing is loaded before the first of these names is used.
 """
 
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from napari_deferredseg.core.version import __version__
 
 if TYPE_CHECKING:
     from napari_deferredseg.api import (
+        DeferredSegError,
         Engine,
         InputError,
         compare_masks,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "DeferredSegError",
     "Engine",
     "InputError",
     "__version__",

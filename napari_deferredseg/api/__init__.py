@@ -10,10 +10,11 @@ from napari_deferredseg.api.learning import evaluate_model, train_model
 from napari_deferredseg.api.model import list_models, load_model
 from napari_deferredseg.api.projects import export_labels, init_project, make_demo, open_project
 from napari_deferredseg.api.running import run_external, run_model
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import DeferredSegError, InputError
 from napari_deferredseg.engine import Engine
 
 __all__ = [
+    "DeferredSegError",
     "Engine",
     "InputError",
     "compare_masks",

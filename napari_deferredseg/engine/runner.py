@@ -40,12 +40,12 @@ class InProcess:
 
         Raises
         ------
-        InputError
-            As the job raised it; or memory ran out.
+        WorkerDied
+            Memory ran out.
         ValueError
             The job is none that may run.
         Exception
-            Whatever `progress` or the job raised.
+            Whatever `progress` or the job raised, `InputError` too.
         """
         job_name(job, self._packages)
         try:

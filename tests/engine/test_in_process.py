@@ -8,7 +8,7 @@ import engine_jobs
 import numpy as np
 import pytest
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import WorkerDied
 from napari_deferredseg.engine import InProcess
 
 OURS = ("engine_jobs",)
@@ -38,7 +38,7 @@ def test_only_jobs_of_its_packages_run():
 
 def test_memory_that_ran_out_is_said_and_a_defect_is_not_hidden():
     runner = InProcess((__name__,))
-    with pytest.raises(InputError, match=r"not enough memory .*12 TiB.*smaller patch"):
+    with pytest.raises(WorkerDied, match=r"not enough memory .*12 TiB.*smaller patch"):
         runner.run(no_memory)
     with pytest.raises(RuntimeError, match="a defect"):
         runner.run(broken)
