@@ -18,7 +18,8 @@ The AI ran elsewhere: compare its masks, or keep the run in a project, whose rea
 0
 
 Every function does what the command of its name does. What cannot be done is a `DeferredSegError` with one line that
-says what, where and what to do: an `InputError` where something given cannot be used. Nothing is loaded before the first of these names is used.
+says what, where and what to do: an `InputError` where something given cannot be used. Nothing is loaded before the
+first of these names is used.
 """
 
 from typing import TYPE_CHECKING
