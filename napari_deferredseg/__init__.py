@@ -8,7 +8,7 @@ A first look from Python, with generated data and the model that comes with the 
 >>> prediction = model.predict("demo/phantom.mha")  # mask, deferral map, what each expert would add
 >>> proposal = ds.propose_regions(prediction, "10 minutes")
 >>> print(proposal.account)
-the map reaches its floor in ... voxels (...); the regions cover ..., left out: ...
+the deferral map reaches 0.2, the least that is read, in ...; the regions cover ...
 
 The AI ran elsewhere: compare its masks, or keep the run in a project, whose readers get the regions.
 

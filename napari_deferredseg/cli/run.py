@@ -126,7 +126,7 @@ def run(
     from napari_deferredseg.usecases.running.route import make_channels
     from napari_deferredseg.usecases.running.run import run_external, run_model
 
-    amount = Budget.parse(budget or settings().budget, unit, mode, otherwise="predicted-foreground")
+    amount = Budget.parse(settings().budget if budget is None else budget, unit, mode, otherwise="predicted-foreground")
     is_external = model == EXTERNAL
     if is_external and mode == "fixed_threshold":
         raise InputError("an AI that ran elsewhere fixed no thresholds: leave --mode out, or name a model with --model")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.records import Reader, Role
 from napari_deferredseg.io.phantom import make_phantom
@@ -22,6 +23,8 @@ READERS = (
     Reader(login="ben", name="Ben Okafor", capacity=45, groups=("abdomen",)),
     Reader(login="chen", name="Chen Li", capacity=20, specialities=("left kidney", "right kidney"), role=Role.LEAD),
 )
+BUDGET = Budget(amount=30, unit="minutes")
+"""Enough that every reader has work, whatever abdomen is made."""
 
 
 def make_demo(folder: Path, seed: int = 0, progress: Progress = silent) -> RunReport:
@@ -42,4 +45,4 @@ def make_demo(folder: Path, seed: int = 0, progress: Progress = silent) -> RunRe
         for reader in READERS:
             project.store.add_reader(reader)
         files = ExternalInput(volume=volume, labels=(first, second))
-        return run_external(project, files, progress=lambda share, doing: progress(0.5 + share / 2, doing))
+        return run_external(project, files, BUDGET, progress=lambda share, doing: progress(0.5 + share / 2, doing))

@@ -45,7 +45,7 @@ def test_five_lines_are_enough():
 
 def test_volume_model_prediction_regions(place):
     said = run(place, BLOCKS[0])
-    assert said.startswith("the map reaches its floor in")
+    assert said.startswith("the deferral map reaches")
     assert "(1, " in said
 
 

@@ -127,7 +127,7 @@ def test_no_code_runs_that_nobody_allowed(place, cases, lab):
     assert call in str(refused.value)
     assert "\n" not in str(refused.value)
     trust(call)
-    with pytest.raises(InputError, match='"width": 1'):  # other arguments are another call
+    with pytest.raises(NotAllowed, match='"width": 1'):  # other arguments are another call
         load_model(place / "other")
     assert "far_away" not in sys.modules
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.errors import InputError, MissingExtra
 from napari_deferredseg.core.geometry import Geometry
 from napari_deferredseg.core.progress import silent
 from napari_deferredseg.core.scan import Scan
@@ -299,8 +299,8 @@ def use(place, **changes):
     segmentor_over(network, config, TABLE, None).try_out()
 
 
-def refused(place, says, **changes):
-    with pytest.raises(InputError, match=says) as error:
+def refused(place, says, kind=InputError, **changes):
+    with pytest.raises(kind, match=says) as error:
         use(place, **changes)
     assert "\n" not in str(error.value)
 
@@ -454,4 +454,4 @@ def test_folds_that_are_there_are_taken(place):
 def test_without_nnunet_a_line_says_how_to_get_it(place, monkeypatch):
     for name in [x for x in sys.modules if x.partition(".")[0] == "nnunetv2"]:
         monkeypatch.setitem(sys.modules, name, None)
-    refused(place, r'pip install "napari-deferredseg\[nnunet\]"')
+    refused(place, r'pip install "napari-deferredseg\[nnunet\]"', MissingExtra)

@@ -188,7 +188,7 @@ def test_a_threshold_of_the_validation_cases_gives_a_volume_what_it_needs(unread
 
 def test_who_stands_behind_a_channel(unread):
     with unread.open() as project:
-        project.store.add_reader(Reader(login="root", name="Root", role="admin", groups=("abdomen",)))
+        project.store.add_reader(Reader(login="root", name="Root", role="admin", capacity=0, groups=("abdomen",)))
 
         def columns(**readers):
             return columns_of(project, Channels(readers=readers, purpose="x"), EXPERTS)

@@ -75,7 +75,7 @@ def test_a_planted_defect_is_one_line_for_the_reader_and_a_traceback_in_the_log(
     assert outcome(lambda progress: lowest_threshold(SECRET, SECRET))[0][0] == "failed"  # type: ignore[arg-type]
     told = file.read_text("utf-8")
     assert "work in the background failed" in told
-    assert "napari_deferredseg/widgets/background.py" in told
+    assert "napari_deferredseg/widgets/qt/background.py" in told
     assert "napari_deferredseg/routing/budget.py" in told
     assert "AttributeError" in told
     assert SECRET not in told

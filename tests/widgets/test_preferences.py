@@ -77,7 +77,9 @@ def test_a_damaged_file_is_told_in_the_panel_and_on_the_page(qtbot, open_viewer)
     panel = RunDock(open_viewer())
     assert "are not used" in panel.notice.text()
     assert panel.form.budget() == Budget(amount=0.1)
-    assert "are not used" in _opened(qtbot, panel).problem.text()
+    page = _opened(qtbot, panel)
+    assert "are not used" in page.problem.text()
+    page.reject()
 
 
 def test_readers_have_the_colours_of_the_settings(scene):
