@@ -104,7 +104,9 @@ def test_help_shows_the_log(open_viewer, monkeypatch, tmp_path):
     monkeypatch.setenv("DEFERREDSEG_LOG", str(tmp_path / "log"))
     shown: list[str] = []
     monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: shown.append(url.toLocalFile()))
-    bar = ViewBar(seat_of(open_viewer()))
+    viewer = open_viewer()
+    bar = ViewBar(seat_of(viewer))
+    viewer.window.add_dock_widget(bar)
     (action,) = (x for x in bar.help.menu().actions() if x.text() == "Show log")
     action.trigger()
     (file,) = map(Path, shown)

@@ -23,8 +23,21 @@ def _mine(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def panel(open_viewer):
-    return RunDock(open_viewer())
+def dock(open_viewer):
+    """A run panel in a window, which takes it along when it closes."""
+    viewer = open_viewer()
+
+    def opened():
+        panel = RunDock(viewer)
+        viewer.window.add_dock_widget(panel)
+        return panel
+
+    return opened
+
+
+@pytest.fixture
+def panel(dock):
+    return dock()
 
 
 def _opened(qtbot, panel) -> SettingsPage:
@@ -37,7 +50,7 @@ def _press(qtbot, page, kind) -> None:
     qtbot.mouseClick(page.buttons.button(kind), Qt.MouseButton.LeftButton)
 
 
-def test_what_is_typed_is_kept_and_used(qtbot, panel):
+def test_what_is_typed_is_kept_and_used(qtbot, panel, dock):
     page = _opened(qtbot, panel)
     page.budget.clear()
     qtbot.keyClicks(page.budget, "30 minutes")
@@ -49,9 +62,10 @@ def test_what_is_typed_is_kept_and_used(qtbot, panel):
     assert (kept.budget, kept.windows["CT angio"], kept.outlines[0]) == ("30 minutes", (300, 600), "#123456")
     assert "Settings kept" in panel.notice.text()
 
-    later = RunDock(panel.seat.viewer)
+    later = dock()
     assert later.form.budget() == Budget(amount=30, unit="minutes")
     bar = ViewBar(panel.seat)
+    panel.seat.viewer.window.add_dock_widget(bar)
     assert "CT angio" in [bar.window_presets.itemText(i) for i in range(bar.window_presets.count())]
 
 
@@ -71,10 +85,10 @@ def test_what_cannot_be_used_stays_on_the_page(qtbot, panel):
     assert not page.isVisible()
 
 
-def test_a_damaged_file_is_told_in_the_panel_and_on_the_page(qtbot, open_viewer):
+def test_a_damaged_file_is_told_in_the_panel_and_on_the_page(qtbot, dock):
     settings_file().parent.mkdir(parents=True)
     settings_file().write_text("{", encoding="utf-8")
-    panel = RunDock(open_viewer())
+    panel = dock()
     assert "are not used" in panel.notice.text()
     assert panel.form.budget() == Budget(amount=0.1)
     page = _opened(qtbot, panel)
