@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_deferredseg.core.budget import SHARES
+from napari_deferredseg.core.datalist import SPLITS
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, Tell, silent, unsaid
 from napari_deferredseg.io.datalist import read_datalist
@@ -36,7 +38,9 @@ def train_model(
     Raises
     ------
     InputError
-        The extra `model` is missing, or cases, configuration, device or folder cannot be used.
+        Cases, configuration, device or folder cannot be used.
+    MissingExtra
+        The extra `model` is not installed.
     """
     require_model()
     from napari_deferredseg.deferral.data.devices import pick
@@ -81,10 +85,16 @@ def evaluate_model(
     Raises
     ------
     InputError
-        As `train_model`; `out` holds other files; or the tolerance is none.
+        As `train_model`; no such unit or split; `out` holds other files or cannot be written; or the tolerance is none.
+    MissingExtra
+        As `train_model`.
     """
     require_model()
     require_tolerance(tolerance_mm)
+    if split not in SPLITS:
+        raise InputError(f"there is no part {split!r} of the cases: choose one of {', '.join(SPLITS)}")
+    if unit is not None and unit not in SHARES:
+        raise InputError(f"a budget is no share of {unit!r}: choose one of {', '.join(SHARES)}")
     from napari_deferredseg.deferral.data.devices import pick
     from napari_deferredseg.deferral.evaluation.evaluate import evaluate
     from napari_deferredseg.deferral.model.model import load_model

@@ -173,7 +173,9 @@ def open_project(folder: Path) -> Project:
     Raises
     ------
     InputError
-        It is none, is damaged, made by a newer version, or lies on a network share.
+        It is none, was made by a newer version, or lies on a network share.
+    Damaged
+        What it holds is not what was written.
     """
     folder = folder.resolve()
     refuse_unreadable_name(folder)

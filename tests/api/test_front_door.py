@@ -104,12 +104,50 @@ def test_regions_are_those_of_the_run_that_a_project_keeps(unread):
         (lambda s: ds.run_external(s.folder, s.volume, s.first, s.second, budget="3 cups"), "unknown unit 'cups'"),
         (lambda s: ds.export_labels(s.folder, s.root / "out"), "no cases to export"),
         (lambda s: ds.export_labels(s.folder, s.root / "out", "png"), "no export format 'png'"),
+        (lambda s: ds.export_labels(s.folder, s.root, "nnunet", ignore_unreviewed="no"), "'no' .* True or False"),
+        (lambda s: ds.export_labels(s.folder, s.root, "nnunet", dataset="501"), "'501' .* a whole number"),
+        (lambda s: ds.export_labels(s.folder, s.root, "nnunet", dataset=True), "True .* a whole number"),
+        (lambda s: ds.export_labels(s.folder, s.root, "monai", test="0.2"), "'0.2' .* a number"),
+        (lambda s: ds.export_labels(s.folder, s.root, with_sources="no"), "'no' .* True or False"),
+        (lambda s: ds.export_labels(s.folder, ""), "the path is empty"),
+        (lambda s: ds.export_labels(s.folder, s.root / "out", cases="phantom"), "'?phantom'?"),
+        (lambda s: ds.init_project(" "), "the path is empty"),
+        (lambda s: ds.init_project(s.root / "new", name=3), "3 is nothing to give as name"),
+        (lambda s: ds.read_volume(""), "the path is empty"),
+        (lambda s: ds.read_volume(None), "None is no path"),
+        (lambda s: ds.read_volume("x" * 300), "cannot be looked up"),
+        (lambda s: ds.init_project(s.root / ("x" * 300)), "cannot be looked up"),
+        (lambda s: ds.read_volume("ct\0.nii"), "NUL"),
+        (lambda s: ds.read_volume("~nosuchuser/ct.nii"), "home folder"),
+        (lambda s: ds.load_model("abdomen-phantom", device=None), "None is nothing to give as device"),
+        (lambda s: ds.run_model(s.folder, s.volume, "abdomen-phantom", companions=str(s.root / "t1")), "t1: there is no"),
+        (lambda s: ds.run_external(s.folder, s.volume, s.first, s.second, budget=None), "None is nothing to give"),
+        (lambda s: ds.run_external(s.folder, s.volume, s.first, orientation_checked="no"), "'no' .* True or False"),
+        (lambda s: ds.evaluate_model("abdomen-phantom", s.root / "cases.json", unit="foo"), "'foo': choose one of pred"),
+        (lambda s: ds.evaluate_model("abdomen-phantom", s.root / "cases.json", split="foo"), "part 'foo' .* training,"),
+        (lambda s: ds.evaluate_model("abdomen-phantom", s.root / "cases.json", budgets="5 cups"), "'5 cups' is no share"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(unread, call, why):
     with pytest.raises(ds.InputError, match=why) as no:
         call(unread)
     assert "\n" not in str(no.value)
+
+
+def test_a_loop_of_links_is_one_line(tmp_path):
+    try:
+        (tmp_path / "a").symlink_to(tmp_path / "b")
+        (tmp_path / "b").symlink_to(tmp_path / "a")
+    except OSError:
+        pytest.skip("links cannot be made here")
+    with pytest.raises(ds.InputError, match="a: cannot be looked up"):
+        ds.open_project(tmp_path / "a")
+
+
+def test_a_number_is_a_share(unread):
+    prediction = ds.compare_masks(unread.volume, unread.first, unread.second)
+    regions = [ds.propose_regions(prediction, budget).regions for budget in (0.05, "5%")]
+    assert [r.box for r in regions[0]] == [r.box for r in regions[1]]
 
 
 def test_a_flat_image_of_unknown_sides_is_refused_until_somebody_has_checked(tmp_path):
