@@ -107,5 +107,11 @@ def run_model(
         )
         channels = make_channels(readers or {}, purpose)
         return run.run_model(
-            kept, files, engine or InProcess(), budget_of(budget), channels, progress, who_acts(kept, optional_text(by, "by"))
+            kept,
+            files,
+            engine or InProcess(),
+            budget_of(budget),
+            channels,
+            progress,
+            who_acts(kept, optional_text(by, "by")),
         )

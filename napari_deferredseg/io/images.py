@@ -13,9 +13,9 @@ from napari_deferredseg.core.errors import InputError, legible
 from napari_deferredseg.core.volume import LabelMap, Probabilities, Volume, labels_present
 from napari_deferredseg.io.dicom import read_file, read_series
 from napari_deferredseg.io.formats import SUFFIXES, Format, format_of, stem_of
+from napari_deferredseg.io.itk import no_memory
 from napari_deferredseg.io.labels.tables import table_beside, table_from_segment_keys
 from napari_deferredseg.io.labels.values import as_labels
-from napari_deferredseg.io.itk import no_memory
 from napari_deferredseg.io.reading import load
 from napari_deferredseg.io.storage_order import reordering
 from napari_deferredseg.io.writing import write_labels, write_volume

@@ -150,12 +150,12 @@ def init_project(folder: Path, name: str | None = None, admin: Reader | None = N
         folder.mkdir(parents=True, exist_ok=True)
         create_sqlite(folder / DATABASE).close()
         (folder / FILE).write_text(info.model_dump_json(indent=1), encoding="utf-8")
+        project = open_project(folder)
     except BaseException as error:
         _unmake(folder, made)
         if isinstance(error, OSError):
             raise InputError(f"{folder} cannot be written: {error.strerror or error}; choose another place") from None
         raise
-    project = open_project(folder)
     if admin is None:
         return project
     try:

@@ -92,6 +92,18 @@ def test_regions_are_those_of_the_run_that_a_project_keeps(unread):
     assert [r.minutes for r in proposal.regions] == [r.minutes for r in report.regions]
 
 
+def judged(scene, **options):
+    return ds.evaluate_model("abdomen-phantom", scene.root / "cases.json", **options)
+
+
+def exported(scene, form="nifti", **options):
+    return ds.export_labels(scene.folder, scene.root / "out", form, **options)
+
+
+def ran(scene, **options):
+    return ds.run_external(scene.folder, scene.volume, scene.first, scene.second, **options)
+
+
 @pytest.mark.parametrize(
     ("call", "why"),
     [
@@ -104,28 +116,29 @@ def test_regions_are_those_of_the_run_that_a_project_keeps(unread):
         (lambda s: ds.run_external(s.folder, s.volume, s.first, s.second, budget="3 cups"), "unknown unit 'cups'"),
         (lambda s: ds.export_labels(s.folder, s.root / "out"), "no cases to export"),
         (lambda s: ds.export_labels(s.folder, s.root / "out", "png"), "no export format 'png'"),
-        (lambda s: ds.export_labels(s.folder, s.root, "nnunet", ignore_unreviewed="no"), "'no' .* True or False"),
-        (lambda s: ds.export_labels(s.folder, s.root, "nnunet", dataset="501"), "'501' .* a whole number"),
-        (lambda s: ds.export_labels(s.folder, s.root, "nnunet", dataset=True), "True .* a whole number"),
-        (lambda s: ds.export_labels(s.folder, s.root, "monai", test="0.2"), "'0.2' .* a number"),
-        (lambda s: ds.export_labels(s.folder, s.root, with_sources="no"), "'no' .* True or False"),
+        (lambda s: exported(s, "nnunet", ignore_unreviewed="no"), "'no' .* True or False"),
+        (lambda s: exported(s, "nnunet", dataset="501"), "'501' .* a whole number"),
+        (lambda s: exported(s, "nnunet", dataset=True), "True .* a whole number"),
+        (lambda s: exported(s, "monai", test="0.2"), "'0.2' .* a number"),
+        (lambda s: exported(s, with_sources="no"), "'no' .* True or False"),
+        (lambda s: exported(s, cases="phantom"), "'?phantom'?"),
         (lambda s: ds.export_labels(s.folder, ""), "the path is empty"),
-        (lambda s: ds.export_labels(s.folder, s.root / "out", cases="phantom"), "'?phantom'?"),
         (lambda s: ds.init_project(" "), "the path is empty"),
-        (lambda s: ds.init_project(s.root / "new", name=3), "3 is nothing to give as name"),
+        (lambda s: ds.init_project(s.root / "new", name=3), "3 is nothing to give as name"),  # type: ignore[arg-type]
         (lambda s: ds.read_volume(""), "the path is empty"),
         (lambda s: ds.read_volume(None), "None is no path"),
         (lambda s: ds.read_volume("x" * 300), "cannot be looked up"),
         (lambda s: ds.init_project(s.root / ("x" * 300)), "cannot be looked up"),
         (lambda s: ds.read_volume("ct\0.nii"), "NUL"),
-        (lambda s: ds.read_volume("~nosuchuser/ct.nii"), "home folder"),
+        (lambda s: ds.read_volume("~nosuchuser/ct.nii"), "home folder|there is no such"),
         (lambda s: ds.load_model("abdomen-phantom", device=None), "None is nothing to give as device"),
-        (lambda s: ds.run_model(s.folder, s.volume, "abdomen-phantom", companions=str(s.root / "t1")), "t1: there is no"),
-        (lambda s: ds.run_external(s.folder, s.volume, s.first, s.second, budget=None), "None is nothing to give"),
-        (lambda s: ds.run_external(s.folder, s.volume, s.first, orientation_checked="no"), "'no' .* True or False"),
-        (lambda s: ds.evaluate_model("abdomen-phantom", s.root / "cases.json", unit="foo"), "'foo': choose one of pred"),
-        (lambda s: ds.evaluate_model("abdomen-phantom", s.root / "cases.json", split="foo"), "part 'foo' .* training,"),
-        (lambda s: ds.evaluate_model("abdomen-phantom", s.root / "cases.json", budgets="5 cups"), "'5 cups' is no share"),
+        (lambda s: ds.run_model(s.folder, s.volume, "abdomen-phantom", companions="t1.mha"), "t1.mha: there is no"),
+        (lambda s: ran(s, budget=None), "None is nothing to give as budget"),
+        (lambda s: ran(s, orientation_checked="no"), "'no' .* True or False"),
+        (lambda s: judged(s, unit="foo"), "'foo': choose one of predicted-foreground, voxels"),
+        (lambda s: judged(s, unit="predicted_foreground"), "'predicted_foreground': choose one of"),
+        (lambda s: judged(s, split="foo"), "'foo' of the cases: choose one of training,"),
+        (lambda s: judged(s, budgets="5 cups"), "'5 cups' is no share"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(unread, call, why):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import struct
 import errno
 import os
+import struct
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -26,8 +27,8 @@ from pydicom.uid import (
 )
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.io.dicom.coding import decoder
 from napari_deferredseg.io.dicom import read_file, read_series
+from napari_deferredseg.io.dicom.coding import decoder
 from napari_deferredseg.io.headers.limits import SETTING
 
 RNG = np.random.default_rng(3)
@@ -297,7 +298,7 @@ def test_what_keeps_pixels_from_being_decoded_is_told_as_what_it_is(tmp_path, wr
 @pytest.mark.parametrize("program", [None, "", "/no/such/python"])
 def test_a_program_that_does_not_know_its_python_says_so(tmp_path, write_slice, monkeypatch, program):
     jpeg_lossless(tmp_path / "good", write_slice, 16)
-    monkeypatch.setattr(decoder.sys, "executable", program)
+    monkeypatch.setattr(sys, "executable", program)
     with pytest.raises(InputError, match="good: is compressed, and the program that decodes it does not start"):
         read_file(tmp_path / "good")
 

@@ -109,7 +109,9 @@ class Decoder:
             case "not written":
                 raise _not_written(None)
             case "late":
-                raise CannotDecode(f"its pixels take too long to decode ({name}): damaged? copy it again, or decompress it")
+                raise CannotDecode(
+                    f"its pixels take too long to decode ({name}): damaged? copy it again, or decompress it"
+                )
             case _:
                 raise CannotDecode(f"its pixels end the program that decodes them ({name}): damaged, copy it again")
 
