@@ -138,6 +138,7 @@ def ran(scene, **options):
         (lambda s: judged(s, unit="foo"), "'foo': choose one of predicted-foreground, voxels"),
         (lambda s: judged(s, unit="predicted_foreground"), "'predicted_foreground': choose one of"),
         (lambda s: judged(s, split="foo"), "'foo' of the cases: choose one of training,"),
+        (lambda s: judged(s, tolerance_mm="2"), "'2', is no number of mm"),
         (lambda s: judged(s, budgets="5 cups"), "'5 cups' is no share"),
     ],
 )
