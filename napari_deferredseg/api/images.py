@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_deferredseg.api.given import budget_of, labels_of, path_of, volume_of
+from napari_deferredseg.api.given import budget_of, labels_of, optional_text, path_of, volume_of
 from napari_deferredseg.core.budget import DEFAULT_BUDGET
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.volume import LabelMap, Probabilities, Volume
@@ -25,7 +25,7 @@ def read_volume(path: StrPath, series: str | None = None) -> Volume:
 
     `series` is the UID or the number of the series where a folder holds several. InputError when it cannot be used.
     """
-    return images.read_volume(path_of(path), series)
+    return images.read_volume(path_of(path), optional_text(series, "series"))
 
 
 def read_labels(path: StrPath) -> LabelMap:
@@ -68,14 +68,14 @@ def compare_masks(
 
 
 def propose_regions(
-    prediction: Prediction, budget: str | Budget = DEFAULT_BUDGET, progress: Progress = silent
+    prediction: Prediction, budget: str | float | Budget = DEFAULT_BUDGET, progress: Progress = silent
 ) -> Proposal:
     """Regions that readers should look at within a budget, and the account of what they leave out. No project needed.
 
     Parameters
     ----------
-    budget : str or Budget
-        Such as "10%" (of what the AI labelled), "2% of voxels", "30 minutes" or "20 regions".
+    budget : str, float or Budget
+        Such as "10%" or 0.1 (of what the AI labelled), "2% of voxels", "30 minutes" or "20 regions".
 
     Raises
     ------

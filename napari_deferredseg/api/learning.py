@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_deferredseg.api.given import known_model, path_of, warn
+from napari_deferredseg.api.given import each, known_model, path_of, seed_of, text_of, warn
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.scoring.tolerance import TOLERANCE_MM
 from napari_deferredseg.usecases import learn
@@ -34,11 +34,14 @@ def train_model(
     Raises
     ------
     InputError
-        The extra `model` is missing, or cases, settings, device or folder cannot be used.
+        Cases, settings, device or folder cannot be used.
+    MissingExtra
+        The extra `model` is not installed.
     """
     notes: list[str] = []
     settings = path_of(config) if config is not None else None
-    folder = learn.train_model(path_of(data), path_of(out), settings, seed, device, progress, notes.append)
+    where = text_of(device, "device")
+    folder = learn.train_model(path_of(data), path_of(out), settings, seed_of(seed), where, progress, notes.append)
     warn(notes)
     return folder
 
@@ -49,7 +52,7 @@ def evaluate_model(
     out: StrPath | None = None,
     *,
     split: Split = "test",
-    budgets: Sequence[str | float] = (),
+    budgets: Sequence[str | float] | str | float = (),
     unit: ShareUnit | None = None,
     tolerance_mm: float = TOLERANCE_MM,
     device: str = "auto",
@@ -65,7 +68,7 @@ def evaluate_model(
         Cases file, with a validation part, on which thresholds are fixed, and the `split` to judge on.
     out : path, optional
         New folder for metrics.json, cases.csv and report.html.
-    budgets : sequence of str or float
+    budgets : sequence of str or float, or one
         Such as "5%" or 0.05; those of the model by default.
     unit : {"voxels", "predicted-foreground"}, optional
         What a budget is a share of; the model's by default.
@@ -75,7 +78,9 @@ def evaluate_model(
     Raises
     ------
     InputError
-        As `train_model`; a part of the cases is empty; `out` holds something already.
+        As `train_model`; no such unit or split; a part of the cases is empty; `out` holds something already.
+    MissingExtra
+        As `train_model`.
     """
     notes: list[str] = []
     folder = known_model(model).folder
@@ -84,10 +89,10 @@ def evaluate_model(
         path_of(data),
         path_of(out) if out is not None else None,
         split=split,
-        budgets=[str(budget) for budget in budgets],
+        budgets=[str(budget) for budget in each(budgets, "budgets")],
         unit=unit,
         tolerance_mm=tolerance_mm,
-        device=device,
+        device=text_of(device, "device"),
         progress=progress,
         tell=notes.append,
     )

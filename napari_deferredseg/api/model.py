@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from napari_deferredseg.api.given import known_model, labels_of, opened, volume_of
+from napari_deferredseg.api.given import each, flag_of, known_model, labels_of, opened, text_of, volume_of
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.engine import Engine, InProcess, Runner
 from napari_deferredseg.io import images
@@ -37,7 +37,7 @@ class Model:
         self,
         volume: Volume | StrPath,
         *,
-        companions: Sequence[Volume | StrPath] = (),
+        companions: Sequence[Volume | StrPath] | Volume | StrPath = (),
         prompt: LabelMap | StrPath | None = None,
         boxes: Sequence[SliceBox] = (),
         orientation_checked: bool = False,
@@ -50,7 +50,7 @@ class Model:
         ----------
         volume : Volume or path
             The image.
-        companions : sequence of Volume or path
+        companions : sequence of Volume or path, or one
             Its further channels on the same grid, in the order that the model learned from.
         prompt, boxes : LabelMap or path, sequence of SliceBox
             Where to look, for a model that must be told.
@@ -62,17 +62,22 @@ class Model:
         Raises
         ------
         InputError
-            The extra `model` is missing, a file or the model cannot be used, the sides of the image are not known, it
-            is out of the model's domain, or memory ran out.
+            A file or the model cannot be used, the sides of the image are not known, or it is out of the model's
+            domain.
+        MissingExtra
+            The extra `model` is not installed.
+        WorkerDied
+            Memory ran out, or the engine's process ended.
         """
         image = volume_of(volume)
-        predict.require_known_sides(image, orientation_checked)
-        whole = images.as_channels([image, *map(volume_of, companions)])
+        predict.require_known_sides(image, flag_of(orientation_checked, "orientation_checked"))
+        further = [volume_of(x) for x in each(companions, "companions")]  # type: ignore[arg-type]
+        whole = images.as_channels([image, *further])
         asked = predict.Ask(
             prompt=labels_of(prompt) if prompt is not None else None,
             boxes=tuple(boxes),
             device=self.device,
-            outside_domain=outside_domain,
+            outside_domain=flag_of(outside_domain, "outside_domain"),
         )
         prediction = predict.ask_model(self.about, whole, self.runner, asked, progress)
         return replace(prediction, notes=(*whole.notes, *prediction.notes))
@@ -93,7 +98,7 @@ def load_model(model: StrPath, *, device: str = "auto", engine: Engine | None = 
     InputError
         It is no model.
     """
-    return Model(known_model(model), device, engine or InProcess())
+    return Model(known_model(model), text_of(device, "device"), engine or InProcess())
 
 
 def list_models(project: Project | StrPath | None = None) -> list[InstalledModel]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_deferredseg.api.given import budget_of, known_model, opened, path_of
+from napari_deferredseg.api.given import budget_of, each, flag_of, known_model, opened, optional_text, path_of, text_of
 from napari_deferredseg.core.budget import DEFAULT_BUDGET
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.engine import Engine, InProcess
@@ -27,7 +27,7 @@ def run_external(
     mask: StrPath,
     *others: StrPath,
     probabilities: StrPath | None = None,
-    budget: str | Budget = DEFAULT_BUDGET,
+    budget: str | float | Budget = DEFAULT_BUDGET,
     series: str | None = None,
     orientation_checked: bool = False,
     by: str | None = None,
@@ -40,17 +40,21 @@ def run_external(
     Raises
     ------
     InputError
-        As `compare_masks`; the sides of the image are not known; the project has no readers or cannot be written.
+        As `compare_masks`; the sides of the image are not known; the project has no readers.
+    NotAllowed
+        Whoever acts may not do this, or the project cannot be written.
+    Damaged, Busy
+        As `open_project`; others write to it all the time.
     """
     files = predict.ExternalInput(
         volume=path_of(volume),
         labels=(path_of(mask), *map(path_of, others)),
         probabilities=path_of(probabilities) if probabilities is not None else None,
-        series=series,
-        orientation_checked=orientation_checked,
+        series=optional_text(series, "series"),
+        orientation_checked=flag_of(orientation_checked, "orientation_checked"),
     )
     with opened(project) as kept:
-        return run.run_external(kept, files, budget_of(budget), progress, by=who_acts(kept, by))
+        return run.run_external(kept, files, budget_of(budget), progress, by=who_acts(kept, optional_text(by, "by")))
 
 
 def run_model(
@@ -58,8 +62,8 @@ def run_model(
     volume: StrPath,
     model: StrPath,
     *,
-    companions: Sequence[StrPath] = (),
-    budget: str | Budget = DEFAULT_BUDGET,
+    companions: Sequence[StrPath] | StrPath = (),
+    budget: str | float | Budget = DEFAULT_BUDGET,
     device: str = "auto",
     prompt: StrPath | None = None,
     readers: Mapping[str, str] | None = None,
@@ -84,22 +88,30 @@ def run_model(
 
     Raises
     ------
-    InputError
-        As `Model.predict`; the project has no readers or cannot be written.
+    InputError, MissingExtra, WorkerDied
+        As `Model.predict`; the project has no readers.
+    NotAllowed, Damaged, Busy
+        As `run_external`; or the model is not trusted in this project.
     """
     with opened(project) as kept:
         known = known_model(model, kept)
         files = predict.ModelInput(
             volume=path_of(volume),
             model=known.folder,
-            companions=tuple(map(path_of, companions)),
-            device=device,
+            companions=tuple(path_of(x) for x in each(companions, "companions")),  # type: ignore[arg-type]
+            device=text_of(device, "device"),
             prompt=path_of(prompt) if prompt is not None else None,
-            series=series,
-            orientation_checked=orientation_checked,
-            outside_domain=outside_domain,
+            series=optional_text(series, "series"),
+            orientation_checked=flag_of(orientation_checked, "orientation_checked"),
+            outside_domain=flag_of(outside_domain, "outside_domain"),
         )
         channels = make_channels(readers or {}, purpose)
         return run.run_model(
-            kept, files, engine or InProcess(), budget_of(budget), channels, progress, who_acts(kept, by)
+            kept,
+            files,
+            engine or InProcess(),
+            budget_of(budget),
+            channels,
+            progress,
+            who_acts(kept, optional_text(by, "by")),
         )

@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 import traceback
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +19,15 @@ from typer.core import TyperGroup
 
 from napari_deferredseg.cli import demo, export, model, project, reader, run, settings, simulate, train, worklist
 from napari_deferredseg.cli.console import err
-from napari_deferredseg.core.errors import DEFECT, MEMBERS, WRONG_COMMAND, Cancelled, DeferredSegError, InputError
+from napari_deferredseg.core.errors import (
+    DEFECT,
+    MEMBERS,
+    WRONG_COMMAND,
+    Cancelled,
+    DeferredSegError,
+    InputError,
+    WorkerDied,
+)
 from napari_deferredseg.core.log import Scrubbed, Shown, log_failure
 from napari_deferredseg.core.version import __version__
 from napari_deferredseg.usecases.log import open_log
@@ -94,16 +103,21 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot spell is no reason to stop
-    file = open_log()
+    open_log()
     with Shown(err.print) as shown:
         try:
             app(obj=shown)
         except Exception as error:
-            log_failure(log, error, "the command")
+            file = log_failure(log, error, "the command")
             code, line = exit_of(error)
-            where = "" if file is None or code != DEFECT else f"; where it happened is in {file}"
-            err.print(f"deferredseg: {line}{where}")
+            err.print(f"deferredseg: {line}{_where(file) if code == DEFECT else ''}")
             sys.exit(code)
+
+
+def _where(file: Path | None) -> str:
+    if file is None:
+        return "; it could not be logged, deferredseg --verbose shows where it happened"
+    return f"; where it happened is in {file}"
 
 
 def exit_of(error: Exception) -> tuple[int, str]:
@@ -113,6 +127,8 @@ def exit_of(error: Exception) -> tuple[int, str]:
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return InputError.exit_code, f"{where}{error.strerror or error}; check the path and the disk"
+    if isinstance(error, MemoryError):
+        return WorkerDied.exit_code, "there is not enough memory for this: close other programs, or use a smaller image"
     if os.environ.get("DEFERREDSEG_DEBUG"):
         traceback.print_exception(error)
     return DEFECT, "unexpected: " + f"{type(error).__name__}: {error}".splitlines()[0]

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from napari_deferredseg.cli.console import given_path, note, out, progress_bar, show_table
 from napari_deferredseg.core.budget import ShareUnit
+from napari_deferredseg.core.errors import Cancelled
 from napari_deferredseg.scoring.tolerance import TOLERANCE_MM
 
 DataOption = Annotated[
@@ -39,10 +40,15 @@ def train(
     device: DeviceOption = "auto",
 ) -> None:
     """Train a deferral model; a run that was cut off goes on when the same command is given again."""
-    from napari_deferredseg.usecases.learn import train_model
+    from napari_deferredseg.usecases.learn import train_model, unfinished
 
-    with progress_bar() as progress:
-        folder = train_model(data, to, config, seed, device, progress, tell=note)
+    try:
+        with progress_bar() as progress:
+            folder = train_model(data, to, config, seed, device, progress, tell=note)
+    except KeyboardInterrupt:
+        if (work := unfinished(to)) is None:
+            raise
+        raise Cancelled(f"interrupted; what is done is kept in {work}: the same command goes on from there") from None
     out.print(f"{folder}: a model folder; read its CARD.md, then judge it with: deferredseg evaluate")
 
 

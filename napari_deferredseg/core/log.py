@@ -51,14 +51,27 @@ PLAIN = (bool, int, float, complex, type(None), Scrubbed)
 
 
 class LogFile(RotatingFileHandler):
-    """The file of this process. A full disk or a folder that is gone holds nobody up."""
+    """The file of this process. A full disk or a folder that is gone holds nobody up.
+
+    Attributes
+    ----------
+    lost : bool
+        Whether the last record did not arrive.
+    """
 
     def __init__(self, folder: Path) -> None:
         name = f"deferredseg-{datetime.now(UTC):%Y%m%d}-{os.getpid()}.log"
         super().__init__(folder / name, maxBytes=LARGEST, backupCount=BACKUPS, encoding="utf-8", delay=True)
+        self.lost = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        self.lost = False
+        super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Leave the record out."""
+        self.lost = True
 
 
 class Scrubber(logging.Formatter):
@@ -137,14 +150,21 @@ def log_file() -> Path | None:
     return next((Path(handler.baseFilename) for handler in _files(logging.getLogger(PACKAGE))), None)
 
 
-def log_failure(log: logging.Logger, error: BaseException, doing: str) -> None:
+def log_failure(log: logging.Logger, error: BaseException, doing: str) -> Path | None:
     """Log an exception that somebody is told of in a line. `doing` is a constant: what failed, such as "a run".
 
     What the user can mend is information, everything else an error; both with their tracebacks.
+
+    Returns
+    -------
+    Path or None
+        The file that has it; None where nothing is logged to a file, or it could not be written.
     """
     told = isinstance(error, DeferredSegError | KeyboardInterrupt) and not isinstance(error, Damaged | WorkerDied)
     level = logging.INFO if told else logging.ERROR
     log.log(level, "%s failed", Scrubbed(doing), exc_info=error)
+    known = [handler for handler in _files(logging.getLogger(PACKAGE)) if not handler.lost]
+    return next((path for path in (Path(handler.baseFilename) for handler in known) if path.is_file()), None)
 
 
 def scrubbed(error: BaseException) -> Scrubbed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -25,6 +27,15 @@ def one_line(value: str) -> str:
     if not plain.strip(UNSEEN + " ") or not plain.isprintable():
         raise ValueError(f"{shortened(value)!r} is no name: use characters that can be seen")
     return plain
+
+
+def folder_in(setting: str) -> Path | None:
+    """Folder that an environment variable names, with `~` for the home folder; None where it is not set."""
+    given = os.environ.get(setting, "").strip()
+    try:
+        return Path(given).expanduser() if given else None
+    except RuntimeError:  # a user without a home
+        return Path(given)
 
 
 def label_name(value: str) -> str:

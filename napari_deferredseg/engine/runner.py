@@ -45,7 +45,7 @@ class InProcess:
         ValueError
             The job is none that may run.
         Exception
-            Whatever `progress` or the job raised, `InputError` too.
+            Whatever `progress` or the job raised, any `DeferredSegError` too.
         """
         job_name(job, self._packages)
         try:

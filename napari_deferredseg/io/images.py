@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -12,6 +13,7 @@ from napari_deferredseg.core.errors import InputError, legible
 from napari_deferredseg.core.volume import LabelMap, Probabilities, Volume, labels_present
 from napari_deferredseg.io.dicom import read_file, read_series
 from napari_deferredseg.io.formats import SUFFIXES, Format, format_of, stem_of
+from napari_deferredseg.io.itk import no_memory
 from napari_deferredseg.io.labels.tables import table_beside, table_from_segment_keys
 from napari_deferredseg.io.labels.values import as_labels
 from napari_deferredseg.io.reading import load
@@ -19,7 +21,7 @@ from napari_deferredseg.io.storage_order import reordering
 from napari_deferredseg.io.writing import write_labels, write_volume
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from napari_deferredseg.io.itk import LoadedImage
 
@@ -60,11 +62,13 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
         What is wrong with the file, in one line.
     """
     if path.is_dir():
-        return read_series(path, series)
+        with _told(path):
+            return read_series(path, series)
     if series is not None:
         raise InputError(f"{path}: a series can be chosen in a folder of DICOM files only; leave --series out")
     if _format(path) is Format.DICOM:
-        return read_file(path)
+        with _told(path):
+            return read_file(path)
     loaded = _load(path)
     if loaded.frames:
         raise InputError(
@@ -237,10 +241,19 @@ def _format(path: Path) -> Format:
 
 
 def _load(path: Path) -> LoadedImage:
-    try:
+    with _told(path):
         return load(path)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Tell in one line what the system has against reading a file."""
+    try:
+        yield
+    except MemoryError as e:
+        raise InputError(no_memory(path)) from e
     except OSError as e:
-        raise InputError(f"{path}: cannot be opened ({e.strerror})") from e
+        raise InputError(f"{path}: cannot be opened ({e.strerror or e})") from e
 
 
 def _load_values(path: Path) -> LoadedImage:

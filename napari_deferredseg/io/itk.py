@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # DICOM and ITK know no other; "scanner-xyz" and the like do not say where the patient's head is.
 ANATOMICAL = {"left-posterior-superior", "right-anterior-superior", "left-anterior-superior"}
+NO_MEMORY = re.compile("failed to allocate memory|bad_alloc|out of memory", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,16 @@ def _read(path: Path, detached: Path | None) -> sitk.Image:
         with quiet_itk(), plain_file(path, [detached] if detached else []) as plain:
             return sitk.ReadImage(str(plain))
     except MemoryError as e:
-        raise InputError(f"{path}: there is no memory for its voxels; free some, or use a smaller image") from e
+        raise InputError(no_memory(path)) from e
     except RuntimeError as e:
+        if NO_MEMORY.search(str(e)):
+            raise InputError(no_memory(path)) from e
         raise InputError(f"{path}: cannot be read, {_reason(str(e))}; save or copy it again") from e
+
+
+def no_memory(path: Path) -> str:
+    """Line for an image that the memory does not hold."""
+    return f"{path}: there is no memory for its voxels; free some, or use a smaller image"
 
 
 def _reason(native: str) -> str:

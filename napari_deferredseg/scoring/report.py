@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import PureWindowsPath
+from pathlib import Path, PureWindowsPath
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from napari_deferredseg.io.labels.csv_cells import to_cell
@@ -13,13 +14,13 @@ from napari_deferredseg.scoring.page import page_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     import pandas as pd
 
     from napari_deferredseg.scoring.figures import Example
     from napari_deferredseg.scoring.judgement import Judgement
 
+METRICS, CASES, REPORT = "metrics.json", "cases.csv", "report.html"
 DEFINITIONS = metrics.DEFINITIONS | system.DEFINITIONS | judgement.DEFINITIONS | calibration.DEFINITIONS
 
 
@@ -49,6 +50,11 @@ def write_report(
     -------
     Path
         Of report.html.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written. No half of a file is left in it then.
     """
     intervals = judged.intervals(resamples)
     found = metrics_of(judged, intervals, resamples)
@@ -64,11 +70,14 @@ def write_report(
     )
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False)
-    (folder / "metrics.json").write_text(text, encoding="utf-8")
-    _cells(judged.table).to_csv(folder / "cases.csv", index=False, lineterminator="\n")
-    target = folder / "report.html"
-    target.write_text(page, encoding="utf-8")
-    return target
+    with TemporaryDirectory(dir=folder, prefix=".writing-") as name:
+        part = Path(name)
+        (part / METRICS).write_text(text, encoding="utf-8")
+        _cells(judged.table).to_csv(part / CASES, index=False, lineterminator="\n")
+        (part / REPORT).write_text(page, encoding="utf-8")
+        for file in (METRICS, CASES, REPORT):
+            (part / file).replace(folder / file)
+    return folder / REPORT
 
 
 def _cells(table: pd.DataFrame) -> pd.DataFrame:

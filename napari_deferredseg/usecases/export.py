@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields
 from functools import partial
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from napari_deferredseg.core.errors import InputError
@@ -33,6 +34,14 @@ FORMATS: dict[str, type[NiftiExport | NnunetExport | MonaiExport]] = {
     "monai": MonaiExport,
 }
 MASKS = NiftiExport()
+KINDS: dict[str, tuple[type, str]] = {
+    "bool": (bool, "True or False"),
+    "int": (Integral, "a whole number"),
+    "float": (Real, "a number"),
+    "str": (str, "text"),
+    "tuple[str, ...]": (tuple, "a tuple of texts"),
+}
+"""What an option may be, by the type that a format's class says."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +67,14 @@ def make_exporter(form: str, **options: Any) -> Exporter:
     """
     if form not in FORMATS:
         raise InputError(f"there is no export format {form!r}; choose one of: {', '.join(FORMATS)}")
-    strange = sorted(set(options) - {f.name for f in fields(FORMATS[form])})
+    kinds = {f.name: str(f.type) for f in fields(FORMATS[form])}
+    strange = sorted(set(options) - set(kinds))
     if strange:
         raise InputError(f"--{strange[0].replace('_', '-')} does not go with --format {form}: leave it out")
+    for name, value in options.items():
+        kind, says = KINDS[kinds[name]]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise InputError(f"{value!r} is nothing to give as {name} of an export: give {says}")
     return FORMATS[form](**options)
 
 

@@ -9,18 +9,20 @@ import logging
 import os
 import re
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platformdirs import user_config_path
 from pydantic import Field, ValidationError
 
 from napari_deferredseg.core.errors import DeferredSegError, InputError
+from napari_deferredseg.core.names import folder_in
 from napari_deferredseg.core.records import Record
 from napari_deferredseg.store.files import private_file
 from napari_deferredseg.store.seal import Mark, ProjectKey
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_deferredseg.store.base import Store
 
 FOLDER = "DEFERREDSEG_CONFIG"
@@ -100,8 +102,7 @@ class KeyMemory:
 
 def own_folder() -> Path:
     """Folder of what belongs to a person and not to a project; `DEFERREDSEG_CONFIG` names another."""
-    given = os.environ.get(FOLDER, "").strip()
-    return Path(given) if given else user_config_path("napari-deferredseg", appauthor=False)
+    return folder_in(FOLDER) or user_config_path("napari-deferredseg", appauthor=False)
 
 
 def plain_name(project_id: str) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_deferredseg.core.budget import SHARES
+from napari_deferredseg.core.datalist import SPLITS
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, Tell, silent, unsaid
 from napari_deferredseg.io.datalist import read_datalist
 from napari_deferredseg.scoring.tolerance import TOLERANCE_MM, require_tolerance
+from napari_deferredseg.store.files import remedy
 from napari_deferredseg.usecases.extras import require_model
 
 if TYPE_CHECKING:
@@ -36,7 +39,9 @@ def train_model(
     Raises
     ------
     InputError
-        The extra `model` is missing, or cases, configuration, device or folder cannot be used.
+        Cases, configuration, device or folder cannot be used.
+    MissingExtra
+        The extra `model` is not installed.
     """
     require_model()
     from napari_deferredseg.deferral.data.devices import pick
@@ -45,6 +50,13 @@ def train_model(
 
     settings, datalist = read_config(config), read_datalist(data)
     return train(datalist, out, settings, seed=seed, device=pick(device), progress=progress, tell=tell)
+
+
+def unfinished(out: Path) -> Path | None:
+    """Folder where a training of `out` that was cut off left what it had done; None where there is none."""
+    from napari_deferredseg.deferral.training.workplace import WORK
+
+    return out / WORK if (out / WORK).is_dir() else None
 
 
 def evaluate_model(
@@ -81,10 +93,16 @@ def evaluate_model(
     Raises
     ------
     InputError
-        As `train_model`; `out` holds other files; or the tolerance is none.
+        As `train_model`; no such unit or split; `out` holds other files or cannot be written; or the tolerance is none.
+    MissingExtra
+        As `train_model`.
     """
     require_model()
     require_tolerance(tolerance_mm)
+    if split not in SPLITS:
+        raise InputError(f"there is no part {split!r} of the cases: choose one of {', '.join(SPLITS)}")
+    if unit is not None and unit not in SHARES:
+        raise InputError(f"a budget is no share of {unit!r}: choose one of {', '.join(SHARES)}")
     from napari_deferredseg.deferral.data.devices import pick
     from napari_deferredseg.deferral.evaluation.evaluate import evaluate
     from napari_deferredseg.deferral.model.model import load_model
@@ -110,9 +128,13 @@ def evaluate_model(
     )
     if out is not None:
         progress(0.95, "writing the report")
-        out.mkdir(parents=True, exist_ok=True)
         notes = _notes(datalist, loaded.spec.config.data.consensus)
-        write_report(judged, out, title=f"{loaded.spec.name} on {split} cases", notes=notes, examples=examples)
+        title = f"{loaded.spec.name} on {split} cases"
+        try:
+            write_report(judged, out, title=title, notes=notes, examples=examples)
+        except OSError as error:
+            why = error.strerror or error
+            raise InputError(f"{out}: the report cannot be written ({why}); {remedy(error)}, then try again") from error
     progress(1.0, "done")
     return judged.summary()
 

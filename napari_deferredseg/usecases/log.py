@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 from platformdirs import user_log_path
 
 from napari_deferredseg.core.log import start_log
+from napari_deferredseg.core.names import folder_in
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FOLDER = "DEFERREDSEG_LOG"
 NAME = re.compile(r"deferredseg-\d{8}-(\d{1,9})\.log(\.\d+)?")
@@ -21,8 +24,7 @@ MOST, OLDEST = 40, 30 * 86400
 
 def log_folder() -> Path:
     """Folder of the log; `DEFERREDSEG_LOG` names another."""
-    given = os.environ.get(FOLDER, "").strip()
-    return Path(given) if given else user_log_path("napari-deferredseg", appauthor=False)
+    return folder_in(FOLDER) or user_log_path("napari-deferredseg", appauthor=False)
 
 
 def open_log() -> Path | None:

@@ -150,12 +150,12 @@ def init_project(folder: Path, name: str | None = None, admin: Reader | None = N
         folder.mkdir(parents=True, exist_ok=True)
         create_sqlite(folder / DATABASE).close()
         (folder / FILE).write_text(info.model_dump_json(indent=1), encoding="utf-8")
+        project = open_project(folder)
     except BaseException as error:
         _unmake(folder, made)
         if isinstance(error, OSError):
             raise InputError(f"{folder} cannot be written: {error.strerror or error}; choose another place") from None
         raise
-    project = open_project(folder)
     if admin is None:
         return project
     try:
@@ -173,7 +173,9 @@ def open_project(folder: Path) -> Project:
     Raises
     ------
     InputError
-        It is none, is damaged, made by a newer version, or lies on a network share.
+        It is none, was made by a newer version, or lies on a network share.
+    Damaged
+        What it holds is not what was written.
     """
     folder = folder.resolve()
     refuse_unreadable_name(folder)

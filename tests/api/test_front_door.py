@@ -92,6 +92,18 @@ def test_regions_are_those_of_the_run_that_a_project_keeps(unread):
     assert [r.minutes for r in proposal.regions] == [r.minutes for r in report.regions]
 
 
+def judged(scene, **options):
+    return ds.evaluate_model("abdomen-phantom", scene.root / "cases.json", **options)
+
+
+def exported(scene, form="nifti", **options):
+    return ds.export_labels(scene.folder, scene.root / "out", form, **options)
+
+
+def ran(scene, **options):
+    return ds.run_external(scene.folder, scene.volume, scene.first, scene.second, **options)
+
+
 @pytest.mark.parametrize(
     ("call", "why"),
     [
@@ -104,12 +116,52 @@ def test_regions_are_those_of_the_run_that_a_project_keeps(unread):
         (lambda s: ds.run_external(s.folder, s.volume, s.first, s.second, budget="3 cups"), "unknown unit 'cups'"),
         (lambda s: ds.export_labels(s.folder, s.root / "out"), "no cases to export"),
         (lambda s: ds.export_labels(s.folder, s.root / "out", "png"), "no export format 'png'"),
+        (lambda s: exported(s, "nnunet", ignore_unreviewed="no"), "'no' .* True or False"),
+        (lambda s: exported(s, "nnunet", dataset="501"), "'501' .* a whole number"),
+        (lambda s: exported(s, "nnunet", dataset=True), "True .* a whole number"),
+        (lambda s: exported(s, "monai", test="0.2"), "'0.2' .* a number"),
+        (lambda s: exported(s, with_sources="no"), "'no' .* True or False"),
+        (lambda s: exported(s, cases="phantom"), "'?phantom'?"),
+        (lambda s: ds.export_labels(s.folder, ""), "the path is empty"),
+        (lambda s: ds.init_project(" "), "the path is empty"),
+        (lambda s: ds.init_project(s.root / "new", name=3), "3 is nothing to give as name"),  # type: ignore[arg-type]
+        (lambda s: ds.read_volume(""), "the path is empty"),
+        (lambda s: ds.read_volume(None), "None is no path"),
+        (lambda s: ds.read_volume("x" * 300), "cannot be looked up"),
+        (lambda s: ds.init_project(s.root / ("x" * 300)), "cannot be looked up"),
+        (lambda s: ds.read_volume("ct\0.nii"), "NUL"),
+        (lambda s: ds.read_volume("~nosuchuser/ct.nii"), "home folder|there is no such"),
+        (lambda s: ds.load_model("abdomen-phantom", device=None), "None is nothing to give as device"),
+        (lambda s: ds.run_model(s.folder, s.volume, "abdomen-phantom", companions="t1.mha"), "t1.mha: there is no"),
+        (lambda s: ran(s, budget=None), "None is nothing to give as budget"),
+        (lambda s: ran(s, orientation_checked="no"), "'no' .* True or False"),
+        (lambda s: judged(s, unit="foo"), "'foo': choose one of predicted-foreground, voxels"),
+        (lambda s: judged(s, unit="predicted_foreground"), "'predicted_foreground': choose one of"),
+        (lambda s: judged(s, split="foo"), "'foo' of the cases: choose one of training,"),
+        (lambda s: judged(s, tolerance_mm="2"), "'2', is no number of mm"),
+        (lambda s: judged(s, budgets="5 cups"), "'5 cups' is no share"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(unread, call, why):
     with pytest.raises(ds.InputError, match=why) as no:
         call(unread)
     assert "\n" not in str(no.value)
+
+
+def test_a_loop_of_links_is_one_line(tmp_path):
+    try:
+        (tmp_path / "a").symlink_to(tmp_path / "b")
+        (tmp_path / "b").symlink_to(tmp_path / "a")
+    except OSError:
+        pytest.skip("links cannot be made here")
+    with pytest.raises(ds.InputError, match="a: cannot be looked up"):
+        ds.open_project(tmp_path / "a")
+
+
+def test_a_number_is_a_share(unread):
+    prediction = ds.compare_masks(unread.volume, unread.first, unread.second)
+    regions = [ds.propose_regions(prediction, budget).regions for budget in (0.05, "5%")]
+    assert [r.box for r in regions[0]] == [r.box for r in regions[1]]
 
 
 def test_a_flat_image_of_unknown_sides_is_refused_until_somebody_has_checked(tmp_path):

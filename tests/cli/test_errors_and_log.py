@@ -12,9 +12,13 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from napari_deferredseg.cli.app import exit_codes
 from napari_deferredseg.core.errors import DEFECT, MEMBERS
+from napari_deferredseg.core.log import LogFile
 from napari_deferredseg.core.volume import table_from_names
 from napari_deferredseg.io.images import read_volume, write_labels
+from napari_deferredseg.store.database import sqlite
+from napari_deferredseg.usecases import learn
 from napari_deferredseg.usecases import project as projects
+from napari_deferredseg.usecases.keys import own_folder
 from napari_deferredseg.usecases.log import MOST, log_folder, open_log
 
 PATIENT, PLACE, TEXT = "Plantedpatient", "Plantedplace", "Plantedtext"
@@ -28,15 +32,19 @@ def logged(tmp_path, monkeypatch, whole_records):
     return lambda: "".join(path.read_text("utf-8") for path in folder.glob("*"))
 
 
+def raising(error):
+    def fail(*args, **options):
+        raise error
+
+    return fail
+
+
 @pytest.fixture
 def planted(tmp_path, monkeypatch):
     """A command that fails with an exception: its words."""
 
     def command(error: Exception) -> tuple[object, ...]:
-        def fail(*args, **options):
-            raise error
-
-        monkeypatch.setattr(projects, "init_project", fail)
+        monkeypatch.setattr(projects, "init_project", raising(error))
         return "project", "init", tmp_path / PLACE
 
     return command
@@ -141,3 +149,56 @@ def test_files_of_processes_that_ended_do_not_pile_up(logged):
     open_log()
     assert len(list(folder.glob("deferredseg-*.log"))) == MOST
     assert (folder / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("lost", ["taken", "full"])
+def test_a_defect_that_could_not_be_logged_names_no_log(type_in, planted, tmp_path, monkeypatch, whole_records, lost):
+    place = tmp_path / lost / "log"
+    monkeypatch.setenv("DEFERREDSEG_LOG", str(place))
+    if lost == "taken":
+        place.parent.write_bytes(b"")
+    else:
+        place.mkdir(parents=True)
+        monkeypatch.setattr(LogFile, "_open", raising(OSError(28, "No space left on device")))
+    said = type_in(*planted(KeyError(TEXT)))
+    assert said.code == DEFECT
+    assert said.err.endswith("; it could not be logged, deferredseg --verbose shows where it happened\n")
+
+
+def test_the_log_may_lie_in_the_home_folder(tmp_path, monkeypatch):
+    for home in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(home, str(tmp_path))
+    for setting, folder in (("DEFERREDSEG_LOG", log_folder), ("DEFERREDSEG_CONFIG", own_folder)):
+        monkeypatch.setenv(setting, "~/x")
+        assert folder() == tmp_path / "x"
+
+
+def test_memory_that_runs_out_is_no_defect(type_in, planted, logged):
+    said = type_in(*planted(MemoryError()))
+    assert (said.code, said.err) == (
+        6,
+        "deferredseg: there is not enough memory for this: close other programs, or use a smaller image\n",
+    )
+
+
+def test_a_project_on_a_full_disk_is_one_line_and_leaves_nothing(type_in, tmp_path, monkeypatch, logged):
+    monkeypatch.setattr(sqlite, "PRAGMAS", (*sqlite.PRAGMAS, "max_page_count=4"))
+    said = type_in("project", "init", tmp_path / "p")
+    assert said.code == 1
+    assert "database or disk is full): its disk is full: free some space" in said.err
+    assert len(said.err.splitlines()) == 1
+    assert not (tmp_path / "p").exists()
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_training_that_is_interrupted_says_what_stays(type_in, tmp_path, monkeypatch, logged, begun):
+    def train(*words, **options):
+        if begun:
+            (tmp_path / "m" / "work").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(learn, "train_model", train)
+    said = type_in("train", "--data", tmp_path / "cases.json", "--out", tmp_path / "m")
+    kept = f"what is done is kept in {tmp_path / 'm' / 'work'}: the same command goes on from there"
+    assert said.code == 130
+    assert said.err == f"deferredseg: interrupted; {kept if begun else 'nothing was left half done'}\n"

@@ -47,6 +47,20 @@ def test_every_baseline_is_judged_at_every_budget_of_the_model(judged):
     assert {p.name for p in folder.iterdir()} == {"metrics.json", "cases.csv", "report.html"}
 
 
+def test_a_full_disk_leaves_no_half_of_a_report_and_the_folder_can_be_used_again(model, cases, tmp_path, monkeypatch):
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "report"
+    with monkeypatch.context() as patch:
+        patch.setattr(pd.DataFrame, "to_csv", full)
+        with pytest.raises(InputError, match=r"report: .* \(No space left on device\); free some space"):
+            evaluate_model(model, cases, out, device="cpu")
+    assert not list(out.iterdir())
+    evaluate_model(model, cases, out, device="cpu", budgets=["5%"])
+    assert {p.name for p in out.iterdir()} == {"metrics.json", "cases.csv", "report.html"}
+
+
 def test_the_order_of_methods_is_possible(judged):
     dice = judged[1].pivot(index="method", columns="budget", values="dice")
     assert (dice.loc["oracle"] >= dice.max() - 1e-9).all()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
+import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,7 @@ from pydicom.uid import (
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.io.dicom import read_file, read_series
+from napari_deferredseg.io.dicom.coding import decoder
 from napari_deferredseg.io.headers.limits import SETTING
 
 RNG = np.random.default_rng(3)
@@ -263,3 +269,58 @@ def test_pixels_that_end_the_decoder_end_nothing_else(tmp_path: Path, write_slic
     with pytest.raises(InputError, match=r"bad: its pixels end the program that decodes them .JPEG Lossless"):
         read_file(tmp_path / "bad")
     np.testing.assert_array_equal(read_file(tmp_path / "good").array, first)
+
+
+NO_MEMORY = "def decode(*files):\n    return 'no memory'\nfor line in sys.stdin:"
+UNWRITTEN = "raise OSError(28, 'No space left on device')"
+SLOW = "import time\nprint('ready', flush=True)\ntime.sleep(60)"
+
+
+@pytest.mark.parametrize(
+    ("child", "why"),
+    [
+        (decoder.CHILD.replace("numpy.save(target, numbers)", UNWRITTEN), "the temporary folder .* cannot be written"),
+        (decoder.CHILD.replace("numbers = ", "raise MemoryError #"), "there is no memory to decode"),
+        (decoder.CHILD.replace("numbers = ", "raise RuntimeError('std::bad_alloc') #"), "there is no memory to decode"),
+        ("raise SystemExit(1)", "the program that decodes it does not start"),
+        (SLOW, "take too long to decode"),
+    ],
+)
+def test_what_keeps_pixels_from_being_decoded_is_told_as_what_it_is(tmp_path, write_slice, monkeypatch, child, why):
+    jpeg_lossless(tmp_path / "good", write_slice, 16)
+    monkeypatch.setattr(decoder, "CHILD", child)
+    monkeypatch.setattr(decoder, "IMAGE_SECONDS", 0.3 if child == SLOW else 60)
+    with pytest.raises(InputError, match=f"good: .*{why}") as told:
+        read_file(tmp_path / "good")
+    assert ("damaged" in str(told.value)) is (child == SLOW)
+
+
+@pytest.mark.parametrize("program", [None, "", "/no/such/python"])
+def test_a_program_that_does_not_know_its_python_says_so(tmp_path, write_slice, monkeypatch, program):
+    jpeg_lossless(tmp_path / "good", write_slice, 16)
+    monkeypatch.setattr(sys, "executable", program)
+    with pytest.raises(InputError, match="good: is compressed, and the program that decodes it does not start"):
+        read_file(tmp_path / "good")
+
+
+def test_a_full_temporary_folder_is_named(tmp_path, write_slice, monkeypatch):
+    def full(*args: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    jpeg_lossless(tmp_path / "good", write_slice, 16)
+    monkeypatch.setattr(pydicom.Dataset, "save_as", full)
+    with pytest.raises(InputError, match=r"good: .*temporary folder .*\(No space left on device\); free some space"):
+        read_file(tmp_path / "good")
+
+
+def test_pixels_that_an_ended_decoder_left_are_removed_once_they_are_old(tmp_path, write_slice, monkeypatch):
+    jpeg_lossless(tmp_path / "good", write_slice, 16)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name, inside, age in (("old", "image.dcm", 2e5), ("new", "image.dcm", 0), ("mine", "notes.txt", 2e5)):
+        place = tmp_path / f"deferredseg-{name}"
+        place.mkdir()
+        (place / inside).write_bytes(b"1")
+        for path in (place / inside, place):
+            os.utime(path, (time.time() - age,) * 2)
+    read_file(tmp_path / "good")
+    assert sorted(p.name for p in tmp_path.glob("deferredseg-*")) == ["deferredseg-mine", "deferredseg-new"]

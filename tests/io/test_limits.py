@@ -7,6 +7,7 @@ import zlib
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.io.headers.limits import DEFAULT_GIB, GIB, SETTING, most_bytes, require_fits
@@ -105,3 +106,15 @@ def test_values_of_scaled_numbers_count_as_they_are_kept(tmp_path, monkeypatch) 
         else:
             with pytest.raises(InputError, match="claims 10 x 10 x 10 voxels"):
                 read_volume(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("x.mha: Failed to allocate memory for image.")])
+@pytest.mark.parametrize("read", [read_volume, read_labels])
+def test_memory_that_runs_out_is_told_as_that(tmp_path, monkeypatch, error, read) -> None:
+    def full(*args: object) -> None:
+        raise error
+
+    (tmp_path / "x.mha").write_bytes(claiming(".mha", 4) + bytes(64))
+    monkeypatch.setattr(sitk, "ReadImage", full)
+    with pytest.raises(InputError, match="there is no memory for its voxels"):
+        read(tmp_path / "x.mha")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 
@@ -14,6 +15,7 @@ from npe2 import DynamicPlugin
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.volume import Volume, table_from_names
 from napari_deferredseg.io.images import read_labels, read_volume, write_labels, write_volume
+from napari_deferredseg.widgets.plugin import files
 from napari_deferredseg.widgets.plugin.files import get_reader, write_labels_layer
 from napari_deferredseg.widgets.viewer.volume_layers import in_place, info_of
 
@@ -98,6 +100,17 @@ def test_a_broken_file_is_one_line_and_no_layer(tmp_path):
     assert "broken.nii.gz" in note.message
     assert "\n" not in note.message
     assert str(note.severity) == "error"
+
+
+def test_a_disk_that_fails_is_one_line_and_no_layer(tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(files, "choose_series", fail)
+    before = len(notification_manager.records)
+    assert get_reader(str(tmp_path / "a.nii"))(str(tmp_path / "a.nii")) == [(None,)]
+    (note,) = notification_manager.records[before:]
+    assert "a.nii: cannot be read (Input/output error)" in note.message
 
 
 def test_through_napari_a_broken_file_opens_nothing_and_asks_nothing(tmp_path, make_volume):

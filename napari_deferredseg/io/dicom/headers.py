@@ -175,7 +175,7 @@ def _parse(
         raise InputError(f"{path}: cannot be opened ({e.strerror or e})") from e
     except InputError:
         raise
-    except (*DAMAGED, MemoryError) as e:
+    except (*DAMAGED, MemoryError) as e:  # a damaged length asks for more memory than there is
         raise InputError(f"{path}: its DICOM header is damaged or incomplete; copy it again, or move it away") from e
 
 

@@ -58,9 +58,11 @@ def new_engine(path: Path) -> Engine:
     try:
         _write_ahead(engine)
         _migrate(engine, None)
-    except BaseException:
+    except BaseException as error:
         engine.dispose()
         path.unlink(missing_ok=True)
+        if isinstance(error, DatabaseError | sqlite3.DatabaseError):
+            raise as_told(error, path) from error
         raise
     return engine
 
@@ -80,10 +82,10 @@ def known_engine(path: Path, files: PredictionFiles | None = None) -> Engine:
     engine = _engine(path) if _is_writable(path) else _reading_engine(path)
     try:
         _bring_up_to_date(engine, path, files)
-    except OperationalError as error:
+    except (OperationalError, sqlite3.OperationalError) as error:
         engine.dispose()
         raise as_told(error, path) from error
-    except DatabaseError as error:
+    except (DatabaseError, sqlite3.DatabaseError) as error:
         engine.dispose()
         raise Damaged(f"{path} is damaged or no database of this program: restore it from a backup") from error
     except BaseException:

@@ -91,7 +91,10 @@ def own_marks(project_id: str) -> list[Mark]:
                 found = _mark(Receipt.model_validate_json(line), f"your receipt {path}")
                 marks.append(replace(found, place=str(path.parent)))
             except ValidationError:
-                log.warning("a line of %s is no receipt", path.name)
+                log.warning(
+                    "a line of your own receipts of this project is no receipt and was left out: a power cut leaves "
+                    "such a line, and nothing need be done"
+                )
     return marks
 
 

@@ -58,6 +58,8 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     except Exception as error:
         open_log()
         log_failure(log, error, "reading a file")
+        if isinstance(error, OSError):
+            error = InputError(f"{path}: cannot be read ({error.strerror or error}); check the file and the disk")
         if not isinstance(error, DeferredSegError):
             raise
         show_error(as_tip(str(error)))

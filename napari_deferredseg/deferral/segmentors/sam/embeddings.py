@@ -6,15 +6,17 @@ import hashlib
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from platformdirs import user_cache_path
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.names import folder_in
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from napari_deferredseg.core.volume import Array
@@ -41,12 +43,12 @@ class EmbeddingCache:
     @classmethod
     def of_user(cls) -> EmbeddingCache:
         """Cache of this user on this computer; the environment may say where and how large (GB)."""
-        folder = os.environ.get(FOLDER) or user_cache_path("napari-deferredseg", appauthor=False) / "embeddings"
+        folder = folder_in(FOLDER) or user_cache_path("napari-deferredseg", appauthor=False) / "embeddings"
         try:
             limit = float(os.environ.get(LIMIT) or GB)
         except ValueError:
             raise InputError(f"{LIMIT}={os.environ[LIMIT]!r} is no number of gigabytes; write for example 10") from None
-        return cls(Path(folder), int(limit * 1e9))
+        return cls(folder, int(limit * 1e9))
 
     def load(self, key: str) -> NDArray[np.generic] | None:
         """Embedding of a key; None where it is not kept, or damaged."""
