@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 PROBLEM = "background: #ffb454; color: #1b1b1b; border-radius: 3px; padding: 3px;"
-WHEN = "Windows and colours show in the panels and cases that are opened next."
+WHEN = "Windows show in the panels that are opened next."
 
 
 class SettingsPage(QDialog):

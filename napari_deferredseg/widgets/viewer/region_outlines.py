@@ -81,6 +81,19 @@ class RegionOutlines:
         self.show(items)
         self.describe(items)
 
+    def recolor(self, owners: Mapping[str, str]) -> None:
+        """Give readers and groups these colours from now on, in the layer that is there."""
+        if owners == self._owners:
+            return
+        items, reading, picked, before = self._items, self._reading, self._picked, self._color_table()
+        self._begin(self._values.shape, owners, items)
+        self._picked = picked
+        self.layer.data = self._frame.view(self._values)
+        if self._color_table() != before:
+            self.layer.colormap = self._colormap()
+        self.show(items, reading)
+        self.describe(items)
+
     def _begin(self, shape: Shape, owners: Mapping[str, str], items: Sequence[WorkItem]) -> None:
         self._owners = owners
         self._colors = list(dict.fromkeys((*owners.values(), WHITE)))
