@@ -30,6 +30,10 @@ WINDOWS: dict[str, tuple[float, float]] = {
 """Level and width of each preset, HU."""
 PERCENTILES, FULL = "MR", "full range"
 """Presets that follow the image's own intensities."""
+CHOOSE = "Window ..."
+"""What a list of presets says before one is chosen."""
+MOST = 1e6
+"""Levels and widths beyond it are slips of the hand."""
 # Colours that stay apart for colour-blind eyes (Okabe and Ito, 2008), without the ones that look like tissue.
 OUTLINES = ("#e69f00", "#56b4e9", "#f0e442", "#cc79a7", "#009e73", "#d55e00", "#0072b2", "#ffffff")
 
@@ -50,15 +54,15 @@ def _a_folder(path: Path) -> Path:
 
 
 def _names(windows: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    taken = [name for name in windows if name in (PERCENTILES, FULL)]
+    taken = [name for name in windows if name.casefold() in {x.casefold() for x in (PERCENTILES, FULL, CHOOSE)}]
     if taken:
-        raise ValueError(f"{taken[0]!r} follows the image; choose another name")
+        raise ValueError(f"{taken[0]!r} is an entry of the list of windows already; choose another name")
     return windows
 
 
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST, pattern=r"^\S(.*\S)?$")]
-Level = Annotated[float, Field(allow_inf_nan=False)]
-Width = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Level = Annotated[float, Field(ge=-MOST, le=MOST, allow_inf_nan=False)]
+Width = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
 Color = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
 Folder = Annotated[Path, AfterValidator(_a_folder)]
 

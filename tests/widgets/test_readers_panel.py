@@ -132,6 +132,62 @@ def test_whoever_paints_here_and_is_deactivated_here_does_not_hide_what_waits_fo
     assert len(desk.drafts("ada")) == 1
 
 
+def test_minutes_that_somebody_typed_stay_whatever_role_is_chosen_afterwards(desk, panel):
+    form = panel.profile
+    desk.click(panel.add_button)
+    choose_role(form, Role.ADMIN)
+    assert form.capacity.value() == 0
+    choose_role(form, Role.LEAD)
+    assert form.capacity.value() == 60
+    form.capacity.selectAll()
+    desk.qtbot.keyClicks(form.capacity, "0")
+    choose_role(form, Role.READER)
+    assert form.capacity.value() == 0
+    desk.click(form.cancel)
+    desk.click(panel.add_button)
+    form.capacity.selectAll()
+    desk.qtbot.keyClicks(form.capacity, "60")
+    choose_role(form, Role.ADMIN)
+    assert form.capacity.value() == 60
+
+
+def choose_role(form, role):
+    index = form.role.findData(role)
+    form.role.setCurrentIndex(index)
+    form.role.activated.emit(index)
+
+
+def test_where_nobody_reads_any_more_it_is_said_who_and_why(desk, panel):
+    project = desk.session.project
+    desk.say_who("lea")
+    for login in [x.login for x in desk.session.readers()][1:]:
+        readers.deactivate(project, login)
+    readers.edit(project, "ada", {"capacity": 0})
+    desk.session.readers_changed()
+    said = desk.worklist.summary.text()
+    assert said.startswith("Nobody reads in this project now: Ada Moreau has 0 minutes a day, Ben")
+    assert "was deactivated" in said
+    assert desk.worklist.readers.isVisibleTo(desk.worklist)
+
+
+def test_no_line_in_a_panel_asks_for_a_command(desk, panel):
+    readers.edit(desk.session.project, "lea", {"role": Role.ADMIN}, "lea")
+    desk.session.readers_changed()
+    choose(desk, panel, "ben")
+    desk.click(panel.stop_button)
+    assert panel.notice.text().startswith(
+        "choose your name first: to add, edit, deactivate and activate readers is for"
+    )
+    desk.say_who("lea")
+    choose(desk, panel, "lea")
+    desk.click(panel.stop_button)
+    assert panel.notice.text().endswith("is the only admin of this project: make another admin first")
+    desk.click(panel.add_button)
+    retype(desk, panel.profile.name, "Ada")
+    desk.click(panel.profile.save)
+    assert panel.notice.text().endswith("is taken by Ada Moreau: choose another, or change that one")
+
+
 def test_what_cannot_be_stays_in_the_form_with_one_line(desk, panel):
     desk.click(panel.add_button)
     retype(desk, panel.profile.name, "Ada")
