@@ -18,6 +18,8 @@ from napari_deferredseg.usecases.keys import own_folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pydantic_core import ErrorDetails
+
 FILE = "settings.json"
 LONGEST = 60
 WINDOWS: dict[str, tuple[float, float]] = {
@@ -173,7 +175,21 @@ def _checked(text: str) -> Settings:
     try:
         return Settings.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = " ".join(str(part) for part in first["loc"])
-        what = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{where}: {what}" if where else what) from error
+        raise InputError(_line(error.errors(include_url=False, include_input=False)[0])) from error
+
+
+def _line(error: ErrorDetails) -> str:
+    """What is wrong with which setting, as whoever fills in the page calls it."""
+    what = error["msg"].removeprefix("Value error, ")
+    match error["loc"]:
+        case ("windows", name, "[key]"):
+            return f"name of the window {name!r}: write 1 to {LONGEST} characters, no blanks around them"
+        case ("windows", name, 0 | 1 as column, *_):
+            number = f"-{MOST:,.0f} to {MOST:,.0f}" if column == 0 else f"above 0, at most {MOST:,.0f}"
+            return f"{('level', 'width')[column]} of {name!r}: write a number such as 40.5 ({number})"
+        case ("outlines", int(number)):
+            return f"colour {number + 1} of the outlines: write it as #rrggbb"
+        case (str(name),) if error["type"] == "extra_forbidden":
+            return f"{name}: there is no such setting"
+        case where:
+            return f"{' '.join(map(str, where))}: {what}" if where else what

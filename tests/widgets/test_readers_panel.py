@@ -170,6 +170,30 @@ def test_where_nobody_reads_any_more_it_is_said_who_and_why(desk, panel):
     assert desk.worklist.readers.isVisibleTo(desk.worklist)
 
 
+def test_who_is_away_is_said_where_regions_are_sent_and_an_empty_list_invites_nobody(desk, panel):
+    today = date.today()
+    readers.set_absence(desk.session.project, "ada", today, today)
+    desk.session.readers_changed()
+    desk.say_who("ben")
+    desk.wait(lambda: desk.session.case is not None)
+    defer = desk.panels["defer"]
+    index = defer.to.findText(f"Ada Moreau (away until {today})")
+    assert index > 0
+    defer.to.setCurrentIndex(index)
+    desk.seat.picture.pick(next(x for x in desk.seat.items if x.assignment.reader == "ben"))
+    desk.click(defer.send)
+    assert defer.notice.text().endswith(f"now waits for Ada Moreau (away until {today}).")
+    assert "to start" in desk.worklist.region.title.text()
+    for item in desk.session.worklist():
+        desk.session.send(item, Target(reader="ada"))
+    desk.seat.refresh_lists()
+    assert desk.worklist.table.rowCount() == 0
+    assert desk.worklist.region.title.text() == ""
+    desk.say_who(None)
+    desk.click(desk.worklist.region.buttons.next)
+    assert desk.worklist.notice.text() == "Say who you are first, in My worklist."
+
+
 def test_no_line_in_a_panel_asks_for_a_command(desk, panel):
     readers.edit(desk.session.project, "lea", {"role": Role.ADMIN}, "lea")
     desk.session.readers_changed()

@@ -184,7 +184,7 @@ class Session:
 
     def _sent(self, number: int, held: Assignment) -> views.Sent:
         self.events.worklist.emit()
-        return views.Sent(number, views.holder(held, views.names_of(self.readers())))
+        return views.sent(number, held, self.readers())
 
     # case
     def set_case(self, case: OpenCase | None) -> None:

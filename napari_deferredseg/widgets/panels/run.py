@@ -94,7 +94,7 @@ class RunPanel(Panel):
         self.body.addWidget(self.result)
         self.body.addLayout(row)
         self.finish_layout()
-        self.from_layers.clicked.connect(self.take_layers)
+        self.from_layers.clicked.connect(lambda: self.seat.attempt(self._take_layers))
         self.from_dicom.clicked.connect(self._ask_dicom)
         self.draw_button.clicked.connect(self.draw)
         self.run_button.clicked.connect(self.run)
@@ -119,6 +119,14 @@ class RunPanel(Panel):
         images = [_file_of(x) for x in layers if isinstance(x, Image)]
         masks = [_file_of(x) for x in layers if isinstance(x, Labels)]
         self.form.suggest(images, masks)
+
+    def _take_layers(self) -> None:
+        found = [layer for layer in self.seat.viewer.layers if isinstance(layer, (Image, Labels))]
+        if not found:
+            raise InputError("no image is open: open the volume and the AI's mask first")
+        if all(_file_of(layer) is None for layer in found):
+            raise InputError("these layers come from no file: save them first")
+        self.take_layers()
 
     def _ask_dicom(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Choose the folder with the DICOM files of the volume")

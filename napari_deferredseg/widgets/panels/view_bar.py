@@ -52,7 +52,7 @@ class ViewBar(QWidget):
         self.window_presets.textActivated.connect(self._apply)
         menu = QMenu(self.help)
         menu.addAction("Mouse and keys", self._explain)
-        menu.addAction("Show log", show_log)
+        menu.addAction("Show log", lambda: show_log(seat.events.message.emit))
         self.help.setMenu(menu)
         for emitter in (self._viewer.dims.events.order, self._viewer.dims.events.ndisplay):
             listen(self, emitter, self.refresh)

@@ -62,6 +62,8 @@ class WorklistPanel(Panel):
         self.summary.setText(self._summary(waits, nobody_reads))
         if waits.regions:
             self.region.invite()
+        else:
+            self.region.rest()
         self._mark()
 
     def _summary(self, waits: Progress, nobody_reads: str) -> str:
