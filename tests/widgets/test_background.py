@@ -113,7 +113,8 @@ def test_help_shows_the_log(open_viewer, monkeypatch, tmp_path):
 
 
 def test_where_nothing_opens_the_log_a_line_names_its_folder(open_viewer, monkeypatch, tmp_path):
-    seat, told = seat_of(open_viewer()), []
+    seat = seat_of(open_viewer())
+    told: list[str] = []
     seat.events.message.connect(told.append)
     bar = ViewBar(seat)
     (action,) = (x for x in bar.help.menu().actions() if x.text() == "Show log")

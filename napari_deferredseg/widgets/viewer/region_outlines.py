@@ -81,6 +81,17 @@ class RegionOutlines:
         self.show(items)
         self.describe(items)
 
+    def _begin(self, shape: Shape, owners: Mapping[str, str], items: Sequence[WorkItem]) -> None:
+        self._owners = owners
+        self._colors = list(dict.fromkeys((*owners.values(), WHITE)))
+        self._codes = 2 * len(self._colors) + 1
+        self._items: Sequence[WorkItem] = items
+        self._reading: str | None = None
+        self._picked: str | None = None
+        self._shown: dict[str, int] = {}
+        most = max((item.region.number for item in items), default=0) + ROOM
+        self._values = np.zeros(shape, np.min_scalar_type((most + 1) * self._codes))
+
     def recolor(self, owners: Mapping[str, str]) -> None:
         """Give readers and groups these colours from now on, in the layer that is there."""
         if owners == self._owners:
@@ -93,17 +104,6 @@ class RegionOutlines:
             self.layer.colormap = self._colormap()
         self.show(items, reading)
         self.describe(items)
-
-    def _begin(self, shape: Shape, owners: Mapping[str, str], items: Sequence[WorkItem]) -> None:
-        self._owners = owners
-        self._colors = list(dict.fromkeys((*owners.values(), WHITE)))
-        self._codes = 2 * len(self._colors) + 1
-        self._items: Sequence[WorkItem] = items
-        self._reading: str | None = None
-        self._picked: str | None = None
-        self._shown: dict[str, int] = {}
-        most = max((item.region.number for item in items), default=0) + ROOM
-        self._values = np.zeros(shape, np.min_scalar_type((most + 1) * self._codes))
 
     def show(self, items: Sequence[WorkItem], reading: str | None = None) -> None:
         """Show who holds each region now; `reading` is the id of one."""
