@@ -123,7 +123,7 @@ def _where(file: Path | None) -> str:
 def exit_of(error: Exception) -> tuple[int, str]:
     """Exit code of an exception, and the line for the user."""
     if isinstance(error, DeferredSegError):
-        return error.exit_code, str(error)
+        return error.exit_code, f"{error}: {error.command}" if error.command else str(error)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return InputError.exit_code, f"{where}{error.strerror or error}; check the path and the disk"

@@ -18,6 +18,8 @@ class DeferredSegError(Exception):
     ----------
     exit_code : int
         What the command line exits with.
+    command : str
+        What a person at a terminal can type, or "": the command line puts it behind the message, no panel does.
     kind : str
         What the members of a class have in common, in a few words for help and docs.
     """
@@ -25,8 +27,9 @@ class DeferredSegError(Exception):
     exit_code: ClassVar[int] = 1
     kind: ClassVar[str] = "refused"
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, command: str = "") -> None:
         super().__init__(legible(" ".join(message.split())))
+        self.command = command
 
 
 class InputError(DeferredSegError, ValueError):

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.records import Assignment, Reader, Region
+from napari_deferredseg.core.records import Assignment, Reader, Region, Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,6 +71,16 @@ class _Problem:
         return np.repeat(np.eye(len(self.demand)), len(self.capacity), axis=1)
 
 
+def why_nobody(readers: Sequence[Reader]) -> str:
+    """Why regions can be routed to none of a project's readers, by name; empty where they can."""
+    if any(x.is_routed_to for x in readers):
+        return ""
+    told = ", ".join(f"{x.name} {'has 0 minutes a day' if x.active else 'was deactivated'}" for x in readers)
+    if all(x.active and x.role is Role.ADMIN for x in readers):  # who made it, and only manages
+        return f"this project has no readers yet{': ' if told else ''}{told}"
+    return f"nobody reads in this project now: {told}"
+
+
 def assign(
     regions: Sequence[Region],
     readers: Sequence[Reader],
@@ -112,7 +122,7 @@ def assign(
     """
     reading = sorted((r for r in readers if r.is_routed_to), key=lambda r: r.login)
     if not reading:
-        raise InputError("the project has no readers; add one with: deferredseg reader add")
+        raise InputError(f"{why_nobody(readers)}; add a reader, or change that", command="deferredseg reader add")
     candidates = [r for r in reading if day is None or not r.is_absent(day)]
     if not candidates:
         who = ", ".join(f"{r.login} until {r.absent_to}" for r in reading)

@@ -131,9 +131,10 @@ class Store(Protocol):
         """
 
     # who holds what
-    def standing(self, region_id: str) -> tuple[Assignment, str | None]:
-        """Assignment of a region as it is now, withdrawn or not, and the login of who changed it last, where known.
+    def standing(self, region_id: str) -> tuple[Assignment, str | None, str]:
+        """Assignment of a region as it is now, withdrawn or not; who changed it last, where known, and by what.
 
+        The first is a login, the second what the record of events calls it, such as "release"; "" for nothing.
         InputError when there is no such region.
         """
 

@@ -213,8 +213,8 @@ class SqlStore:
             return sql_cases.worklist(connection, login, self._clock.moment(connection, login).now, self._regions)
 
     # who holds what
-    def standing(self, region_id: str) -> tuple[Assignment, str | None]:
-        """How a region stands, and by whom."""
+    def standing(self, region_id: str) -> tuple[Assignment, str | None, str]:
+        """How a region stands, by whom and by what."""
         with self._transaction(self._engine) as connection:
             return sql_work.standing(connection, region_id)
 

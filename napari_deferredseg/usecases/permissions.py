@@ -83,9 +83,11 @@ def require(project: Project, action: Action, by: str | None) -> Reader | None:
     if may(None if actor is None else actor.role, action, has_admin=has_admin(readers)):
         return actor
     if actor is None:
+        able = _allowed(readers, action)
+        names = ", ".join(x.name for x in able)
         raise NotAllowed(
-            f"nobody of this project is named as the one who acts, and {action} is {_who_may(readers, action)}: choose "
-            "your name in the panel, or give --as LOGIN on the command line"
+            f"choose your name first: {action} is for {_roles(action)} ({names or 'nobody yet'})",
+            command=f"--as {'|'.join(x.login for x in able) or 'LOGIN'}",
         )
     raise NotAllowed(f"{_called(actor)} is a {actor.role} of this project, and {action} is {_who_may(readers, action)}")
 
@@ -117,8 +119,16 @@ def _called(reader: Reader) -> str:
 
 def _who_may(readers: Sequence[Reader], action: Action) -> str:
     """Least role for an action and who has it, such as "for a lead or an admin: Lea Brandt (login lea)"."""
-    least = LEAST[action]
-    roles = RANKS[RANKS.index(least) :]
-    words = " or ".join(f"{'an' if role is Role.ADMIN else 'a'} {role}" for role in roles)
-    people = ", ".join(_called(x) for x in readers if x.active and x.role in roles)
-    return f"for {words}: {people or 'nobody yet'}"
+    return f"for {_roles(action)}: {', '.join(map(_called, _allowed(readers, action))) or 'nobody yet'}"
+
+
+def _roles(action: Action) -> str:
+    return " or ".join(f"{'an' if role is Role.ADMIN else 'a'} {role}" for role in _ranks(action))
+
+
+def _ranks(action: Action) -> tuple[Role, ...]:
+    return RANKS[RANKS.index(LEAST[action]) :]
+
+
+def _allowed(readers: Sequence[Reader], action: Action) -> list[Reader]:
+    return [x for x in readers if x.active and x.role in _ranks(action)]

@@ -205,7 +205,7 @@ def login_from(name: str) -> str:
     plain = unicodedata.normalize("NFKD", spelled).encode("ascii", "ignore").decode()
     login = re.sub(r"[^a-z0-9_-]+", ".", plain).strip("._-")[:40]
     if not login:
-        raise InputError(f"no login can be made from {name!r}: give one with --login")
+        raise InputError(f"no login can be made from {name!r}: give a login", command="--login LOGIN")
     return login
 
 

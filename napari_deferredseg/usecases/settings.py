@@ -18,6 +18,8 @@ from napari_deferredseg.usecases.keys import own_folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pydantic_core import ErrorDetails
+
 FILE = "settings.json"
 LONGEST = 60
 WINDOWS: dict[str, tuple[float, float]] = {
@@ -30,6 +32,10 @@ WINDOWS: dict[str, tuple[float, float]] = {
 """Level and width of each preset, HU."""
 PERCENTILES, FULL = "MR", "full range"
 """Presets that follow the image's own intensities."""
+CHOOSE = "Window ..."
+"""What a list of presets says before one is chosen."""
+MOST = 1e6
+"""Levels and widths beyond it are slips of the hand."""
 # Colours that stay apart for colour-blind eyes (Okabe and Ito, 2008), without the ones that look like tissue.
 OUTLINES = ("#e69f00", "#56b4e9", "#f0e442", "#cc79a7", "#009e73", "#d55e00", "#0072b2", "#ffffff")
 
@@ -50,15 +56,15 @@ def _a_folder(path: Path) -> Path:
 
 
 def _names(windows: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    taken = [name for name in windows if name in (PERCENTILES, FULL)]
+    taken = [name for name in windows if name.casefold() in {x.casefold() for x in (PERCENTILES, FULL, CHOOSE)}]
     if taken:
-        raise ValueError(f"{taken[0]!r} follows the image; choose another name")
+        raise ValueError(f"{taken[0]!r} is an entry of the list of windows already; choose another name")
     return windows
 
 
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST, pattern=r"^\S(.*\S)?$")]
-Level = Annotated[float, Field(allow_inf_nan=False)]
-Width = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Level = Annotated[float, Field(ge=-MOST, le=MOST, allow_inf_nan=False)]
+Width = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
 Color = Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")]
 Folder = Annotated[Path, AfterValidator(_a_folder)]
 
@@ -169,7 +175,21 @@ def _checked(text: str) -> Settings:
     try:
         return Settings.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = " ".join(str(part) for part in first["loc"])
-        what = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{where}: {what}" if where else what) from error
+        raise InputError(_line(error.errors(include_url=False, include_input=False)[0])) from error
+
+
+def _line(error: ErrorDetails) -> str:
+    """What is wrong with which setting, as whoever fills in the page calls it."""
+    what = error["msg"].removeprefix("Value error, ")
+    match error["loc"]:
+        case ("windows", name, "[key]"):
+            return f"name of the window {name!r}: write 1 to {LONGEST} characters, no blanks around them"
+        case ("windows", name, 0 | 1 as column, *_):
+            number = f"-{MOST:,.0f} to {MOST:,.0f}" if column == 0 else f"above 0, at most {MOST:,.0f}"
+            return f"{('level', 'width')[column]} of {name!r}: write a number such as 40.5 ({number})"
+        case ("outlines", int(number)):
+            return f"colour {number + 1} of the outlines: write it as #rrggbb"
+        case (str(name),) if error["type"] == "extra_forbidden":
+            return f"{name}: there is no such setting"
+        case where:
+            return f"{' '.join(map(str, where))}: {what}" if where else what

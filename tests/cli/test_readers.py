@@ -38,9 +38,8 @@ def test_the_maker_acts_without_a_word_and_others_say_who_they_are(type_in, here
     here("somebody else")
     refused = type_in("reader", "edit", "ada", "--capacity", 30, "-p", house)
     assert (refused.code != 0, refused.out) == (True, "")
-    assert "nobody of this project is named as the one who acts" in refused.err
-    assert "for an admin: Jürgen Ø (login jurgen.o)" in refused.err
-    assert "--as LOGIN" in refused.err
+    assert "choose your name first: " in refused.err
+    assert "for an admin (Jürgen Ø): --as jurgen.o" in refused.err
     assert type_in("reader", "edit", "ada", "--capacity", 30, "-p", house, "--as", "jurgen.o").code == 0
     assert "known logins" in type_in("reader", "edit", "ada", "--capacity", 30, "-p", house, "--as", "kim").err
     here("ADA")  # a login of the project, in whatever case

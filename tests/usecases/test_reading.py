@@ -18,6 +18,7 @@ from napari_deferredseg.core.records import State, Verdict, utc_now
 from napari_deferredseg.store.base import LEASE
 from napari_deferredseg.store.sql import open_sqlite
 from napari_deferredseg.usecases.project import DATABASE
+from napari_deferredseg.usecases.readers import deactivate
 from napari_deferredseg.usecases.reading import read
 from napari_deferredseg.usecases.reading.defer import Target, defer_region
 from napari_deferredseg.usecases.reading.open_case import load_case
@@ -676,9 +677,24 @@ def test_a_reader_is_told_at_the_next_stroke_that_a_lead_took_the_region_back(si
     paint(ben)
     assert ben._saver.flush(10)
     assert len(lost) == 1
-    assert f"Region {item.region.number} was with somebody else a moment ago and is free now" in lost[0]
-    assert lost[0].endswith("What you painted is kept.")
+    name = lea.reader.name
+    assert lost[0] == (
+        f"Region {item.region.number}: {name} has released it. Submit still takes it. What you painted is kept."
+    )
     assert state(lea, item.region.id) is State.OPEN
+    ben.submit(Verdict.EDITED)
+    assert state(lea, item.region.id) in (State.SUBMITTED, State.SETTLED)
+
+
+def test_a_reader_who_was_deactivated_is_told_at_the_next_stroke(sitting):
+    ben = sitting("ben")
+    lost: list[str] = []
+    ben.events.claim_lost.connect(lost.append)
+    assert ben.begin(ben.worklist()[0])
+    deactivate(ben.project, "ben")
+    paint(ben)
+    assert ben._saver.flush(10)
+    assert lost == ["You were deactivated in this project; what you painted is kept as a draft: ask an admin."]
 
 
 def test_what_is_submitted_right_after_a_stroke_is_not_called_lost(sitting):

@@ -64,7 +64,7 @@ def test_who_may_is_let_and_who_may_not_is_told_who_may(houses, action, role, ru
     able = {"Root (login root)"} & {"Root (login root)" if ruled else ""} | (
         {"Lea (login lea)"} if least is not Role.ADMIN else set()
     )
-    assert all(name in line for name in able)
+    assert all((name if role else name.split()[0]) in line for name in able)
 
 
 @pytest.mark.parametrize("action", Action)

@@ -318,11 +318,12 @@ def test_a_mask_is_no_image(unread):
 
 
 def test_nobody_to_read(unread, tmp_path):
-    with init_project(tmp_path / "empty") as project, pytest.raises(InputError, match="deferredseg reader add"):
+    with init_project(tmp_path / "empty") as project, pytest.raises(InputError, match="no readers yet; add") as none:
         run_external(project, unread.files)
+    assert none.value.command == "deferredseg reader add"
     with init_project(tmp_path / "admin") as project:
         project.store.add_reader(Reader(login="root", name="Root", role="admin", capacity=0))
-        with pytest.raises(InputError, match="no readers"):
+        with pytest.raises(InputError, match="no readers yet: Root has 0 minutes a day"):
             run_external(project, unread.files, by="root")
         assert project.store.cases() == []
     assert not (tmp_path / "admin" / "predictions").exists()

@@ -114,5 +114,21 @@ def test_help_shows_the_log(open_viewer, monkeypatch, tmp_path):
     assert "the log was shown" in file.read_text("utf-8")
 
 
+def test_where_nothing_opens_the_log_a_line_names_its_folder(open_viewer, monkeypatch, tmp_path):
+    seat = seat_of(open_viewer())
+    told: list[str] = []
+    seat.events.message.connect(told.append)
+    bar = ViewBar(seat)
+    (action,) = (x for x in bar.help.menu().actions() if x.text() == "Show log")
+    (tmp_path / "log").mkdir()
+    for folder, is_opened in ((tmp_path / "log", False), (tmp_path / "none", True)):
+        monkeypatch.setenv("DEFERREDSEG_LOG", str(folder))
+        monkeypatch.setattr("napari_deferredseg.widgets.panels.show_log.log_file", lambda: None)
+        monkeypatch.setattr(QDesktopServices, "openUrl", lambda url, is_opened=is_opened: is_opened)
+        action.trigger()
+        assert str(folder) in told[-1]
+    assert len(told) == 2
+
+
 def test_nothing_is_a_result_too(outcome):
     assert outcome(lambda progress: None) == [("done", None, True)]

@@ -85,6 +85,36 @@ def test_what_cannot_be_used_stays_on_the_page(qtbot, panel):
     assert not page.isVisible()
 
 
+def test_numbers_that_nobody_touched_stay_as_they_are_and_folders_must_be_there(qtbot, panel, tmp_path):
+    exact = {"fine": (0.123456789, 1234567.0 / 2), "whole": (-600.0, 1500.0)}
+    save_settings(check_settings({"windows": exact}))
+    page = _opened(qtbot, panel)
+    page.projects.line.setText(str(tmp_path / "gone"))
+    _press(qtbot, page, SAVE)
+    assert page.isVisible()
+    assert "there is no folder" in page.problem.text()
+    (tmp_path / "gone").mkdir()
+    _press(qtbot, page, SAVE)
+    assert not page.isVisible()
+    assert read_settings(pytest.fail).windows == exact
+
+
+def test_a_window_that_the_settings_have_no_more_is_a_line_in_the_panel(dock, make_volume):
+    save_settings(check_settings({"windows": {"Mine": [40, 400]}}))
+    panel = dock()
+    panel.seat.viewer.add_image(make_volume().array)
+    bar = ViewBar(panel.seat)
+    panel.seat.viewer.window.add_dock_widget(bar)
+    save_settings(check_settings({}))
+    bar.window_presets.setCurrentText("Mine")
+    bar.window_presets.textActivated.emit("Mine")
+    assert "no window is called 'Mine'" in panel.notice.text()
+    assert bar.window_presets.currentText() == "Window ..."
+    panel.form.volume.line_edit.value = ""
+    panel.from_layers.click()
+    assert panel.notice.text() == "these layers come from no file: save them first"
+
+
 def test_a_damaged_file_is_told_in_the_panel_and_on_the_page(qtbot, dock):
     settings_file().parent.mkdir(parents=True)
     settings_file().write_text("{", encoding="utf-8")

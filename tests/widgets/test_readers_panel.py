@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from datetime import date
 
+import numpy as np
 import pytest
 from qtpy.QtCore import QDate, Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QApplication, QDialogButtonBox
 
 from napari_deferredseg.core.records import Role
 from napari_deferredseg.usecases import readers
+from napari_deferredseg.usecases.reading.defer import Target
+from napari_deferredseg.widgets.panels.preferences import SettingsPage
 from napari_deferredseg.widgets.panels.readers import ReadersPanel
 
 LEFT = Qt.MouseButton.LeftButton
@@ -72,6 +77,139 @@ def test_a_reader_comes_changes_goes_away_and_leaves(desk, panel):
     desk.click(panel.stop_button)
     assert desk.worklist.who.findData("zoe.b.o") > 0
     assert desk.store.verify() == []
+
+
+def swatches(desk):
+    """Colours before the names that a region can be sent to."""
+    to = desk.panels["defer"].to
+    images = {to.itemText(i): to.itemIcon(i).pixmap(12, 12).toImage() for i in range(1, to.count())}
+    return {name: image.pixelColor(5, 5).name() for name, image in images.items()}
+
+
+def outlines(desk):
+    """Colours around the regions, by the name of whom they wait for."""
+    layer, names = desk.viewer.layers["Regions by reader"], {x.login: x.name for x in desk.session.readers()}
+    found = {}
+    for item in (x for x in desk.seat.items if x.assignment.reader):
+        index = tuple(np.argwhere(item.region.mask)[0] + [lo for lo, _ in item.region.box])
+        value = layer.data[tuple(desk.seat.layers.frame.to_view(np.array(index)).astype(int))]
+        found[names[item.assignment.reader]] = QColor.fromRgbF(*map(float, layer.get_color(value)[:3])).name()
+    return found
+
+
+def test_outlines_and_swatches_are_of_one_colour_whoever_comes_and_whatever_is_set(desk, panel):
+    desk.say_who("ada")
+    desk.wait(lambda: desk.session.case is not None)
+    before = outlines(desk)
+    assert len(before) > 1
+    desk.click(panel.add_button)
+    retype(desk, panel.profile.name, "Aaron")
+    desk.click(panel.profile.save)
+    assert outlines(desk) != before
+    assert outlines(desk).items() <= swatches(desk).items()
+    item = next(x for x in desk.seat.items if x.assignment.reader == "ben")
+    desk.seat.session.send(item, Target(reader="aaron"))
+    desk.seat.refresh_lists()
+    assert outlines(desk)["Aaron"] == swatches(desk)["Aaron"] != "#ffffff"
+    desk.click(desk.worklist.project_bar.settings_button)
+    page = next(x for x in QApplication.topLevelWidgets() if isinstance(x, SettingsPage) and x.isVisible())
+    page.outlines.choose(0, "#123456")
+    desk.click(page.buttons.button(QDialogButtonBox.StandardButton.Save))
+    assert outlines(desk)["Aaron"] == swatches(desk)["Aaron"] == "#123456"
+
+
+def test_whoever_paints_here_and_is_deactivated_here_does_not_hide_what_waits_for_them(desk, panel):
+    desk.say_who("ada")
+    desk.wait(lambda: desk.session.case is not None)
+    desk.seat.navigation.step(1)
+    desk.wait(lambda: desk.session.reading is not None)
+    desk.paint()
+    choose(desk, panel, "ada")
+    desk.click(panel.stop_button)
+    desk.settle()
+    assert panel.notice.text().startswith("What was painted here is kept as a draft. Ada Moreau is deactivated;")
+    assert "min of reading wait for them" in panel.notice.text()
+    assert len(desk.drafts("ada")) == 1
+
+
+def test_minutes_that_somebody_typed_stay_whatever_role_is_chosen_afterwards(desk, panel):
+    form = panel.profile
+    desk.click(panel.add_button)
+    choose_role(form, Role.ADMIN)
+    assert form.capacity.value() == 0
+    choose_role(form, Role.LEAD)
+    assert form.capacity.value() == 60
+    form.capacity.selectAll()
+    desk.qtbot.keyClicks(form.capacity, "0")
+    choose_role(form, Role.READER)
+    assert form.capacity.value() == 0
+    desk.click(form.cancel)
+    desk.click(panel.add_button)
+    form.capacity.selectAll()
+    desk.qtbot.keyClicks(form.capacity, "60")
+    choose_role(form, Role.ADMIN)
+    assert form.capacity.value() == 60
+
+
+def choose_role(form, role):
+    index = form.role.findData(role)
+    form.role.setCurrentIndex(index)
+    form.role.activated.emit(index)
+
+
+def test_where_nobody_reads_any_more_it_is_said_who_and_why(desk, panel):
+    project = desk.session.project
+    desk.say_who("lea")
+    for login in [x.login for x in desk.session.readers()][1:]:
+        readers.deactivate(project, login)
+    readers.edit(project, "ada", {"capacity": 0})
+    desk.session.readers_changed()
+    said = desk.worklist.summary.text()
+    assert said.startswith("Nobody reads in this project now: Ada Moreau has 0 minutes a day, Ben")
+    assert "was deactivated" in said
+    assert desk.worklist.readers.isVisibleTo(desk.worklist)
+
+
+def test_who_is_away_is_said_where_regions_are_sent_and_an_empty_list_invites_nobody(desk, panel):
+    today = date.today()
+    readers.set_absence(desk.session.project, "ada", today, today)
+    desk.session.readers_changed()
+    desk.say_who("ben")
+    desk.wait(lambda: desk.session.case is not None)
+    defer = desk.panels["defer"]
+    index = defer.to.findText(f"Ada Moreau (away until {today})")
+    assert index > 0
+    defer.to.setCurrentIndex(index)
+    desk.seat.picture.pick(next(x for x in desk.seat.items if x.assignment.reader == "ben"))
+    desk.click(defer.send)
+    assert defer.notice.text().endswith(f"now waits for Ada Moreau (away until {today}).")
+    assert "to start" in desk.worklist.region.title.text()
+    for item in desk.session.worklist():
+        desk.session.send(item, Target(reader="ada"))
+    desk.seat.refresh_lists()
+    assert desk.worklist.table.rowCount() == 0
+    assert desk.worklist.region.title.text() == ""
+    desk.say_who(None)
+    desk.click(desk.worklist.region.buttons.next)
+    assert desk.worklist.notice.text() == "Say who you are first, in My worklist."
+
+
+def test_no_line_in_a_panel_asks_for_a_command(desk, panel):
+    readers.edit(desk.session.project, "lea", {"role": Role.ADMIN}, "lea")
+    desk.session.readers_changed()
+    choose(desk, panel, "ben")
+    desk.click(panel.stop_button)
+    assert panel.notice.text().startswith(
+        "choose your name first: to add, edit, deactivate and activate readers is for"
+    )
+    desk.say_who("lea")
+    choose(desk, panel, "lea")
+    desk.click(panel.stop_button)
+    assert panel.notice.text().endswith("is the only admin of this project: make another admin first")
+    desk.click(panel.add_button)
+    retype(desk, panel.profile.name, "Ada")
+    desk.click(panel.profile.save)
+    assert panel.notice.text().endswith("is taken by Ada Moreau: choose another, or change that one")
 
 
 def test_what_cannot_be_stays_in_the_form_with_one_line(desk, panel):

@@ -35,7 +35,8 @@ def add_reader(connection: Connection, reader: Reader, by: str = "") -> None:
     taken = _by_login(connection, reader.login)
     if taken is not None:
         raise InputError(
-            f"the login {reader.login!r} is taken by {taken.name}: choose another (--login), or change that one"
+            f"the login {reader.login!r} is taken by {taken.name}: choose another, or change that one",
+            command="--login LOGIN",
         )
     values = rows.reader_values(reader)
     connection.execute(insert(schema.readers).values(values))
@@ -102,7 +103,8 @@ def acting(connection: Connection, login: str) -> Reader:
     if not found.active:
         raise NotAllowed(
             f"{found.name} (login {found.login}) was deactivated in this project and does nothing there any more; "
-            "an admin can take them in again: deferredseg reader activate"
+            "an admin can take them in again",
+            command=f"deferredseg reader activate {found.login}",
         )
     return found
 
@@ -133,7 +135,9 @@ def _keep_an_admin(connection: Connection, old: Reader, new: Reader) -> None:
     if not is_admin(old) or is_admin(new):
         return
     if not any(is_admin(x) for x in all_readers(connection) if x.login != old.login):
-        raise InputError(f"{old.name} is the only admin of this project: first make another one (--role admin)")
+        raise InputError(
+            f"{old.name} is the only admin of this project: make another admin first", command="--role admin"
+        )
 
 
 def is_admin(reader: Reader) -> bool:

@@ -33,8 +33,8 @@ TABLE, ASSIGNMENTS = schema.assignments, schema.assignments.c
 _REGION = ASSIGNMENTS.region_id == bindparam("region")
 _CURRENT = Prepared(select(TABLE).where(_REGION).with_for_update())
 _CHANGED = ("reader", "group_name", "state", "holder", "lease_until", "reason", "assigned_by", "updated")
-_LAST_WHO = (
-    select(schema.event_people.c.who)
+_LAST = (
+    select(schema.events.c.what, schema.event_people.c.who)
     .select_from(schema.events.outerjoin(schema.event_people, schema.event_people.c.event == schema.events.c.sequence))
     .where(schema.events.c.region_id == bindparam("region"))
     .order_by(schema.events.c.sequence.desc())
@@ -142,10 +142,11 @@ def decline(connection: Connection, region_id: str, login: str, reason: str, mom
     return True
 
 
-def standing(connection: Connection, region_id: str) -> tuple[Assignment, str | None]:
-    """Assignment of a region, and who changed it last; as `Store.standing`."""
+def standing(connection: Connection, region_id: str) -> tuple[Assignment, str | None, str]:
+    """Assignment of a region, and who changed it last and how; as `Store.standing`."""
     found = current(connection, region_id)
-    return found, connection.scalar(_LAST_WHO, {"region": region_id})
+    last = connection.execute(_LAST, {"region": region_id}).one_or_none()
+    return (found, None, "") if last is None else (found, last.who, last.what)
 
 
 def current(connection: Connection, region_id: str) -> Assignment:

@@ -96,7 +96,7 @@ def drop(claim: Claim) -> None:
 def why_not(project: Project, item: WorkItem, reader: Reader) -> str:
     """Say in one line why a region could not be had, or is not a reader's any more."""
     region, login = f"Region {item.region.number}", reader.login
-    now, who = project.store.standing(item.region.id)
+    now, who, _ = project.store.standing(item.region.id)
     is_own = now.holder == login or (now.holder is None and who == login)
     match now.state:
         case State.SUBMITTED if is_own:
@@ -116,6 +116,29 @@ def why_not(project: Project, item: WorkItem, reader: Reader) -> str:
     if now.reader == login or now.group in reader.groups:
         return f"{region} was with somebody else a moment ago and is free now: open it again."
     return f"{region} is not yours to read any more: it was assigned anew."
+
+
+def why_lost(project: Project, item: WorkItem, reader: Reader) -> str:
+    """Say in one line why a region that is open here is not its reader's any more, and what becomes of their paint."""
+    people = {x.login: x for x in project.store.readers()}
+    now, who, what = project.store.standing(item.region.id)
+    if reader.login in people and not people[reader.login].active:
+        return "You were deactivated in this project; what you painted is kept as a draft: ask an admin."
+    is_theirs = now.reader == reader.login or now.group in reader.groups
+    if now.state is State.OPEN and what == "release" and is_theirs and who:
+        name = people[who].name if who in people else who
+        lost = "You have released it in another window" if who == reader.login else f"{name} has released it"
+        return f"Region {item.region.number}: {lost}. Submit still takes it. What you painted is kept."
+    return f"{why_not(project, item, reader)} What you painted is kept."
+
+
+def remark(claim: Claim, *, is_recovered: bool) -> str:
+    """What a reader should know of a region that was opened; mostly empty."""
+    lines = ["Your earlier work on this region is back."] if is_recovered else []
+    if claim.elsewhere:
+        number = claim.wish.item.region.number
+        lines.append(f"Region {number} is open in another window of yours, too: submit it in one of them.")
+    return " ".join(lines)
 
 
 def release_unless_open(project: Project, reader: Reader, region_id: str, draft_id: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ from napari_deferredseg.core.boxes import union
 from napari_deferredseg.core.errors import DeferredSegError, InputError
 from napari_deferredseg.core.records import Reader, State, Verdict, WorkItem, utc_now
 from napari_deferredseg.usecases.reading import defer, read, views
-from napari_deferredseg.usecases.reading.claiming import Claim, Wish, ask, drop, why_not
+from napari_deferredseg.usecases.reading.claiming import Claim, Wish, ask, drop, remark, why_not
 from napari_deferredseg.usecases.reading.events import SessionEvents
 from napari_deferredseg.usecases.reading.keeping import Keeper
 
@@ -87,16 +87,25 @@ class Session:
         """Login of who acts here: who was chosen, None where nobody was."""
         return None if self.reader is None else self.reader.login
 
-    def readers_changed(self) -> None:
-        """Take in that readers of the project were added or changed, whoever reads here among them."""
+    def readers_changed(self) -> str:
+        """Take in that readers of the project changed, whoever reads here among them; returns what they lost, or ""."""
+        told = ""
         if self.reader is not None:
             now = self.need_project().store.reader(self.reader.login)
-            if not now.active:
-                self.choose_reader(None)
-            else:
+            if now.active:
                 self.reader = now
+            else:
+                told = self._stop_reading()
         self.events.readers.emit()
         self.events.worklist.emit()
+        return told
+
+    def _stop_reading(self) -> str:
+        """Close the region of whoever was deactivated; returns what became of it, in a sentence, or ""."""
+        painted = self.painted()
+        with nullcontext() if self._saver is None else self._saver.quiet():
+            self.choose_reader(None)
+        return "What was painted here is kept as a draft." if painted else ""
 
     def worklist(self) -> list[WorkItem]:
         """Return what the reader may work on now; empty without a project or reader."""
@@ -175,7 +184,7 @@ class Session:
 
     def _sent(self, number: int, held: Assignment) -> views.Sent:
         self.events.worklist.emit()
-        return views.Sent(number, views.holder(held, views.names_of(self.readers())))
+        return views.sent(number, held, self.readers())
 
     # case
     def set_case(self, case: OpenCase | None) -> None:
@@ -238,7 +247,8 @@ class Session:
             self.events.worklist.emit()
             if self.reading.recovered:
                 self.events.labels.emit(self.reading.box)
-            self._tell_of(claim, self.reading)
+            if line := remark(claim, is_recovered=self.reading.recovered):
+                self.events.message.emit(line)
         return True
 
     def watch(self, changed: Callable[[], Box | None]) -> None:
@@ -379,14 +389,6 @@ class Session:
 
     def _forget_waiting(self) -> None:
         self._waiting = None
-
-    def _tell_of(self, claim: Claim, reading: read.Reading) -> None:
-        lines = ["Your earlier work on this region is back."] if reading.recovered else []
-        if claim.elsewhere:
-            number = reading.item.region.number
-            lines.append(f"Region {number} is open in another window of yours, too: submit it in one of them.")
-        if lines:
-            self.events.message.emit(" ".join(lines))
 
     def _finish(self, reading: read.Reading, shown: Array) -> None:
         self.reading = None

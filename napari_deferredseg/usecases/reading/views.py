@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -103,7 +104,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class Sent:
-    """Where a region went: the name of a reader, or a group."""
+    """Where a region went: the name of a reader and whether they are away, or a group."""
 
     number: int
     to: str
@@ -170,6 +171,17 @@ def holder(held: Assignment, names: Mapping[str, str]) -> str:
     """Name of whoever has a region, or its group."""
     login = _login(held)
     return names.get(login, login) if login else f"group {held.group}"
+
+
+def sent(number: int, held: Assignment, readers: Sequence[Reader]) -> Sent:
+    """Say where a region went, and until when whoever has it now is away."""
+    reader = next((x for x in readers if x.login == _login(held)), None)
+    return Sent(number, f"{holder(held, names_of(readers))}{'' if reader is None else away(reader)}")
+
+
+def away(reader: Reader) -> str:
+    """Until when a reader is away, to stand behind their name; empty where they are not."""
+    return f" (away until {reader.absent_to})" if reader.is_absent(date.today()) else ""
 
 
 def _login(held: Assignment) -> str:

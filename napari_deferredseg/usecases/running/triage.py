@@ -15,6 +15,7 @@ from napari_deferredseg.core.errors import DeferredSegError, InputError, legible
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.records import CaseRecord, PredictionRecord
 from napari_deferredseg.core.volume import voxel_hash
+from napari_deferredseg.routing.assign import why_nobody
 from napari_deferredseg.routing.regions import make_regions
 from napari_deferredseg.store.arrays import KEPT_DEFER
 from napari_deferredseg.usecases.permissions import Action, require
@@ -73,8 +74,8 @@ def require_readers(project: Project) -> None:
         The project cannot be written, or has no reader.
     """
     require_writable(project)
-    if not any(reader.is_routed_to for reader in project.store.readers()):
-        raise InputError(f"{project.folder} has no readers; add one with: deferredseg reader add NAME --project ...")
+    if why := why_nobody(project.store.readers()):
+        raise InputError(f"{project.folder}: {why}; add a reader, or change that", command="deferredseg reader add")
 
 
 def triage(

@@ -12,7 +12,7 @@ from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.names import visible
 from napari_deferredseg.core.records import Role, State
 from napari_deferredseg.usecases.reading.defer import ROUTER, Target
-from napari_deferredseg.usecases.reading.views import names_of
+from napari_deferredseg.usecases.reading.views import away, names_of
 from napari_deferredseg.usecases.settings import read_settings
 from napari_deferredseg.widgets.panels.panel import Panel
 from napari_deferredseg.widgets.panels.readers import readers_button
@@ -165,7 +165,9 @@ class DeferPanel(Panel):
         self._names = names_of(readers)
         colors = reader_colors(readers, read_settings().outlines)
         for reader in (x for x in readers if x.active):
-            self.to.addItem(swatch(colors[reader.login]), visible(reader.name), Target(reader=reader.login))
+            self.to.addItem(
+                swatch(colors[reader.login]), visible(f"{reader.name}{away(reader)}"), Target(reader=reader.login)
+            )
         for group in sorted({g for reader in readers if reader.active for g in reader.groups}):
             self.to.addItem(swatch(colors[group]), visible(f"group {group}"), Target(group=group))
 

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QProgressBar, QPushButton
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.usecases.export import FORMATS, Exported, export_cases, make_exporter
 from napari_deferredseg.widgets.panels.panel import Panel
+from napari_deferredseg.widgets.panels.who_bar import WhoBar
 from napari_deferredseg.widgets.qt.background import in_background
 from napari_deferredseg.widgets.qt.listening import listen
 from napari_deferredseg.widgets.qt.plain import PlainLabel
@@ -28,6 +29,8 @@ class ExportPanel(Panel):
 
     def __init__(self, seat: Seat) -> None:
         super().__init__(seat)
+        bar = WhoBar(seat)
+        self.who = bar.choice
         self.case = ComboBox(label="Case", choices=[EVERY])
         self.form = ComboBox(label="Format", choices=list(FORMATS))
         self.folder = FileEdit(label="Folder", mode="d")
@@ -42,6 +45,7 @@ class ExportPanel(Panel):
         self.progress.hide()
         self.result = PlainLabel()
         self.result.setWordWrap(True)
+        self.body.addWidget(bar)
         self.body.addWidget(fields.native)
         for widget in (self.export_button, self.progress, self.result):
             self.body.addWidget(widget)

@@ -27,9 +27,10 @@ from napari_deferredseg.widgets.qt.plain import PlainLabel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 PROBLEM = "background: #ffb454; color: #1b1b1b; border-radius: 3px; padding: 3px;"
-WHEN = "Windows and colours show in the panels and cases that are opened next."
+WHEN = "Windows show in the panels that are opened next."
 
 
 class SettingsPage(QDialog):
@@ -92,7 +93,9 @@ class SettingsPage(QDialog):
                 "outlines": self.outlines.colors,
                 **{name: folder for name, folder in folders.items() if folder},
             }
-            save_settings(check_settings(values))
+            settings = check_settings(values)
+            _check_folders({"Projects in": settings.projects, "Models in": settings.models})
+            save_settings(settings)
         except InputError as error:
             self.warn(str(error))
             return
@@ -103,6 +106,17 @@ class SettingsPage(QDialog):
         """Show what is wrong."""
         self.problem.setStyleSheet(PROBLEM)
         self.problem.setText(text)
+
+
+def _check_folders(folders: Mapping[str, Path | None]) -> None:
+    for name, folder in folders.items():
+        if folder is not None and not folder.is_dir():
+            raise InputError(f"{name}: there is no folder {folder}; choose another, or make it first")
+
+
+def _number(value: float) -> str:
+    """Text that gives the very number back."""
+    return repr(int(value) if value == int(value) else value)
 
 
 class WindowTable(QWidget):
@@ -130,7 +144,7 @@ class WindowTable(QWidget):
         """List these presets in place of what is there."""
         self.table.setRowCount(0)
         for name, (level, width) in presets.items():
-            self.add(name, f"{level:g}", f"{width:g}")
+            self.add(name, _number(level), _number(width))
         self.table.resizeColumnsToContents()
 
     def add(self, name: str = "", level: str = "", width: str = "") -> None:

@@ -43,7 +43,7 @@ class ProjectBar(QWidget):
             row.addWidget(button)
         self.open_button.clicked.connect(self._ask_open)
         self.new_button.clicked.connect(self._ask_new)
-        self.settings_button.clicked.connect(lambda: show_settings(self, seat.events.message.emit))
+        self.settings_button.clicked.connect(lambda: show_settings(self, self._on_settings))
         listen(self, seat.session.events.project, self.refresh)
         self.refresh()
 
@@ -52,6 +52,10 @@ class ProjectBar(QWidget):
         project = self._seat.session.project
         self.name.setText("No project open" if project is None else f"Project <b>{escaped(project.info.name)}</b>")
         self.name.setToolTip("" if project is None else as_tip(str(project.folder)))
+
+    def _on_settings(self, line: str) -> None:
+        self._seat.session.events.readers.emit()  # whose colours may be others now
+        self._seat.events.message.emit(line)
 
     def open_folder(self, folder: Path) -> None:
         """Open a project folder; a problem becomes a line in the panel."""

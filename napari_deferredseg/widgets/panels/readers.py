@@ -123,9 +123,9 @@ class ReadersPanel(Panel):
 
     def _done(self, reader: Reader, line: str) -> None:
         self._close_forms()
-        self.session.readers_changed()
+        told = self.session.readers_changed()
         self.table.select(next((i for i, x in enumerate(self._shown) if x.login == reader.login), -1))
-        self.seat.events.message.emit(line)
+        self.seat.events.message.emit(f"{told} {line}".strip())
 
     def _on_project(self) -> None:
         self._close_forms()

@@ -93,6 +93,11 @@ class RegionCard(QWidget):
         if self._seat.session.reading is None:
             self.title.setText("Click a region above, or press N, to start.")
 
+    def rest(self) -> None:
+        """Say nothing, while no region is open and none waits."""
+        if self._seat.session.reading is None:
+            self.title.setText("")
+
     def _note_edited(self, text: str) -> None:
         self._seat.session.write_note(text)
 

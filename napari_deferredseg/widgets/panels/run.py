@@ -13,11 +13,13 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPush
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.names import visible
+from napari_deferredseg.routing.assign import why_nobody
 from napari_deferredseg.usecases.running.models import InstalledModel, describe_model, list_models
 from napari_deferredseg.usecases.running.predict import ExternalInput, ModelInput
 from napari_deferredseg.usecases.running.run import regions_in, run_external, run_model
 from napari_deferredseg.widgets.panels.panel import Panel
 from napari_deferredseg.widgets.panels.run_form import BROWSE, NO_BOXES, ExpertTable, RunForm
+from napari_deferredseg.widgets.panels.who_bar import WhoBar
 from napari_deferredseg.widgets.qt.background import in_background
 from napari_deferredseg.widgets.qt.fields import QuietComboBox, leave_keys_to_viewer
 from napari_deferredseg.widgets.qt.listening import listen
@@ -49,6 +51,8 @@ class RunPanel(Panel):
 
     def __init__(self, seat: Seat) -> None:
         super().__init__(seat)
+        bar = WhoBar(seat)
+        self.who = bar.choice
         self.form = RunForm()
         self.experts = ExpertTable()
         self.from_layers = QPushButton("Take from open layers")
@@ -77,6 +81,7 @@ class RunPanel(Panel):
         sources = QHBoxLayout()
         sources.addWidget(self.from_layers)
         sources.addWidget(self.from_dicom)
+        self.body.addWidget(bar)
         self.body.addWidget(self.form.native)
         self.body.addLayout(sources)
         self.body.addWidget(self.draw_button)
@@ -89,7 +94,7 @@ class RunPanel(Panel):
         self.body.addWidget(self.result)
         self.body.addLayout(row)
         self.finish_layout()
-        self.from_layers.clicked.connect(self.take_layers)
+        self.from_layers.clicked.connect(lambda: self.seat.attempt(self._take_layers))
         self.from_dicom.clicked.connect(self._ask_dicom)
         self.draw_button.clicked.connect(self.draw)
         self.run_button.clicked.connect(self.run)
@@ -114,6 +119,14 @@ class RunPanel(Panel):
         images = [_file_of(x) for x in layers if isinstance(x, Image)]
         masks = [_file_of(x) for x in layers if isinstance(x, Labels)]
         self.form.suggest(images, masks)
+
+    def _take_layers(self) -> None:
+        found = [layer for layer in self.seat.viewer.layers if isinstance(layer, (Image, Labels))]
+        if not found:
+            raise InputError("no image is open: open the volume and the AI's mask first")
+        if all(_file_of(layer) is None for layer in found):
+            raise InputError("these layers come from no file: save them first")
+        self.take_layers()
 
     def _ask_dicom(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Choose the folder with the DICOM files of the volume")
@@ -153,8 +166,8 @@ class RunPanel(Panel):
 
     def _start(self) -> None:
         project = self.session.need_project()
-        if not any(x.is_routed_to for x in self.session.readers()):
-            raise InputError("this project has no readers yet: add one under Defer to expert, Readers ...")
+        if why := why_nobody(self.session.readers()):
+            raise InputError(f"{why}. Add one, or change that, under Defer to expert, Readers ...")
         work = self._work(project)
         self._stop = stop = Stop()
         self.destroyed.connect(stop.ask)

@@ -38,6 +38,8 @@ VALIDATED: dict[str, tuple[Unit, float, Mode]] = {
 }
 DEVICES = ("auto", "cpu", "cuda", "mps")
 BROWSE = "browse"
+STYLED = 16
+"""Pixels that a style may add to the width of a label."""
 NOTHING = Path()
 NO_BOXES = "none"
 NOBODY = "nobody: by capacity and speciality"
@@ -135,6 +137,15 @@ class RunForm(Container[Any]):
             field = _file(f"Channel {number}", f"Image {number} that the model learned from, on the volume's grid")
             self.insert(self.index(self.prompt), field)
             self.companions.append(field)
+        self._align()
+
+    def _align(self) -> None:
+        """Let all fields start below each other: magicgui's widths leave out what a style adds around a label."""
+        names = {field.label for field in self}
+        labels = [x for x in self.native.findChildren(QLabel) if x.text() in names]
+        widest = max(x.fontMetrics().horizontalAdvance(x.text()) for x in labels)
+        for label in labels:
+            label.setMinimumWidth(widest + STYLED)
 
     def offer_boxes(self, layers: Sequence[str]) -> None:
         """Let boxes come from one of these layers."""

@@ -10,7 +10,7 @@ from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QGridLayout, QMenu, QPushButton, QWhatsThis, QWidget
 
 from napari_deferredseg.core.version import __version__
-from napari_deferredseg.usecases.settings import read_settings
+from napari_deferredseg.usecases.settings import CHOOSE, read_settings
 from napari_deferredseg.widgets.panels.show_log import show_log
 from napari_deferredseg.widgets.qt.fields import QuietComboBox
 from napari_deferredseg.widgets.qt.listening import listen
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 ABOUT = f"DeferredSeg {__version__}: research software, not a medical device."
 HANDS = {"wheel": "slice", "Ctrl+wheel": "zoom", "right drag": "window and level"}
-WINDOW = "Window ..."
 
 
 class ViewBar(QWidget):
@@ -32,11 +31,11 @@ class ViewBar(QWidget):
 
     def __init__(self, seat: Seat) -> None:
         super().__init__()
-        self._viewer = seat.viewer
+        self._seat, self._viewer = seat, seat.viewer
         self.planes = {plane: QPushButton(plane.name.capitalize()) for plane in Plane}
         self.three = QPushButton("3-D")
         self.window_presets = QuietComboBox()
-        self.window_presets.addItems([WINDOW, *read_settings().windows, *OTHERS])
+        self.window_presets.addItems([CHOOSE, *read_settings().windows, *OTHERS])
         self.help = QPushButton("Help ?")
         self.help.setToolTip(what_hands_do())
         grid = QGridLayout(self)
@@ -53,7 +52,7 @@ class ViewBar(QWidget):
         self.window_presets.textActivated.connect(self._apply)
         menu = QMenu(self.help)
         menu.addAction("Mouse and keys", self._explain)
-        menu.addAction("Show log", show_log)
+        menu.addAction("Show log", lambda: show_log(seat.events.message.emit))
         self.help.setMenu(menu)
         for emitter in (self._viewer.dims.events.order, self._viewer.dims.events.ndisplay):
             listen(self, emitter, self.refresh)
@@ -82,8 +81,8 @@ class ViewBar(QWidget):
 
     def _apply(self, preset: str) -> None:
         image = image_to_window(self._viewer)
-        if preset != WINDOW and image is not None:
-            apply_window(image, preset)
+        if preset != CHOOSE and image is not None:
+            self._seat.attempt(lambda: apply_window(image, preset))  # the settings may have it no more
         self.window_presets.setCurrentIndex(0)
 
 

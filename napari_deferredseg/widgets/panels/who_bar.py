@@ -33,10 +33,10 @@ class WhoBar(QWidget):
         row.addWidget(QLabel("I am"))
         row.addWidget(self.choice, 1)
         self.choice.activated.connect(self._choose)
-        listen(self, self._session.events.project, self._list_readers)
+        listen(self, self._session.events.project, self._welcome)
         listen(self, self._session.events.readers, self._list_readers)
         listen(self, self._session.events.reader, self._show_reader)
-        self._list_readers()
+        self._welcome()
 
     def _list_readers(self) -> None:
         self.choice.clear()
@@ -45,6 +45,11 @@ class WhoBar(QWidget):
         colors = reader_colors(readers, read_settings().outlines)
         for reader in (x for x in readers if x.active):
             self.choice.addItem(swatch(colors[reader.login]), visible(reader.name), reader.login)
+        self._show_reader()
+
+    def _welcome(self) -> None:
+        """Take whoever read last at this computer for the reader of a project that was opened."""
+        self._list_readers()
         known = self.choice.findData(last_reader())
         if self._session.reader is None and known > 0:
             self._seat.attempt(lambda: self._session.choose_reader(last_reader()))

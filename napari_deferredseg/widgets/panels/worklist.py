@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_deferredseg.routing.assign import why_nobody
 from napari_deferredseg.widgets.panels.panel import Panel
 from napari_deferredseg.widgets.panels.readers import readers_button
 from napari_deferredseg.widgets.panels.region_card import RegionCard
@@ -19,8 +20,6 @@ from napari_deferredseg.widgets.seat.settings import last_project
 if TYPE_CHECKING:
     from napari_deferredseg.usecases.reading.views import Progress, WorkRow
     from napari_deferredseg.widgets.seat.seat import Seat
-
-NO_READERS = "This project has no readers yet."
 
 
 class WorklistPanel(Panel):
@@ -58,18 +57,20 @@ class WorklistPanel(Panel):
         self._rows = session.rows(self.seat.items)
         self.table.show_rows(self._rows)
         waits = session.progress()
-        nobody_reads = not waits.regions and not any(x.is_routed_to for x in session.readers())
-        self.readers.setVisible(session.project is not None and nobody_reads)
+        nobody_reads = "" if waits.regions or session.project is None else why_nobody(session.readers())
+        self.readers.setVisible(bool(nobody_reads))
         self.summary.setText(self._summary(waits, nobody_reads))
         if waits.regions:
             self.region.invite()
+        else:
+            self.region.rest()
         self._mark()
 
-    def _summary(self, waits: Progress, nobody_reads: bool) -> str:
+    def _summary(self, waits: Progress, nobody_reads: str) -> str:
         if self.session.project is None:
             return f"Press <b>Open ...</b> and choose your project's folder{_or_the_last()}."
         if nobody_reads:
-            return NO_READERS
+            return escaped(f"{nobody_reads[:1].upper()}{nobody_reads[1:]}.")
         if self.session.reader is None:
             return "Choose your name: corrections are kept under it."
         if not waits.regions:

@@ -27,6 +27,7 @@ class Relay(QtCore.QObject):
 
     progressed = QtCore.Signal(float, str)
     problem = QtCore.Signal(str)
+    lost = QtCore.Signal(str)
     done = QtCore.Signal(object)
     failed = QtCore.Signal(str)
     cancelled = QtCore.Signal(str)

@@ -68,7 +68,10 @@ class ProfileForm(QWidget):
         self.name.setMaxLength(LONGEST)
         self.save.clicked.connect(self.saved.emit)
         self.cancel.clicked.connect(self.cancelled.emit)
+        self._is_capacity_theirs = False
         self.role.activated.connect(self._usual_capacity)
+        self.capacity.valueChanged.connect(self._on_capacity)
+        self.capacity.lineEdit().textEdited.connect(self._on_capacity)
         self._before = self.value()
 
     def show_reader(self, reader: Reader | None) -> None:
@@ -78,6 +81,7 @@ class ProfileForm(QWidget):
         self.name.setText("" if reader is None else reader.name)
         self.login.setText("" if reader is None else reader.login)
         self.capacity.setValue(round(USUAL_CAPACITY if reader is None else reader.capacity))
+        self._is_capacity_theirs = reader is not None
         self.role.setCurrentIndex(0 if reader is None else self.role.findData(reader.role))
         self.specialities.setText("" if reader is None else "; ".join(reader.specialities))
         self.groups.setText("" if reader is None else "; ".join(reader.groups))
@@ -96,9 +100,15 @@ class ProfileForm(QWidget):
 
     def _usual_capacity(self) -> None:
         """A new admin only manages, unless told otherwise."""
-        if self.login.isEnabled() and self.capacity.value() in (0, round(USUAL_CAPACITY)):
-            is_admin = Role(self.role.currentData()) is Role.ADMIN
-            self.capacity.setValue(0 if is_admin else round(USUAL_CAPACITY))
+        if self._is_capacity_theirs:
+            return
+        is_admin = Role(self.role.currentData()) is Role.ADMIN
+        self.capacity.setValue(0 if is_admin else round(USUAL_CAPACITY))
+        self._is_capacity_theirs = False
+
+    def _on_capacity(self) -> None:
+        """What somebody typed is not changed by the role that they choose afterwards."""
+        self._is_capacity_theirs = True
 
 
 class AbsenceForm(QWidget):

@@ -9,6 +9,7 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QApplication
 
 from napari_deferredseg.widgets.qt.fields import is_field
+from napari_deferredseg.widgets.seat.navigation import missing_reader
 from napari_deferredseg.widgets.viewer.orientation import Plane, plane_shown, show_plane
 
 if TYPE_CHECKING:
@@ -89,12 +90,8 @@ class Keys:
         """Whether a key can do its work; a line says why not."""
         seat, shortcut = self._seat, SHORTCUTS[name]
         session, need = seat.session, shortcut.needs
-        missing = ""
-        if need in (Needs.READER, Needs.REGION) and session.project is None:
-            missing = "open a project first"
-        elif need in (Needs.READER, Needs.REGION) and session.reader is None:
-            missing = "say who you are first, in My worklist"
-        elif need is Needs.REGION and session.reading is None:
+        missing = missing_reader(session) if need in (Needs.READER, Needs.REGION) else ""
+        if not missing and need is Needs.REGION and session.reading is None:
             missing = "open a region of your worklist first (N)"
         elif (need is Needs.CASE and session.case is None) or (need is Needs.PICTURE and self._viewer.dims.ndim < 3):
             missing = "there is no picture yet; open a region of your worklist first"

@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from napari_deferredseg.widgets.seat.events import SeatEvents
 
 
+def missing_reader(session: Session) -> str:
+    """What must be done before there is a worklist, in a few words; mostly empty."""
+    if session.project is None:
+        return "open a project first"
+    return "" if session.reader is not None else "say who you are first, in My worklist"
+
+
 class Navigation:
     """Opens regions, their case first where that is not open."""
 
@@ -44,6 +51,9 @@ class Navigation:
 
     def step(self, steps: int) -> None:
         """Open the next (1) or previous (-1) region of the worklist."""
+        if missing := missing_reader(self._session):
+            self._events.problem.emit(f"{missing[:1].upper()}{missing[1:]}.")
+            return
         here = self._session.reading.item.region.id if self._session.reading else None
         item = next_after(self._session.waiting(), here, steps)
         if item is None or item.region.id == here:  # what was seen last may be old

@@ -54,6 +54,7 @@ class Picture:
         session.events.case.connect(self._on_case)
         session.events.reading.connect(self._on_reading)
         session.events.labels.connect(self._on_labels)
+        session.events.readers.connect(self._on_readers)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.mouse_drag_callbacks.append(self._on_press)
 
@@ -119,8 +120,8 @@ class Picture:
                 shown.leave(self._viewer)
             return
         self.items = items = session.regions()
-        colors = reader_colors(session.readers(), read_settings().outlines)
-        self.layers = layers_for(self._viewer, shown, session.case, session.work, items, colors, brush_size())
+        case, work, colors = session.case, session.work, self._colors()
+        self.layers = layers_for(self._viewer, shown, case, work, items, colors, brush_size())
         if self.layers is not shown:
             self._hear(self.layers)
             show_plane(self._viewer, Plane.AXIAL)
@@ -157,6 +158,14 @@ class Picture:
         if self.layers is not None:
             self.layers.tracked.take_changed()
             self.layers.correction.refresh(extent=False, thumbnail=False)
+
+    def _on_readers(self) -> None:
+        """The swatches of the panels follow at once, and a name's colour may be another one now."""
+        if self.layers is not None:
+            self.layers.outlines.recolor(self._colors())
+
+    def _colors(self) -> dict[str, str]:
+        return reader_colors(self._session.readers(), read_settings().outlines)
 
     def _recolor(self) -> None:
         reading = self._session.reading

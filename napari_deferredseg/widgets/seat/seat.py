@@ -64,6 +64,7 @@ class Seat:
         self._later.timeout.connect(self.refresh_lists)
         self._relay = Relay()
         self._relay.problem.connect(self.events.problem.emit)
+        self._relay.lost.connect(self._on_lost)
         self.saved = self._relay.saved
         self.letters = OrientationLetters(viewer)
         self.hands = Hands(viewer)
@@ -75,7 +76,7 @@ class Seat:
         events.message.connect(self.events.message.emit)
         events.saved.connect(self._relay.saved.emit)
         events.save_failed.connect(self._relay.problem.emit)
-        events.claim_lost.connect(self._relay.problem.emit)
+        events.claim_lost.connect(self._relay.lost.emit)
 
     @property
     def layers(self) -> CaseLayers | None:
@@ -144,6 +145,10 @@ class Seat:
         self._later.stop()
         self.picture.refresh()
         self.events.lists.emit()
+
+    def _on_lost(self, line: str) -> None:
+        if self.session.reader is not None:  # else they were deactivated here, which was said
+            self.events.problem.emit(line)
 
     def _on_worklist(self) -> None:
         if self.session.reading is None:

@@ -92,6 +92,19 @@ class RegionOutlines:
         most = max((item.region.number for item in items), default=0) + ROOM
         self._values = np.zeros(shape, np.min_scalar_type((most + 1) * self._codes))
 
+    def recolor(self, owners: Mapping[str, str]) -> None:
+        """Give readers and groups these colours from now on, in the layer that is there."""
+        if owners == self._owners:
+            return
+        items, reading, picked, before = self._items, self._reading, self._picked, self._color_table()
+        self._begin(self._values.shape, owners, items)
+        self._picked = picked
+        self.layer.data = self._frame.view(self._values)
+        if self._color_table() != before:
+            self.layer.colormap = self._colormap()
+        self.show(items, reading)
+        self.describe(items)
+
     def show(self, items: Sequence[WorkItem], reading: str | None = None) -> None:
         """Show who holds each region now; `reading` is the id of one."""
         self._items, self._reading = items, reading
