@@ -45,6 +45,7 @@ def describe_prompted(folder: Path) -> Path:
     said = json.loads((list_models()[0].folder / "model.json").read_text(encoding="utf-8"))
     said["name"] = folder.name
     said["config"]["segmentor"] = {"kind": "sam"}
+    said["config"]["data"] |= {"spacing_mm": None, "spatial_dims": 2, "patch": [64, 64]}
     folder.mkdir()
     (folder / "model.json").write_text(json.dumps(said), encoding="utf-8")
     return folder
