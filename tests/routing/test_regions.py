@@ -101,8 +101,8 @@ def test_budget_is_never_exceeded_and_regions_keep_their_promises(p, budget):
     assert total.max(initial=0) <= 1
     assert spent(regions, budget, p) <= budget.amount * (1 + 1e-9)
     assert account.covered == total.sum()
-    assert account.against == account.covered + account.specks + account.unpaid
-    assert min(account.specks, account.unpaid, account.faint) >= 0
+    assert account.against == account.covered + account.specks + account.ended + account.unpaid
+    assert min(account.specks, account.ended, account.unpaid, account.faint) >= 0
     assert str(account)
     assert [r.number for r in regions] == list(range(1, len(regions) + 1))
     mass = [r.gain * r.mask.sum() for r in regions]
