@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from napari_deferredseg.core.errors import InputError
-from napari_deferredseg.core.records import Assignment, Reader, Region
+from napari_deferredseg.core.records import Assignment, Reader, Region, Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,7 +112,7 @@ def assign(
     """
     reading = sorted((r for r in readers if r.is_routed_to), key=lambda r: r.login)
     if not reading:
-        raise InputError("the project has no readers; add one with: deferredseg reader add")
+        raise InputError(nobody_reads(readers))
     candidates = [r for r in reading if day is None or not r.is_absent(day)]
     if not candidates:
         who = ", ".join(f"{r.login} until {r.absent_to}" for r in reading)
@@ -142,6 +142,23 @@ def assign(
         minutes={r.login: float(minutes[chosen == i].sum()) for i, r in enumerate(candidates)},
         prices={r.login: float(price) for r, price in zip(candidates, prices, strict=True)},
     )
+
+
+def nobody_reads(readers: Sequence[Reader]) -> str:
+    """Why none of a project's readers can be given a region. An admin without minutes only manages."""
+    known = [r for r in readers if not r.active or r.role is not Role.ADMIN]
+    if not known:
+        return "the project has no readers; add one with: deferredseg reader add"
+    all_of = "the only reader is" if len(known) == 1 else f"all {len(known)} readers are"
+    return (
+        f"{all_of} deactivated or without minutes a day: {', '.join(map(why_not_routed_to, known))}; change that with: "
+        "deferredseg reader activate, deferredseg reader edit --capacity; or add one with: deferredseg reader add"
+    )
+
+
+def why_not_routed_to(reader: Reader) -> str:
+    """Login of a reader to whom nothing is routed, and why."""
+    return f"{reader.login} ({'0 minutes a day' if reader.active else 'deactivated'})"
 
 
 def _mismatch(region: Region, reader: Reader, table: LabelTable) -> float:
