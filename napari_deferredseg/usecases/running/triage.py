@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     RegionMaker = Callable[[Prediction, str, str, Budget, Progress], Proposal]
 
-LAWS = "regions 3"
+LAWS = "regions 4"
 """How regions are made; another way makes another run of the same files."""
 
 
