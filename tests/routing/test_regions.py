@@ -406,6 +406,6 @@ def test_few_single_slices_of_a_lump_are_left_out_between_two_that_are_sent():
         sent = np.zeros(labels.shape, bool)
         for region in make_regions(p, "case", "run", Budget(amount=minutes, unit="minutes")).regions:
             sent[slices(region.box)] |= region.mask
-        here = sent.any(axis=(1, 2))
+        here = np.asarray(sent.any(axis=(1, 2)))
         gaps += int((here[:-2] & ~here[1:-1] & here[2:]).sum())
     assert gaps <= 5  # of 15 budgets; 17 where a piece counts the same wherever it lies
