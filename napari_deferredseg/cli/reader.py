@@ -65,6 +65,8 @@ def add(
     out.print(f"Added {reader.name} (login {reader.login}, {reader.capacity:g} min a day)")
     if reader.role != profile.role:
         note(f"{reader.login} made this project and stays its {reader.role}")
+    if still_free:
+        note(still_free)
     if free and not still_free:
         note(f"{reader.login} is the project's admin: from now on everybody may do what their role allows")
 
@@ -126,6 +128,7 @@ def absence(
         raise InputError("give the first and the last day, --from and --to, or --none")
     days = [None if day is None else day.date() for day in (first, last)]
     with opened(project) as open_project:
+        _tell_who_may(open_project)
         reader = readers.set_absence(open_project, login, days[0], days[1], acting(open_project, by))
     when = "not absent" if none else f"absent from {reader.absent_from} to {reader.absent_to}"
     out.print(f"{reader.name} (login {reader.login}) is {when}")

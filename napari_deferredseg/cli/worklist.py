@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from napari_deferredseg.cli.console import ProjectOption, opened, out, show_table
+from napari_deferredseg.cli.console import ProjectOption, acting, opened, out, show_table
+from napari_deferredseg.core.errors import InputError
 
 if TYPE_CHECKING:
     from napari_deferredseg.core.records import WorkItem
@@ -54,17 +55,27 @@ def worklist(
 def release(
     case: Annotated[str, typer.Argument(help="Case of the region, as the worklist names it.")],
     region: Annotated[int, typer.Argument(help="Number of the region.")],
-    by: Annotated[
-        str, typer.Option("--by", "--as", help="Login or name of who does it: the one who holds the region, or a lead.")
-    ],
     project: ProjectOption,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            "--by",
+            help="Login of who does it, who holds the region or is a lead; this computer's user where that is a login.",
+            metavar="LOGIN",
+            show_default=False,
+        ),
+    ] = None,
     note: Annotated[str, typer.Option(help="Why, kept in the record (no patient names).")] = "",
 ) -> None:
     """Give back a region that a reader holds and does not read any more: one's own, or as a lead or admin."""
     from napari_deferredseg.usecases.reading.defer import release_region
 
     with opened(project) as open_project:
-        release_region(open_project, case, region, by, note)
+        who = acting(open_project, by)
+        if who is None:
+            raise InputError("nobody is named as the one who releases, and this computer's user is no login: give --as")
+        release_region(open_project, case, region, who, note)
     out.print(f"Region {region} of {case} waits again.")
 
 

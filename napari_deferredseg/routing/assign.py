@@ -75,10 +75,10 @@ def why_nobody(readers: Sequence[Reader]) -> str:
     """Why regions can be routed to none of a project's readers, by name; empty where they can."""
     if any(x.is_routed_to for x in readers):
         return ""
-    told = ", ".join(f"{x.name} {'has 0 minutes a day' if x.active else 'was deactivated'}" for x in readers)
+    reasons = ", ".join(f"{x.name} {'has 0 minutes a day' if x.active else 'was deactivated'}" for x in readers)
     if all(x.active and x.role is Role.ADMIN for x in readers):  # who made it, and only manages
-        return f"this project has no readers yet{': ' if told else ''}{told}"
-    return f"nobody reads in this project now: {told}"
+        return f"this project has no readers yet{': ' if reasons else ''}{reasons}"
+    return f"nobody reads in this project now: {reasons}"
 
 
 def assign(
@@ -152,6 +152,11 @@ def assign(
         minutes={r.login: float(minutes[chosen == i].sum()) for i, r in enumerate(candidates)},
         prices={r.login: float(price) for r, price in zip(candidates, prices, strict=True)},
     )
+
+
+def why_not_routed_to(reader: Reader) -> str:
+    """Login of a reader to whom nothing is routed, and why."""
+    return f"{reader.login} ({'0 minutes a day' if reader.active else 'deactivated'})"
 
 
 def _mismatch(region: Region, reader: Reader, table: LabelTable) -> float:

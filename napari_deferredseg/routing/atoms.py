@@ -101,7 +101,9 @@ def make_atoms(codes: Array, geometry: Geometry) -> Atoms:
         compact += [whole] * len(found)
         within += ends
     clusters = _clusters(loose, geometry)
-    left = _attach(pieces, [cluster for cluster in clusters if len(cluster) < SPECK_VOXELS], geometry)
+    small = [cluster for cluster in clusters if len(cluster) < SPECK_VOXELS]
+    hosts = _attach(pieces, small, geometry)
+    left = [cluster for cluster, host in zip(small, hosts, strict=True) if host is None]
     for cluster in clusters:
         if len(cluster) >= SPECK_VOXELS:
             found = cut_cluster(cluster, geometry)
@@ -122,9 +124,14 @@ def _pieces(part: Points, geometry: Geometry) -> tuple[list[Points], list[bool]]
     cut = cut_part(part, geometry)
     done = [n for n, points in enumerate(cut.points) if len(points) >= SPECK_VOXELS]
     crumbs = [points for points in cut.points if len(points) < SPECK_VOXELS]
-    found = [cut.points[n] for n in done]
-    left = _attach(found, crumbs, geometry)
-    return [*found, *left], [*(cut.within[n] for n in done), *(False for _ in left)]
+    ends = [cut.within[n] for n, points in enumerate(cut.points) if len(points) < SPECK_VOXELS]
+    found, within = [cut.points[n] for n in done], [cut.within[n] for n in done]
+    hosts = _attach(found, crumbs, geometry)
+    for host, crumb_ends in zip(hosts, ends, strict=True):
+        if host is not None:
+            within[host] |= crumb_ends  # what it was cut from may be in another piece
+    left = [n for n, host in enumerate(hosts) if host is None]
+    return [*found, *(crumbs[n] for n in left)], [*within, *(ends[n] for n in left)]
 
 
 def _clusters(specks: Sequence[Points], geometry: Geometry) -> list[Points]:
@@ -154,21 +161,22 @@ def _near_mm(geometry: Geometry) -> float:
     return max(NEAR_MM, float(np.linalg.norm(geometry.spacing_zyx))) * (1 + 1e-9)
 
 
-def _attach(pieces: list[Points], crumbs: Sequence[Points], geometry: Geometry) -> list[Points]:
-    """Give each crumb to the piece nearest to it, within `NEAR_MM`; return those that are near to none."""
+def _attach(pieces: list[Points], crumbs: Sequence[Points], geometry: Geometry) -> list[int | None]:
+    """Give each crumb to the piece nearest to it, within `NEAR_MM`; number of that piece, None near to none."""
     if not pieces or not crumbs:
-        return list(crumbs)
+        return [None] * len(crumbs)
     owner = np.repeat(np.arange(len(pieces)), [len(p) for p in pieces])
     tree = cKDTree(np.concatenate(pieces) * np.array(geometry.spacing_zyx))
     given: dict[int, list[Points]] = {}
-    left = []
+    hosts: list[int | None] = []
     for crumb in crumbs:
         away, which = tree.query(crumb * np.array(geometry.spacing_zyx), distance_upper_bound=_near_mm(geometry))
         nearest = int(np.argmin(np.asarray(away)))
         if np.isfinite(np.asarray(away)[nearest]):
-            given.setdefault(int(owner[np.asarray(which)[nearest]]), []).append(crumb)
+            hosts.append(host := int(owner[np.asarray(which)[nearest]]))
+            given.setdefault(host, []).append(crumb)
         else:
-            left.append(crumb)
+            hosts.append(None)
     for piece, more in given.items():
         pieces[piece] = np.concatenate([pieces[piece], *more])
-    return left
+    return hosts

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from napari_deferredseg.core.records import Region
 
+FAR = "far from anything larger that is sent"
+
 
 @dataclass(frozen=True)
 class Account:
@@ -25,6 +27,10 @@ class Account:
         Voxels of the regions.
     specks : int
         Voxels in parts too small for a visit, near to nothing larger.
+    speck_reason : str
+        Which specks they are and why they are left out, after their number.
+    ended : int
+        Voxels in parts that are too small because the budget ends in them.
     unpaid : int
         Voxels that the budget does not pay for.
     reason : str
@@ -52,6 +58,8 @@ class Account:
     next_piece: str = ""
     within: tuple[int, ...] = ()
     least: float = 0.0
+    speck_reason: str = FAR
+    ended: int = 0
 
     def __str__(self) -> str:
         """One sentence: how much there is, how much is covered, what is left out and why."""
@@ -73,7 +81,9 @@ class Account:
             yield self._ends()
         left = []
         if self.specks:
-            left.append(f"{_voxels(self.specks)} in specks far from anything larger")
+            left.append(f"{_voxels(self.specks)} in specks {self.speck_reason}")
+        if self.ended:
+            left.append(f"{_voxels(self.ended)} in specks where the budget ends")
         if self.unpaid:
             more = f" (the next piece takes {self.next_piece})" if self.next_piece else ""
             left.append(f"{_voxels(self.unpaid)} {self.reason}{more}")

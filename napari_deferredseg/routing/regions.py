@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,8 @@ from napari_deferredseg.routing.atoms import Atoms, make_atoms
 from napari_deferredseg.routing.budget import lowest_threshold, most_voxels
 from napari_deferredseg.routing.cut import cut, pair_codes, smooth_map
 from napari_deferredseg.routing.effort import estimated_minutes
-from napari_deferredseg.routing.proposal import Account, Proposal
+from napari_deferredseg.routing.left_out import BELOW_THRESHOLD, NO_ROOM, ended_specks, why_of_map, why_specks
+from napari_deferredseg.routing.proposal import FAR, Account, Proposal
 from napari_deferredseg.routing.spend import Spent, spend_minutes, spend_regions, spend_voxels, without_specks
 
 if TYPE_CHECKING:
@@ -38,6 +39,16 @@ if TYPE_CHECKING:
 SIGMA_MM = 3.0
 FLOOR = 0.2
 MINOR = 0.05  # a label with a smaller share of a region is not named
+
+
+class _Said(NamedTuple):
+    """What an account says beside what was sent; names as in `Account`."""
+
+    against: int
+    faint: int = 0
+    least: float = 0.0
+    reason: str = NO_ROOM
+    ended: int = 0
 
 
 def make_regions(
@@ -94,7 +105,7 @@ def _from_votes(
     progress(0.5, "making regions")
     found = _paid(atoms, prediction.defer, prediction, budget, acquired)
     regions = [_region(prediction, case_key, prediction_id, acquired.in_file(p), None) for p in found.regions]
-    return _proposal(prediction, budget, regions, found, against=count, faint=0, least=0.0)
+    return _proposal(prediction, budget, regions, found, _Said(count))
 
 
 def _from_map(
@@ -110,14 +121,17 @@ def _from_map(
     progress(0.0, "smoothing the deferral map")
     smoothed = smooth_map(prediction, sigma_mm, floor)
     lowest = min(floor, lowest_threshold(prediction, budget))
-    reached = int(np.count_nonzero((smoothed.values >= lowest) & (smoothed.values > 0)))
+    left = (smoothed.values >= lowest) & (smoothed.values > 0)
+    reached = int(np.count_nonzero(left))
     faint = int(np.count_nonzero(smoothed.values)) - reached
     progress(0.4, "cutting it at the budget")
     limit = most_voxels(prediction, budget)
     chosen = cut(smoothed.values, limit, lowest, geometry.spacing_zyx, sigma_mm)
+    left &= ~chosen
     box = bounding_box(chosen)
     if box is None:
-        return _proposal(prediction, budget, [], Spent(), against=reached, faint=faint, least=lowest)
+        why = _why(budget, smoothed.values, left, [], limit)
+        return _proposal(prediction, budget, [], Spent(), _Said(reached, faint, lowest, why))
     acquired = Acquired.of(geometry)
     codes = acquired.array(chosen[slices(box)].astype(np.uint8))
     atoms = make_atoms(codes, acquired.geometry).moved(acquired.index([low for low, _ in box]))
@@ -126,9 +140,12 @@ def _from_map(
         found = _paid(atoms, smoothed.values, prediction, budget, acquired)
     else:
         found = without_specks(atoms, acquired.array(smoothed.values), acquired.geometry)
-    subject = smoothed.subject
-    regions = [_region(prediction, case_key, prediction_id, acquired.in_file(p), subject) for p in found.regions]
-    return _proposal(prediction, budget, regions, found, against=reached, faint=faint, least=lowest)
+    subject, sent, ended = smoothed.subject, [acquired.in_file(points) for points in found.regions], 0
+    if limit is not None and budget.mode != "fixed_threshold":
+        ended = ended_specks(atoms.specks, acquired.array(left))
+    regions = [_region(prediction, case_key, prediction_id, points, subject) for points in sent]
+    why = _why(budget, smoothed.values, left, sent, limit)
+    return _proposal(prediction, budget, regions, found, _Said(reached, faint, lowest, why, ended))
 
 
 def _paid(
@@ -148,36 +165,39 @@ def _proposal(
     budget: Budget,
     regions: list[Region],
     found: Spent,
-    *,
-    against: int,
-    faint: int,
-    least: float,
+    said: _Said,
 ) -> Proposal:
     ordered = sorted(regions, key=lambda r: (-r.gain * r.mask.sum(), r.box, r.id))
     cut = {region.id for region, within in zip(regions, found.within, strict=True) if within}
     covered = sum(int(region.mask.sum()) for region in regions)
+    unpaid = said.against - covered - found.specks
+    pays_specks = prediction.votes or budget.unit not in SHARES
     account = Account(
         compared=bool(prediction.votes),
-        against=against,
+        against=said.against,
         covered=covered,
-        specks=found.specks,
-        unpaid=against - covered - found.specks,
-        reason=_reason(prediction, budget),
-        faint=faint,
+        specks=found.specks - said.ended,
+        speck_reason=why_specks(unpaid, found.next_piece) if pays_specks else FAR,
+        ended=said.ended,
+        unpaid=unpaid,
+        reason=said.reason,
+        faint=said.faint,
         foreground=int(np.count_nonzero(prediction.labels)),
         next_piece=found.next_piece,
         within=tuple(number for number, region in enumerate(ordered, start=1) if region.id in cut),
-        least=least,
+        least=said.least,
     )
     return Proposal(tuple(replace(r, number=n) for n, r in enumerate(ordered, start=1)), account)
 
 
-def _reason(prediction: Prediction, budget: Budget) -> str:
-    if not prediction.votes and budget.unit in SHARES:
-        if budget.mode == "fixed_threshold":
-            return "in which the map is below the threshold that validation fixed"
-        return "for which the budget has no room: the map is lower there than in the regions"
-    return "for which the budget has no room"
+def _why(
+    budget: Budget, values: NDArray[np.float32], left: NDArray[np.bool_], sent: list[Points], limit: int | None
+) -> str:
+    if limit is None:
+        return NO_ROOM
+    if budget.mode == "fixed_threshold":
+        return BELOW_THRESHOLD
+    return why_of_map(values, left, sent, limit)
 
 
 def _region(prediction: Prediction, case_key: str, prediction_id: str, points: Points, subject: Array | None) -> Region:

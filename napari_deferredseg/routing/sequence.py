@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 REGION_MINUTES = 4.0
 """A region of several pieces grows up to so long a reading."""
 
+ADJOINING = 1.25
+"""How much more a piece counts on each side on which the next slice is sent: a gap of one slice reads as a mistake."""
+
 NEW = -1
 LEAST = 1e-4  # minutes; what costs nothing more comes first
 
@@ -54,9 +57,10 @@ class Sequence:
     """Pieces, the ones first that show most errors for a reader's minute.
 
     A piece opens a region or joins one near it, whatever shows more for its cost. What it shows is what speaks against
-    the mask within `SEEN_MM` of it and was not seen with earlier pieces. What costs nothing in the budget's unit comes
-    at once. A piece that would cost more than all before it together waits until it does not, so that a budget is at
-    least half spent, or nothing of what is left fits in the rest.
+    the mask within `SEEN_MM` of it and was not seen with earlier pieces; it counts more where it adjoins what is sent
+    on the slice before or after it. What costs nothing in the budget's unit comes at once. A piece that would cost more
+    than all before it together waits until it does not, so that a budget is at least half spent, or nothing of what is
+    left fits in the rest.
 
     Parameters
     ----------
@@ -148,8 +152,14 @@ class Sequence:
     def _valued(self, step: Step, region: int) -> _Offer:
         cells = self._around.seen[step.piece]
         worth = float(self._around.worth[cells[~self._seen[cells]]].sum())
+        worth *= ADJOINING ** self._sides(step.piece)
         minutes = max(step.minutes, LEAST)
         return _Offer(self._charge(step) > 0, -worth / minutes, -step.voxels / minutes, step.piece, region)
+
+    def _sides(self, piece: int) -> int:
+        """On how many sides, of the slices before and after it, a piece lies on something that is sent."""
+        around = self._around
+        return sum(any(other in self._home for other in side[piece]) for side in (around.above, around.below))
 
     def _step(self, piece: int, region: int) -> Step | None:
         """What a piece adds to a region; None where it is taken or does not go with it."""

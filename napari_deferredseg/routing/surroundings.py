@@ -45,6 +45,8 @@ class Surroundings:
         Length of each one's outlines, mm.
     shared : list of dict of int to float
         Length of outline, mm, that a piece and a neighbour both have.
+    above, below : list of set of int
+        Which pieces lie on each one's voxels on the next and on the previous slice.
     near : list of set of int
         Which pieces lie within `JOIN_MM`, by the middles of coarse cells.
     seen : list of (cells,) int
@@ -58,6 +60,8 @@ class Surroundings:
     slices: list[int]
     outline: list[float]
     shared: list[dict[int, float]]
+    above: list[set[int]]
+    below: list[set[int]]
     near: list[set[int]]
     seen: list[NDArray[np.intp]]
     worth: NDArray[np.float64]
@@ -77,7 +81,9 @@ def surroundings(
     """
     owner = np.repeat(np.arange(len(pieces)), [len(p) for p in pieces])
     points = np.concatenate(pieces)
-    outline, shared = _outlines(points, owner, geometry)
+    place, order = _places(points, geometry)
+    outline, shared = _outlines(place, owner[order], geometry)
+    above, below = _stacked(place, owner[order], geometry)
     seen, worth = _seen(points, owner, weight[tuple(points.T)], geometry)
     return Surroundings(
         voxels=[len(p) for p in pieces],
@@ -85,20 +91,41 @@ def surroundings(
         slices=[sum(1 << int(z) for z in np.unique(p[:, 0])) for p in pieces],
         outline=outline,
         shared=shared,
+        above=above,
+        below=below,
         near=_near(points, owner, geometry),
         seen=seen,
         worth=worth,
     )
 
 
-def _outlines(
-    points: NDArray[np.int32], owner: NDArray[np.intp], geometry: Geometry
-) -> tuple[list[float], list[dict[int, float]]]:
-    count = int(owner[-1]) + 1
-    padded = np.array(geometry.shape) + 2
-    place = np.ravel_multi_index(tuple((points + 1).T), tuple(padded))
+def _places(points: NDArray[np.int32], geometry: Geometry) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Ascending places of points in a grid with a margin of one voxel, and the points' order."""
+    place = np.ravel_multi_index(tuple((points + 1).T), tuple(np.array(geometry.shape) + 2))
     order = np.argsort(place)
-    place, owner = place[order], owner[order]
+    return place[order], order
+
+
+def _stacked(
+    place: NDArray[np.intp], owner: NDArray[np.intp], geometry: Geometry
+) -> tuple[list[set[int]], list[set[int]]]:
+    count = int(owner.max()) + 1
+    above: list[set[int]] = [set() for _ in range(count)]
+    below: list[set[int]] = [set() for _ in range(count)]
+    after = _owner_at(place, owner, place + (geometry.shape[1] + 2) * (geometry.shape[2] + 2))
+    touch = (after != owner) & (after >= 0)
+    for pair in np.unique(owner[touch] * count + after[touch]).tolist():
+        a, b = divmod(pair, count)
+        above[a].add(b)
+        below[b].add(a)
+    return above, below
+
+
+def _outlines(
+    place: NDArray[np.intp], owner: NDArray[np.intp], geometry: Geometry
+) -> tuple[list[float], list[dict[int, float]]]:
+    count = int(owner.max()) + 1
+    padded = np.array(geometry.shape) + 2
     outline = np.zeros(count)
     shared: list[dict[int, float]] = [{} for _ in range(count)]
     for step, mm in zip((int(padded[2]), 1), edge_mm(geometry.spacing_zyx), strict=True):

@@ -85,8 +85,9 @@ class Store(Protocol):
         The case is added where it is new; where it is known, its voxel hash and geometry must agree (InputError).
         Earlier predictions' regions of that case that nobody has submitted are withdrawn, drawn ones stay. The new
         regions are numbered after those that stay, in their order. InputError,
-        and no change, when somebody holds one of them under a running lease, or a region is for nobody. False, and no
-        change, when this prediction id is known.
+        and no change, when somebody holds one of them under a running lease, or a region is for nobody; NotAllowed,
+        and no change, when one is for somebody who was deactivated. False, and no change, when this prediction id is
+        known.
         """
 
     def cases(self) -> list[CaseRecord]:
@@ -111,7 +112,8 @@ class Store(Protocol):
     def add_region(self, region: Region, assignment: Assignment) -> Region:
         """Add a region that somebody drew on a prediction, and return it as it is kept.
 
-        It is numbered after those that are there. InputError when its case does not have that prediction.
+        It is numbered after those that are there. InputError when its case does not have that prediction;
+        NotAllowed when it is for somebody who was deactivated.
         """
 
     def region(self, region_id: str) -> Region:

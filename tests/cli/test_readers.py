@@ -96,6 +96,8 @@ def test_a_project_without_admin_says_so_where_it_matters_until_it_has_one(type_
     assert said.err == (
         "note: This project has no admin, so everybody may do everything; a reader with the role admin changes that.\n"
     )
+    for words in (("add", "Kim"), ("absence", "kim", "--none")):
+        assert type_in("reader", *words, *at).err == said.err
     said = type_in("reader", "add", "Root", "--role", "admin", *at)
     assert "0 min a day" in said.out
     assert "root is the project's admin: from now on" in said.err
@@ -109,3 +111,17 @@ def test_a_project_without_admin_says_so_where_it_matters_until_it_has_one(type_
     assert type_in("export", *at, "--out", unread.root / "out", "--as", "lea").code == 0
     assert "for an admin: Root" in type_in("project", "key", "export", unread.root / "k", *at, "--as", "lea").err
     assert type_in("project", "key", "export", unread.root / "k", *at, "--as", "root").code == 0
+
+
+def test_release_is_done_by_this_computers_user(type_in, here, scene):
+    with scene.open() as project:
+        item = next(x for x in project.store.items() if x.assignment.reader == "ben")
+        project.store.claim(item.region.id, "ben")
+    words = ("release", item.case.key, item.region.number, "-p", scene.folder)
+    here("nobody known")
+    said = type_in(*words)
+    assert (said.code, said.out) == (1, "")
+    assert "give --as" in said.err
+    assert "is for a lead" in type_in(*words, "--by", "ada").err
+    here("Ben")
+    assert "waits again" in type_in(*words).out

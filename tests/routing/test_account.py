@@ -46,3 +46,36 @@ def test_a_map():
     )
     faint = account(labels, labels * 0, np.minimum(doubt, 0.1), 200, votes=0)
     assert faint == "the deferral map reaches 0.2, the least that is read, nowhere; it is above zero in 325 voxels"
+
+
+def test_specks_that_a_budget_does_not_reach():
+    labels, other = np.ones(SHAPE), np.ones(SHAPE)
+    other[2, 5, 5] = other[8, 25, 25] = 0
+    assert "left out: 1 voxel in specks for which the budget has no room (the next piece takes 1 " in account(
+        labels, other, labels != other, 1, votes=1
+    )
+    other[4:7, 8:18, 8:18] = 0
+    assert "1 voxel in specks far from anything larger, which come last, and 301 voxels for which" in account(
+        labels, other, labels != other, 100, votes=1
+    )
+
+
+def test_a_map_without_a_slope():
+    labels, doubt = np.ones(SHAPE), np.zeros(SHAPE)
+    doubt[4:6, 5:15, 5:15] = 0.9
+    assert "left out: 150 voxels for which the budget has no room: it is spent, though the map is equally high" in (
+        account(labels, labels * 0, doubt, 50, votes=0)
+    )
+    doubt[4:6, 5:15, 15:20] = 0.5
+    assert "it is spent, the map is equally high in 150 of them and lower in the others" in (
+        account(labels, labels * 0, doubt, 50, votes=0)
+    )
+    nothing = account(labels, labels * 0, doubt, 5, votes=0)
+    assert (
+        "the regions cover none of these; left out: 5 voxels in specks where the budget ends and 295 voxels" in nothing
+    )
+    assert "it is smaller than the smallest piece that is sent, 8 voxels" in nothing
+    doubt[9, ::6, ::6] = 1
+    lone = account(labels, labels * 0, doubt, 25, votes=0)
+    assert "25 voxels in specks far from anything larger that is sent and 300 voxels" in lone
+    assert "where the map is highest are specks only" in lone

@@ -193,3 +193,19 @@ def test_a_slice_that_takes_too_long_for_one_region_is_parted_and_said_to_be():
     assert (sent == labels.astype(bool)).all()
     assert max(region.minutes for region in found.regions) <= PLATE_MINUTES + 0.1
     assert "within a slice" in str(found.account)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_region_that_ends_within_a_slice_is_named(seed):
+    """Crumbs of a slice that was cut within are in the nearest piece, which may be on another slice."""
+    rng = np.random.default_rng(seed)
+    field = ndimage.gaussian_filter(rng.normal(size=(3, 25, 50)), 2)
+    labels = field > 0.3 * field.std()
+    p = predicted(labels, ndimage.binary_dilation(labels), 0, (20.0, 20.0, 20.0))
+    found, sent = sent_by(p, Budget(amount=6, unit="minutes"))
+    named = np.zeros(sent.shape, bool)
+    for region in found.regions:
+        if region.number in found.account.within:
+            named[slices(region.box)] |= region.mask
+    for piece in cut_pieces(p, sent):
+        assert (named & piece).any()

@@ -11,6 +11,7 @@ from napari_deferredseg.core.boxes import bounding_box, slices
 from napari_deferredseg.core.budget import Budget
 from napari_deferredseg.core.errors import Busy, InputError, NotAllowed
 from napari_deferredseg.core.records import Origin, Reader, State, Verdict, utc_now
+from napari_deferredseg.usecases.readers import deactivate
 from napari_deferredseg.usecases.reading.defer import ROUTER, Target, defer_drawn, defer_region, release_region
 from napari_deferredseg.usecases.reading.open_case import load_case
 from napari_deferredseg.usecases.reading.read import begin, submit
@@ -79,6 +80,16 @@ def test_an_unknown_target_changes_nothing(project, case, ball, target, message)
         defer_region(project, before[0].region.id, target, by="lea")
     with pytest.raises(InputError, match=message):
         defer_drawn(project, case, ball, target, by="lea")
+    assert [x.assignment for x in project.store.items()] == [x.assignment for x in before]
+
+
+def test_who_was_deactivated_gets_neither_a_region_nor_a_drawn_one(project, case, ball):
+    deactivate(project, "ben", "lea")
+    before = project.store.items()
+    with pytest.raises(NotAllowed, match=r"Ben Okafor .* was deactivated"):
+        defer_region(project, before[0].region.id, Target(reader="ben"), by="lea")
+    with pytest.raises(NotAllowed, match=r"Ben Okafor .* was deactivated"):
+        defer_drawn(project, case, ball, Target(reader="ben"), by="lea")
     assert [x.assignment for x in project.store.items()] == [x.assignment for x in before]
 
 

@@ -98,6 +98,44 @@ def test_somebody_who_is_deactivated_gets_and_does_nothing_and_keeps_what_they_d
     assert read.submit(reading, Verdict.ACCEPTED, utc_now()).reader == "ben"  # nothing was lost
 
 
+def test_a_run_loses_nothing_when_a_reader_is_deactivated_while_it_is_saved(unread):
+    with unread.open() as project:
+
+        def meanwhile(share, doing):
+            if doing == "saving":
+                readers.deactivate(project, "ben", "lea")
+
+        report = run_external(project, unread.files, progress=meanwhile)
+        assert report.new
+        assert {a.reader for a in report.assignments} == {"ada", "lea"}
+        assert len(report.assignments) == len(report.regions) == 6
+        assert verify_project(project).problems == ()
+
+
+def test_a_run_says_why_nobody_of_the_readers_is_asked(unread):
+    with unread.open() as project:
+        readers.deactivate(project, "ada", "lea")
+        for login in ("ben", "lea"):
+            readers.edit(project, login, {"capacity": 0.0}, "lea")
+        why = "nobody reads in this project now: Ada Moreau was deactivated, Ben Okafor has 0 minutes a day, Lea Brandt has 0"
+        with pytest.raises(InputError, match=why):
+            run_external(project, unread.files)
+
+
+def test_a_run_names_the_admins_who_get_regions(unread):
+    with unread.open() as project:
+        readers.edit(project, "lea", {"role": Role.ADMIN}, "lea")
+        report = run_external(project, unread.files, by="lea")
+        count = sum(a.reader == "lea" for a in report.assignments)
+        said = [x for x in report.cautions if "is an admin" in x]
+        assert said == [
+            f"Lea Brandt is an admin and gets {count} regions, as 60 min a day say: set 0 minutes where that is not "
+            "meant."
+        ]
+        readers.edit(project, "lea", {"capacity": 0.0}, "lea")
+        assert not [x for x in run_external(project, unread.files, budget_of("20%"), by="lea").cautions if "admin" in x]
+
+
 def budget_of(text):
     from napari_deferredseg.core.budget import Budget
 

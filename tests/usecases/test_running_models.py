@@ -18,6 +18,7 @@ from napari_deferredseg.core.volume import table_from_names
 from napari_deferredseg.engine import Engine
 from napari_deferredseg.io.images import read_labels
 from napari_deferredseg.io.writing import write_labels
+from napari_deferredseg.usecases.readers import deactivate, edit
 from napari_deferredseg.usecases.reading.open_case import load_case
 from napari_deferredseg.usecases.running.domain import measure_domain
 from napari_deferredseg.usecases.running.models import EXTERNAL, add_model, find_model, list_models
@@ -85,6 +86,20 @@ def test_what_is_wrong_is_said_before_the_model_starts(unread, tiny_model, tmp_p
             with pytest.raises(InputError, match=part):
                 run_model(project, given, NoEngine(), channels=channels)  # type: ignore[arg-type]
         assert project.store.cases() == []
+
+
+def test_a_channel_of_somebody_who_does_not_read_says_why(unread):
+    with unread.open() as project:
+        deactivate(project, "ada", "lea")
+        edit(project, "ben", {"capacity": 0.0}, "lea")
+        for name, why in (
+            ("ada", r"'ada', to whom nothing is routed: ada \(deactivated\)"),
+            ("ben", r"ben \(0 minutes a day\)"),
+            ("abdomen", r"ada \(deactivated\), ben \(0 minutes a day\)"),
+            ("kim", "no reader and no group"),
+        ):
+            with pytest.raises(InputError, match=why):
+                columns_of(project, Channels(readers={"north": name}, purpose="trial"), ["north"])
 
 
 def test_an_image_out_of_the_domain_is_refused_unless_somebody_knows(unread, tiny_model, tmp_path):
@@ -196,7 +211,7 @@ def test_who_stands_behind_a_channel(unread):
         assert columns(south="abdomen") == {"ada": 1, "ben": 1}
         assert columns(north="LEA", south="ada") == {"lea": 0, "ada": 1}
         for readers, part in (
-            ({"north": "root"}, "no reader"),
+            ({"north": "root"}, r"nothing is routed: root \(0 minutes a day\)"),
             ({"north": "ada", "south": "abdomen"}, "two channels"),
             ({"west": "ada"}, "no expert channel"),
         ):

@@ -24,7 +24,7 @@ from napari_deferredseg.store.tables.clock import LONGEST_LEASE
 from napari_deferredseg.store.tables.prepared import Prepared
 from napari_deferredseg.store.tables.sql_events import Entry, append, record_event
 from napari_deferredseg.store.tables.sql_names import no_region
-from napari_deferredseg.store.tables.sql_readers import require_group, require_login
+from napari_deferredseg.store.tables.sql_readers import acting, require_group, require_login
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -333,10 +333,10 @@ def _add_regions(
 
 
 def _addressed(connection: Connection, assignments: Sequence[Assignment]) -> list[Assignment]:
-    """Return the assignments with logins as the readers table spells them. InputError when nobody is there to read."""
+    """Return the assignments with logins as the readers table spells them; errors as `acting` and `require_group`."""
     if any((a.reader is None) == (a.group is None) for a in assignments):
         raise ValueError("an assignment needs a reader or a group, and not both")
     for group in {a.group for a in assignments if a.group is not None}:
         require_group(connection, group)
-    logins = {name: require_login(connection, name).login for name in {a.reader for a in assignments if a.reader}}
+    logins = {name: acting(connection, name).login for name in {a.reader for a in assignments if a.reader}}
     return [a.model_copy(update={"reader": logins[a.reader]}) if a.reader else a for a in assignments]

@@ -6,20 +6,22 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from napari_deferredseg.core.errors import InputError
+from napari_deferredseg.core.records import Role
 from napari_deferredseg.core.volume import default_label, labels_present
 from napari_deferredseg.usecases.running.predict import LEFT_OUT
 from napari_deferredseg.usecases.running.route import minutes_waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from napari_deferredseg.core.prediction import Prediction
+    from napari_deferredseg.core.records import Assignment
     from napari_deferredseg.core.volume import LabelTable
     from napari_deferredseg.usecases.project import Project
 
 
-def cautions(project: Project, prediction: Prediction) -> tuple[str, ...]:
-    """Sentences, mostly none: what a run fell short of, labels without names, unknown specialities, overfull days."""
+def cautions(project: Project, prediction: Prediction, assignments: Sequence[Assignment] = ()) -> tuple[str, ...]:
+    """Sentences, mostly none: what a run fell short of, nameless labels, unknown specialities, full days, admins."""
     settings_said = (*_fell_back(prediction), *_in_vain(prediction), *_nameless(prediction))
     return (
         *settings_said,
@@ -27,6 +29,7 @@ def cautions(project: Project, prediction: Prediction) -> tuple[str, ...]:
         *_unknown_specialities(project, prediction),
         *_overfull(project),
         *_out(project),
+        *_admins(project, assignments),
     )
 
 
@@ -114,3 +117,13 @@ def _overfull(project: Project) -> Iterator[str]:
         minutes = waiting.get(reader.login, 0.0)
         if minutes > reader.capacity and reader.is_routed_to:
             yield f"{minutes:.0f} min wait for {reader.login}, whose day has {reader.capacity:.0f}."
+
+
+def _admins(project: Project, assignments: Sequence[Assignment]) -> Iterator[str]:
+    """Admins with minutes a day read; in projects of before roles held they may have them without meaning to."""
+    for reader in (x for x in project.store.readers() if x.role is Role.ADMIN):
+        if count := sum(x.reader == reader.login for x in assignments):
+            yield (
+                f"{reader.name} is an admin and gets {count} region{'' if count == 1 else 's'}, as {reader.capacity:g} "
+                "min a day say: set 0 minutes where that is not meant."
+            )

@@ -10,7 +10,7 @@ from pydantic import Field
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.names import Name
 from napari_deferredseg.core.records import Record, State
-from napari_deferredseg.routing.assign import assign
+from napari_deferredseg.routing.assign import assign, why_not_routed_to
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,22 +91,22 @@ def columns_of(project: Project, channels: Channels, experts: Sequence[str]) -> 
     Raises
     ------
     InputError
-        A channel is not the model's or mapped onto nobody, or a reader stands behind two.
+        A channel is not the model's or mapped onto nobody to whom regions are routed, or a reader stands behind two.
     """
     columns: dict[str, int] = {}
     for channel, name in channels.readers.items():
         if channel not in experts:
             known = ", ".join(experts) or "none"
             raise InputError(f"the model has no expert channel {channel!r}; its channels: {known}")
-        people = [
-            r.login
-            for r in project.store.readers()
-            if r.is_routed_to and (name.casefold() == r.login.casefold() or name in r.groups)
-        ]
-        if not people:
+        named = [r for r in project.store.readers() if name.casefold() == r.login.casefold() or name in r.groups]
+        if not named:
             raise InputError(
                 f"channel {channel} is mapped onto {name!r}, who is no reader and no group of this project"
             )
+        people = [r.login for r in named if r.is_routed_to]
+        if not people:
+            why = ", ".join(map(why_not_routed_to, named))
+            raise InputError(f"channel {channel} is mapped onto {name!r}, to whom nothing is routed: {why}")
         for login in people:
             if login in columns:
                 raise InputError(f"{login} stands behind two channels; map each reader onto one")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_deferredseg.core.budget import DEFAULT_BUDGET, Budget
-from napari_deferredseg.core.errors import DeferredSegError, InputError, legible
+from napari_deferredseg.core.errors import DeferredSegError, InputError, NotAllowed, legible
 from napari_deferredseg.core.progress import Progress, silent
 from napari_deferredseg.core.records import CaseRecord, PredictionRecord
 from napari_deferredseg.core.volume import voxel_hash
@@ -26,7 +26,7 @@ from napari_deferredseg.usecases.running.route import Channels, columns_of, rout
 from napari_deferredseg.usecases.running.sweep import sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from napari_deferredseg.core.prediction import Prediction
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     RegionMaker = Callable[[Prediction, str, str, Budget, Progress], Proposal]
 
-LAWS = "regions 3"
+LAWS = "regions 4"
 """How regions are made; another way makes another run of the same files."""
 
 
@@ -71,7 +71,7 @@ def require_readers(project: Project) -> None:
     Raises
     ------
     InputError
-        The project cannot be written, or has no reader.
+        The project cannot be written, or nobody in it reads.
     """
     require_writable(project)
     if why := why_nobody(project.store.readers()):
@@ -120,9 +120,7 @@ def triage(
     proposal = make(prediction, case.key, record.id, budget, lambda share, doing: progress(share * 0.6, doing))
     regions = list(proposal.regions)
     progress(0.6, "assigning readers")
-    assignments = route(project, regions, prediction.table, columns, replaced_case=case.key)
-    progress(0.8, "saving")
-    new = _keep(project, case, prediction, record, regions, assignments)
+    new = _routed(project, case, prediction, record, regions, columns, progress)
     # as they are kept: numbers that are taken are not given twice
     items = [x for x in project.store.items(case_key=case.key) if x.region.prediction_id == record.id]
     regions, assignments = [x.region for x in items], [x.assignment for x in items]
@@ -138,7 +136,7 @@ def triage(
         realised_share=voxels / foreground if foreground else (math.nan if voxels else 0.0),
         new=new,
         account=str(proposal.account),
-        cautions=(*prediction.notes, *cautions(project, prediction), *remarks),
+        cautions=(*prediction.notes, *cautions(project, prediction, assignments), *remarks),
     )
 
 
@@ -182,6 +180,27 @@ def pseudonym(project: Project, volume: Volume) -> tuple[str, str]:
     """Key of an image in a project, and the keyed hash of its voxels that it comes from."""
     digest = voxel_hash(volume.array, project.key)
     return f"case-{digest[:8]}", digest
+
+
+def _routed(
+    project: Project,
+    case: CaseRecord,
+    prediction: Prediction,
+    record: PredictionRecord,
+    regions: list[Region],
+    columns: Mapping[str, int] | None,
+    progress: Progress,
+) -> bool:
+    """Route regions and keep the run; again where a reader was deactivated in between, so that no work is lost."""
+    while True:
+        assignments = route(project, regions, prediction.table, columns, replaced_case=case.key)
+        progress(0.8, "saving")
+        try:
+            return _keep(project, case, prediction, record, regions, assignments)
+        except NotAllowed:
+            stopped = {reader.login for reader in project.store.readers() if not reader.active}
+            if not stopped & {x.reader for x in assignments}:
+                raise
 
 
 def _keep(
