@@ -22,6 +22,7 @@ from napari_deferredseg.cli.console import err
 from napari_deferredseg.core.errors import (
     DEFECT,
     MEMBERS,
+    NO_MEMORY,
     WRONG_COMMAND,
     Cancelled,
     DeferredSegError,
@@ -128,7 +129,7 @@ def exit_of(error: Exception) -> tuple[int, str]:
         where = f"{error.filename}: " if error.filename else ""
         return InputError.exit_code, f"{where}{error.strerror or error}; check the path and the disk"
     if isinstance(error, MemoryError):
-        return WorkerDied.exit_code, "there is not enough memory for this: close other programs, or use a smaller image"
+        return WorkerDied.exit_code, NO_MEMORY
     if os.environ.get("DEFERREDSEG_DEBUG"):
         traceback.print_exception(error)
     return DEFECT, "unexpected: " + f"{type(error).__name__}: {error}".splitlines()[0]

@@ -83,6 +83,8 @@ class Cancelled(DeferredSegError):
 
 MEMBERS = (InputError, Busy, Damaged, WorkerDied, NotAllowed, MissingExtra, Cancelled)
 """The family without its base, by exit code."""
+NO_MEMORY = "there is not enough memory for this: close other programs, or use a smaller image"
+"""What is told where memory runs out and nobody knows more."""
 WRONG_COMMAND, DEFECT = 2, 3
 """Exit codes beside the family's: the command itself is wrong, and an exception that is a defect of ours."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from qtpy.QtGui import QDesktopServices
 
-from napari_deferredseg.core.errors import Cancelled, InputError
+from napari_deferredseg.core.errors import NO_MEMORY, Cancelled, InputError
 from napari_deferredseg.routing.budget import lowest_threshold
 from napari_deferredseg.usecases.log import open_log
 from napari_deferredseg.widgets.panels.view_bar import ViewBar
@@ -56,7 +56,7 @@ def test_progress_and_result_arrive_on_the_windows_thread(outcome):
     [
         (InputError("ct.nii: is empty"), "ct.nii: is empty"),
         (ValueError("first\nsecond"), "unexpected: ValueError: first"),
-        (MemoryError(), "unexpected: MemoryError: "),
+        (MemoryError(), NO_MEMORY),
     ],
 )
 def test_an_error_is_one_line_and_nothing_else(outcome, error, line):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from qtpy import QtCore
 from superqt.utils import create_worker
 
-from napari_deferredseg.core.errors import Cancelled, DeferredSegError
+from napari_deferredseg.core.errors import NO_MEMORY, Cancelled, DeferredSegError
 from napari_deferredseg.core.log import log_failure
 
 if TYPE_CHECKING:
@@ -82,4 +82,6 @@ def one_line(error: BaseException) -> str:
     """What to show of an error: the line that was written for the user, or what kind of defect it is."""
     if isinstance(error, DeferredSegError):
         return str(error)
+    if isinstance(error, MemoryError):
+        return NO_MEMORY
     return f"unexpected: {type(error).__name__}: {error}".splitlines()[0]
