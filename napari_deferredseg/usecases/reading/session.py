@@ -89,16 +89,16 @@ class Session:
 
     def readers_changed(self) -> str:
         """Take in that readers of the project changed, whoever reads here among them; returns what they lost, or ""."""
-        told = ""
+        lost = ""
         if self.reader is not None:
             now = self.need_project().store.reader(self.reader.login)
             if now.active:
                 self.reader = now
             else:
-                told = self._stop_reading()
+                lost = self._stop_reading()
         self.events.readers.emit()
         self.events.worklist.emit()
-        return told
+        return lost
 
     def _stop_reading(self) -> str:
         """Close the region of whoever was deactivated; returns what became of it, in a sentence, or ""."""

@@ -54,8 +54,8 @@ class ProjectBar(QWidget):
         self.name.setToolTip("" if project is None else as_tip(str(project.folder)))
 
     def _on_settings(self, line: str) -> None:
-        self._seat.session.events.readers.emit()  # whose colours may be others now
-        self._seat.events.message.emit(line)
+        lost = self._seat.session.readers_changed()  # whose colours may be others now
+        self._seat.events.message.emit(f"{line} {lost}".strip())
 
     def open_folder(self, folder: Path) -> None:
         """Open a project folder; a problem becomes a line in the panel."""
