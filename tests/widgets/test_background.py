@@ -115,10 +115,12 @@ def test_help_shows_the_log(open_viewer, monkeypatch, tmp_path):
 
 
 def test_where_nothing_opens_the_log_a_line_names_its_folder(open_viewer, monkeypatch, tmp_path):
-    seat = seat_of(open_viewer())
+    viewer = open_viewer()
+    seat = seat_of(viewer)
     told: list[str] = []
     seat.events.message.connect(told.append)
     bar = ViewBar(seat)
+    viewer.window.add_dock_widget(bar)
     (action,) = (x for x in bar.help.menu().actions() if x.text() == "Show log")
     (tmp_path / "log").mkdir()
     for folder, is_opened in ((tmp_path / "log", False), (tmp_path / "none", True)):
