@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import brier_score_loss, roc_auc_score
+from torchmetrics.functional.classification import binary_calibration_error
 
 from napari_deferredseg.scoring.calibration import Doubt, Reliability, aurc, auroc, brier, ece, risk_coverage
 
@@ -83,29 +87,25 @@ def test_probabilities_of_zero_and_one_are_taken() -> None:
 
 @given(SCORES)
 def test_auroc_and_brier_agree_with_scikit_learn(drawn: tuple[np.ndarray, np.ndarray]) -> None:
-    sk = pytest.importorskip("sklearn.metrics")
     score, hit = drawn
-    assert brier(score / 9, hit) == pytest.approx(sk.brier_score_loss(hit, score / 9, pos_label=True))
+    assert brier(score / 9, hit) == pytest.approx(brier_score_loss(hit, score / 9, pos_label=True))
     if hit.any() and not hit.all():
-        assert auroc(score, hit) == pytest.approx(sk.roc_auc_score(hit, score))
+        assert auroc(score, hit) == pytest.approx(roc_auc_score(hit, score))
 
 
 @given(st.integers(0, 1000))
 @settings(max_examples=20, deadline=None)
 def test_bins_of_equal_mass_agree_with_scikit_learn(seed: int) -> None:
-    curve = pytest.importorskip("sklearn.calibration").calibration_curve
     rng = np.random.default_rng(seed)
     p = rng.permutation(np.arange(600) + 0.5) / 600
     right = rng.random(600) < p
-    share, mean = curve(right, p, n_bins=15, strategy="quantile")
+    share, mean = calibration_curve(right, p, n_bins=15, strategy="quantile")
     assert ece(p, right, bins=15) == pytest.approx(float(np.abs(share - mean).mean()))
 
 
 @given(SCORES)
 @settings(deadline=None, max_examples=30)
 def test_ece_of_one_bin_agrees_with_torchmetrics(drawn: tuple[np.ndarray, np.ndarray]) -> None:
-    torch = pytest.importorskip("torch")
-    error = pytest.importorskip("torchmetrics.functional.classification").binary_calibration_error
     score, hit = drawn
-    expected = error(torch.tensor(score / 10), torch.tensor(hit.astype(int)), n_bins=1)
+    expected = binary_calibration_error(torch.tensor(score / 10), torch.tensor(hit.astype(int)), n_bins=1)
     assert ece(score / 10, hit, bins=1) == pytest.approx(float(expected), abs=1e-6)
