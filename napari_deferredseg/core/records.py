@@ -50,6 +50,11 @@ class State(StrEnum):
     SETTLED = "settled"
     WITHDRAWN = "withdrawn"
 
+    @property
+    def is_done(self) -> bool:
+        """Whether a correction of it counts."""
+        return self in (State.SUBMITTED, State.SETTLED)
+
 
 class Verdict(StrEnum):
     """What a reader found."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from napari_deferredseg.core.errors import InputError
 from napari_deferredseg.core.progress import Progress, silent
-from napari_deferredseg.core.records import State
 from napari_deferredseg.export.base import CaseExport
 from napari_deferredseg.export.monai import MonaiExport
 from napari_deferredseg.export.nifti import NiftiExport
@@ -146,5 +145,4 @@ def _load(project: Project, case: CaseRecord) -> CaseExport:
 
 
 def _waiting(project: Project, case: CaseRecord) -> int:
-    done = (State.SUBMITTED, State.SETTLED)
-    return sum(item.assignment.state not in done for item in project.store.items(case_key=case.key))
+    return sum(not item.assignment.state.is_done for item in project.store.items(case_key=case.key))

@@ -727,7 +727,7 @@ def test_panels_get_facts_and_no_store(sitting):
     paint(ben)
     assert ben.changes(ben.regions()).voxels == ben.reading.changed_voxels > 0
     ben.submit(Verdict.EDITED)
-    assert [row.is_done for row in ben.rows(ben.regions())] == [False] * (len(rows) - 1) + [True]
+    assert [row.item.assignment.state.is_done for row in ben.rows(ben.regions())] == [False] * (len(rows) - 1) + [True]
 
 
 def test_who_sends_a_region_is_said_first(sitting):

@@ -138,7 +138,7 @@ class Session:
         if self.project is None or self.reader is None:
             return ()
         login = self.reader.login
-        done = [x for x in regions if x.assignment.holder == login and x.assignment.state in views.DONE]
+        done = [x for x in regions if x.assignment.holder == login and x.assignment.state.is_done]
         rows = views.work_rows(self.project, [*self.worklist(), *done], self._about)
         self._about = {row.item.region.id: row.about for row in rows}
         return rows

@@ -7,7 +7,6 @@ from datetime import date
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from napari_deferredseg.core.records import State
 from napari_deferredseg.usecases.reading.painted import painted
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from napari_deferredseg.usecases.project import Project
     from napari_deferredseg.usecases.reading.read import Reading
 
-DONE = (State.SUBMITTED, State.SETTLED)
 MOST_LABELS = 2
 """So many labels of a region are named in a list."""
 
@@ -36,11 +34,6 @@ class WorkRow:
 
     item: WorkItem
     about: str
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it is submitted."""
-        return self.item.assignment.state in DONE
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,5 @@ class RegionTable(QTableWidget):
 
 
 def _tip(item: WorkItem) -> str:
-    done = item.assignment.state in (State.SUBMITTED, State.SETTLED)
-    what = "Click to open your submission again." if done else "Click to open."
+    what = "Click to open your submission again." if item.assignment.state.is_done else "Click to open."
     return as_tip(f"{item.case.key}, region {item.region.number}. {what} {item.note}".strip())

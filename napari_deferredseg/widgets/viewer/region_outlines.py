@@ -9,7 +9,6 @@ import pandas as pd
 from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_deferredseg.core.boxes import slices
-from napari_deferredseg.core.records import State
 from napari_deferredseg.widgets.qt.plain import unmarked
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from napari_deferredseg.core.volume import LabelTable
 
 NAME = "Regions by reader"
-DONE = (State.SUBMITTED, State.SETTLED)
 WHITE = "#ffffff"
 FADED = 0.25
 ROOM = 1000
@@ -145,7 +143,7 @@ class RegionOutlines:
         held, reads = item.assignment, self._reading is not None
         is_picked = item.region.id == self._picked
         code = self._colors.index(self._owners.get(held.reader or held.group or "", WHITE))
-        if not is_picked and (reads or held.state in DONE):
+        if not is_picked and (reads or held.state.is_done):
             code += len(self._colors)
         if item.region.id == self._reading or (is_picked and not reads):
             code = self._codes - 1
