@@ -406,6 +406,19 @@ def plain(tmp_path_factory, make):
     return path
 
 
+@pytest.mark.parametrize("value", ["2", "-1", "0.5", "'yes'"])
+def test_what_counts_as_true_without_being_true_is_found(plain, tmp_path, value):
+    path = shutil.copy(plain, tmp_path / "project.sqlite")
+    with closing(sqlite3.connect(path)) as raw:
+        for name in guards.expected():
+            raw.execute(f"DROP TRIGGER {name}")
+        raw.execute(f"UPDATE readers SET active = {value}")
+        for statement in guards.expected().values():
+            raw.execute(statement)
+        raw.commit()
+    assert any("is not what the record says" in line for line in check(path).problems)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_every_altered_removed_and_inserted_row_is_found(plain, tmp_path, data):

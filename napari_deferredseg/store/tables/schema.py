@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     JSON,
@@ -26,6 +26,8 @@ from sqlalchemy import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Dialect
 
 VERSION_TABLE = "deferredseg_version"
@@ -54,6 +56,20 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class TrueOrFalse(Boolean):
+    """A boolean that takes nothing else for one: SQLite keeps any number, and 2 would count as true unseen."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], bool]:
+        """Give back the value; ValueError where the row was changed to something else."""
+
+        def strict(value: Any) -> bool:
+            if value not in (0, 1):
+                raise ValueError(f"{value!r} is neither true nor false")
+            return bool(value)
+
+        return strict
+
+
 readers = Table(
     "readers",
     metadata,
@@ -64,7 +80,7 @@ readers = Table(
     Column("specialities", JSON, nullable=False),
     Column("role", String(16), nullable=False),
     Column("groups", JSON, nullable=False),
-    Column("active", Boolean, nullable=False, server_default=true()),
+    Column("active", TrueOrFalse, nullable=False, server_default=true()),
     # Days, as ISO 8601 spells them.
     Column("absent_from", String(10), nullable=True),
     Column("absent_to", String(10), nullable=True),
